@@ -1,0 +1,16 @@
+"""Entry point: `syncagent` and `python -m syncagent`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line. Refuses `python -O`: assertions guard the state and stay on."""
+    if not __debug__:
+        sys.stderr.write("syncagent: refuses to run under python -O: its assertions are wanted\n")
+        raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The loop and its hands; only the wiring names a shell."""

@@ -1,0 +1,1 @@
+"""The only module that names shells: builds an agent from settings."""

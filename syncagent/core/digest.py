@@ -1,0 +1,60 @@
+"""Digests of artifact bytes: xxh3-128, written `xxh3:` + 32 hex digits.
+
+A digest finds change; it proves nothing about the author (the SSH connection does that).
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+import xxhash
+
+Digest = NewType("Digest", str)
+"""`xxh3:` followed by 32 lower-case hex digits."""
+
+_PREFIX = "xxh3:"
+_HEX_DIGITS = 32
+RAW_BYTES = 16
+"""Length of a digest as it travels."""
+
+
+def digest_of(content: bytes | memoryview) -> Digest:
+    """Return the digest of `content`.
+
+    >>> digest_of(b"")
+    'xxh3:99aa06d3014798d86001c324468d497f'
+    """
+    return Digest(_PREFIX + xxhash.xxh3_128_hexdigest(content))
+
+
+def number_of(content: bytes) -> int:
+    """Return xxh3-128 of `content` as an integer: a term of a manifest's sum."""
+    return xxhash.xxh3_128_intdigest(content)
+
+
+def from_number(number: int) -> Digest:
+    """Return the digest that shows `number` (0 <= number < 2**128)."""
+    return Digest(f"{_PREFIX}{number:032x}")
+
+
+def to_raw(digest: Digest) -> bytes:
+    """Return the 16 bytes that travel for `digest`."""
+    return bytes.fromhex(digest[len(_PREFIX) :])
+
+
+def from_raw(raw: bytes) -> Digest:
+    """Return the digest of 16 raw bytes; raises ValueError on any other length."""
+    if len(raw) != RAW_BYTES:
+        raise ValueError(f"a digest has {RAW_BYTES} bytes, not {len(raw)}")
+    return Digest(_PREFIX + raw.hex())
+
+
+def parse_digest(text: str) -> Digest:
+    """Return `text` as a digest; raises ValueError if it is not written like one."""
+    digits = text.removeprefix(_PREFIX)
+    if len(text) != len(_PREFIX) + _HEX_DIGITS or digits == text:
+        raise ValueError(f"not a digest: {text!r}")
+    int(digits, 16)
+    if digits != digits.lower():
+        raise ValueError(f"not a digest: {text!r}")
+    return Digest(text)

@@ -1,0 +1,106 @@
+"""What shells tell the loop. Each is posted to the agent's one bounded inbox; nothing else is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from syncagent.core.artifact import NodeName, TreeName
+    from syncagent.core.wire.messages import Message
+
+
+class HintKind(StrEnum):
+    """What a watcher saw, as far as it decides how long to wait before looking."""
+
+    WRITTEN = "written"
+    """closed after writing, or moved into place: complete unless proved otherwise"""
+    CREATED = "created"
+    """a bare create: a link, a move from outside, or a write still to come"""
+    DELETED = "deleted"
+    SUBTREE = "subtree"
+    """a folder came, went or moved: everything below `path`"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hinted:
+    """Something may have happened at `path` (relative; "" is the root). A hint, never a fact."""
+
+    tree: TreeName
+    path: str
+    kind: HintKind
+
+
+class WatchTrouble(StrEnum):
+    """What keeps a watcher from being believed until a full scan."""
+
+    OVERFLOW = "overflow"
+    UNMOUNTED = "unmounted"
+    ROOT_MOVED = "root-moved"
+    WATCH_FAILED = "watch-failed"
+    DIED = "died"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchFault:
+    """The watcher of `tree` missed something or can't see any more."""
+
+    tree: TreeName
+    trouble: WatchTrouble
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """A connection is open and the peer's name is proved. `version` is the protocol's, agreed.
+
+    `dialled` tells who opened it: True if this node did.
+    """
+
+    link: int
+    peer: NodeName
+    dialled: bool
+    version: int
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed:
+    """An attempt to connect came to nothing."""
+
+    peer: NodeName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """A connection is gone."""
+
+    link: int
+    peer: NodeName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message came in."""
+
+    link: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerRefused:
+    """A peer with an unknown or wrong key was refused; `key` is its OpenSSH public key line.
+
+    `name` is the name it claimed, empty if it claimed none.
+    """
+
+    name: str
+    key: str
+    address: str
+    reason: str
+
+
+ShellEvent = Hinted | WatchFault | LinkUp | DialFailed | LinkDown | Received | StrangerRefused

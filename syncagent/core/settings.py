@@ -1,0 +1,155 @@
+"""Settings as frozen values. The file, its checks and overrides are the `settings` shell's.
+
+Names and defaults are a contract (README, "Settings"). Durations are seconds, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import NodeName, TreeKind, TreeName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Writers(StrEnum):
+    """Whose valid local changes become revisions."""
+
+    MANAGER = "manager"
+    ANY = "any"
+
+
+class Drift(StrEnum):
+    """What a worker does with a local change that no revision asked for."""
+
+    REVERT = "revert"
+    REPORT = "report"
+
+
+class WatchMode(StrEnum):
+    """How a tree is watched; `auto` looks at the file system's type."""
+
+    AUTO = "auto"
+    INOTIFY = "inotify"
+    POLL = "poll"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSettings:
+    """One watched folder. `path` is absolute; `ignore` holds gitignore patterns."""
+
+    name: TreeName
+    kind: TreeKind
+    path: str
+    drift: Drift = Drift.REVERT
+    ignore: tuple[str, ...] = ()
+    watch: WatchMode = WatchMode.AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSettings:
+    """Another agent: `address` is host:port, `key` one OpenSSH public key line."""
+
+    name: NodeName
+    address: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ElectionSettings:
+    """Who may lead and how that is decided. Durations in seconds."""
+
+    backend: str = "static"
+    manager: str = ""
+    lease_s: float = 15.0
+    renew_s: float = 5.0
+    operation_s: float = 3.0
+    margin_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """How the local runtime is told and asked."""
+
+    kind: str = "auto"
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSettings:
+    """In which order nodes get a revision. `max_unavailable` is a share of the workers (0 to 1)."""
+
+    canary: str = "manager"
+    max_unavailable: float = 0.25
+    on_reject: str = "hold"
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Thresholds of the safety rules, and limits on everything that grows."""
+
+    delete_apis: int = 10
+    delete_files: int = 50
+    delete_share: float = 0.20
+    delete_share_floor: int = 20
+    updates: int = 500
+    file_bytes: int = 5 * 1024 * 1024
+    tree_files: int = 100_000
+    quarantine_s: float = 30 * 86_400.0
+    quarantine_bytes: int = 1024**3
+    history_revisions: int = 50
+    history_s: float = 30 * 86_400.0
+    settle_written_s: float = 0.100
+    settle_created_s: float = 0.500
+    settle_cap_s: float = 10.0
+    safety_scan_s: float = 60.0
+    poll_s: float = 2.0
+    reconcile_s: float = 300.0
+    reference_wait_s: float = 15.0
+    reconnect_first_s: float = 1.0
+    reconnect_max_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """The TCP door; None in `Settings.http` keeps it shut."""
+
+    listen: str
+    token_file: str = ""
+    certificate: str = ""
+    certificate_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything one agent was told."""
+
+    cluster: str
+    node: NodeName
+    state_dir: str
+    trees: tuple[TreeSettings, ...]
+    mode: str = "push"
+    writers: Writers = Writers.MANAGER
+    listen: str = ""
+    apply: bool = True
+    gateway_home: str = ""
+    peers: tuple[PeerSettings, ...] = ()
+    election: ElectionSettings = field(default_factory=ElectionSettings)
+    runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+    rollout: RolloutSettings = field(default_factory=RolloutSettings)
+    limits: Limits = field(default_factory=Limits)
+    http: HttpSettings | None = None
+
+    @property
+    def tree_names(self) -> tuple[TreeName, ...]:
+        """Names of the trees this node lists."""
+        return tuple(tree.name for tree in self.trees)
+
+    @property
+    def tree_kinds(self) -> Mapping[TreeName, TreeKind]:
+        """Kind of each tree."""
+        return {tree.name: tree.kind for tree in self.trees}

@@ -1,0 +1,1 @@
+"""Scan, stage, commit, quarantine: what happens to a node's trees."""

@@ -1,0 +1,1 @@
+"""Revisions, blobs, the ledger, events: what this node remembers."""

@@ -1,0 +1,1 @@
+"""Where the right to be manager is kept: one file per backend."""

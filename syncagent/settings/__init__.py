@@ -1,0 +1,1 @@
+"""TOML to frozen settings, every mistake reported at once."""

@@ -1,0 +1,1 @@
+"""Artifact store mode: not in this version."""

@@ -1,0 +1,1 @@
+"""Bytes in, verdict out: XML, kinds, Siddhi plans; the home of lxml."""

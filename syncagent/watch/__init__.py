@@ -1,0 +1,1 @@
+"""Hints that a tree may have changed; the home of watchdog."""
