@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from syncagent.core.artifact import NodeName, TreeKind, TreeName
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from syncagent.core.artifact import NodeName, TreeKind, TreeName
 
 
 class Writers(StrEnum):
