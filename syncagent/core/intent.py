@@ -46,11 +46,14 @@ class Intent:
     """The whole of one commit on this node, over all its trees, in the order to be done.
 
     `txid` is unique on this node and rises; `revision` is what the node stands on afterwards.
+    `memo` is opaque to disk: it is durable with the intent and comes back from `recover`, so that
+    a commit which was interrupted can be entered into the ledger as if it had not been.
     """
 
     txid: int
     revision: RevisionId
     steps: tuple[Step, ...]
+    memo: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
