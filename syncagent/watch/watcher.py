@@ -1,0 +1,179 @@
+"""Watches every tree of a node: by inotify where it can be trusted, else by polling.
+
+What the file system's type promises is put to the proof when watching starts: a hidden name is made
+and dropped in the root, and its event has to come back. If it does not, or the kernel has no
+watches left, the tree is polled, and the word for `status` says why.
+
+`start` for a tree that is watched already drops the old watch first: that is how the agent attaches
+again after a fault. All inotify trees share one kernel queue and thread (a user has 128 of them).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from syncagent.core.errors import DiskError
+from syncagent.core.events import WatchFault, WatchTrouble
+from syncagent.core.settings import WatchMode
+from syncagent.watch.choose import choose, words_of
+from syncagent.watch.inotify import PROBE_PREFIX, Reader, TreeWatch
+from syncagent.watch.poll import Poller, walk
+from syncagent.watch.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from syncagent.core.artifact import TreeName
+    from syncagent.core.events import ShellEvent
+    from syncagent.core.settings import TreeSettings
+    from syncagent.fsio import OsFS
+
+PROBE_S = 1.0
+"""How long the event of the probe may take."""
+JOIN_S = 5.0
+"""How long `stop` waits for one walk that is under way; a hung file system may take for ever."""
+_PROBE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_CANT_WRITE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT})
+
+
+class Watcher:
+    """Implements `ports.Hints`. `start` and `stop` must not be called at the same time.
+
+    `post` is called from threads of this class and must not block for ever.
+    """
+
+    def __init__(
+        self,
+        fs: OsFS,
+        trees: Sequence[TreeSettings],
+        *,
+        post: Callable[[ShellEvent], None],
+        ignored: Callable[[TreeName, str], bool],
+        poll_s: float,
+    ) -> None:
+        self._fs = fs
+        self._settings: Mapping[TreeName, TreeSettings] = {tree.name: tree for tree in trees}
+        self._post = post
+        self._ignored = ignored
+        self._poll_s = poll_s
+        self._reader: Reader | None = None
+        self._watches: dict[TreeName, TreeWatch] = {}
+        self._pollers: dict[TreeName, Poller] = {}
+
+    def start(self, tree: TreeName) -> str:
+        """Watch a tree, anew if it is watched already; return how, in the words of `status`.
+
+        Raises DiskError if the root is not a folder that can be listed.
+        """
+        self._end(tree)
+        settings = self._settings[tree]
+        target = Target(tree, settings.path, self._ignored)
+        try:
+            self._look_at_root(target)
+            choice = choose(self._fs, target.root, settings.watch)
+            if not choice.inotify:
+                return self._poll(target, choice.reason)
+            trouble = self._watch(target, forced=settings.watch is WatchMode.INOTIFY)
+            return "inotify" if trouble is None else self._poll(target, trouble)
+        except OSError as error:
+            raise _disk_error(target, error) from error
+
+    def stop(self) -> None:
+        """Stop watching everything; no hint comes after this returns."""
+        for tree in (*self._watches, *self._pollers):
+            self._end(tree)
+        if self._reader is not None:
+            _close(self._reader)
+            self._reader = None
+
+    def folders(self, tree: TreeName) -> int | None:
+        """Return how many folders of a tree inotify watches; None if it is not inotify's."""
+        watch = self._watches.get(tree)
+        return None if watch is None else watch.folders
+
+    def _look_at_root(self, target: Target) -> None:
+        if not stat.S_ISDIR(self._fs.lstat(target.root).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), target.root)
+
+    def _end(self, tree: TreeName) -> None:
+        watch = self._watches.pop(tree, None)
+        if watch is not None:
+            watch.detach()
+        poller = self._pollers.pop(tree, None)
+        if poller is not None:
+            poller.stop(JOIN_S)
+
+    def _poll(self, target: Target, reason: str) -> str:
+        poller = Poller(
+            target.tree, lambda: walk(self._fs, target), self._post, poll_s=self._poll_s
+        )
+        poller.start()
+        self._pollers[target.tree] = poller
+        return f"poll {self._poll_s:g} s ({reason})"
+
+    def _watch(self, target: Target, *, forced: bool) -> str | None:
+        """Watch by inotify and prove it; return why not, having let go of it.
+
+        Where the settings force inotify, what is missing is a fault instead. Raises OSError if
+        the root itself is the trouble.
+        """
+        try:
+            watch = TreeWatch(self._living_reader(), self._fs, target, self._post)
+            uncovered = watch.attach()
+        except OSError as error:
+            if forced or error.errno not in {errno.ENOSPC, errno.EMFILE, errno.ENOMEM}:
+                raise
+            return words_of(error)
+        trouble = None if uncovered is None else uncovered.detail
+        if trouble is None and not self._proved(target, watch):
+            trouble = "inotify reports nothing here"
+        if trouble is not None and not forced:
+            watch.detach()
+            return trouble
+        self._watches[target.tree] = watch
+        if trouble is not None:
+            self._post(WatchFault(target.tree, WatchTrouble.WATCH_FAILED, trouble))
+        return None
+
+    def _proved(self, target: Target, watch: TreeWatch) -> bool:
+        """Tell whether an event of the root arrives; a root that can't be written is believed."""
+        name = f"{PROBE_PREFIX}{os.getpid()}.part"
+        try:
+            self._fs.close(self._fs.open(target.absolute(name), _PROBE_FLAGS, 0o600))
+            self._fs.unlink(target.absolute(name))
+        except OSError as error:
+            if error.errno in _CANT_WRITE:
+                return True
+            raise
+        return watch.probed.wait(PROBE_S)
+
+    def _living_reader(self) -> Reader:
+        """Return the reader; a new one if there is none or its thread ended."""
+        if self._reader is not None and not self._reader.is_alive():
+            _close(self._reader)
+            self._reader = None
+        if self._reader is None:
+            self._reader = Reader(self._died)
+            self._reader.start()
+        return self._reader
+
+    def _died(self) -> None:
+        for watch in tuple(self._watches.values()):
+            watch.died()
+
+
+def _close(reader: Reader) -> None:
+    reader.stop()
+    reader.join()
+
+
+def _disk_error(target: Target, error: OSError) -> DiskError:
+    name = errno.errorcode.get(error.errno or 0, "")
+    return DiskError(
+        f"tree {target.tree} can't be watched: {error}",
+        errno_name=name,
+        hint=f"check that {target.root} is a folder which this user may read",
+    )
