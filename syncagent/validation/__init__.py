@@ -1,1 +1,6 @@
-"""Bytes in, verdict out: XML, kinds, Siddhi plans; the home of lxml."""
+"""Shell, home of lxml: bytes in, verdict out.
+
+Reading order: `validator` (the port), `document` (bytes to a safe XML tree), `synapse` (what each
+kind must declare), `references` (the names it uses), `siddhi` (plans), `tool` (whole paths
+without a daemon).
+"""

@@ -1,0 +1,197 @@
+"""What a Synapse artifact of each kind must declare, so that the runtime's builder takes it.
+
+On Apache Synapse one refused update ends hot deployment until a restart, so these rules follow
+what the builders check on bytes alone: root element, name, context, version, mandatory children.
+What needs other artifacts (duplicates, references) is `core.crosscheck`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import Kind, stem_of
+from syncagent.core.verdict import Facts, Problem, Severity
+from syncagent.validation.references import NAMESPACE, references_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lxml.etree import _Element as Element
+
+ROOTS: Mapping[Kind, str] = {
+    Kind.IMPORT: "import",
+    Kind.LOCAL_ENTRY: "localEntry",
+    Kind.ENDPOINT: "endpoint",
+    Kind.TEMPLATE: "template",
+    Kind.SEQUENCE: "sequence",
+    Kind.MESSAGE_STORE: "messageStore",
+    Kind.MESSAGE_PROCESSOR: "messageProcessor",
+    Kind.TASK: "task",
+    Kind.EVENT_SOURCE: "eventSource",
+    Kind.PRIORITY_EXECUTOR: "priorityExecutor",
+    Kind.PROXY_SERVICE: "proxy",
+    Kind.INBOUND_ENDPOINT: "inboundEndpoint",
+    Kind.API: "api",
+}
+"""Root element (local name) of the artifacts of a kind."""
+
+ROOT_FILES: Mapping[str, str] = {
+    "synapse.xml": "definitions",
+    "registry.xml": "registry",
+    "task-manager.xml": "taskManager",
+}
+"""Root element of the files that lie beside the kinds' folders."""
+
+NAMESPACE_FREE = frozenset({Kind.LOCAL_ENTRY, Kind.INBOUND_ENDPOINT})
+"""Kinds whose builder looks neither at the root's namespace nor needs children in it."""
+
+_UNSAFE_IN_FILE_NAMES = re.compile(r"[/?*|:<> ]")
+"""What the runtime replaces by `_` when it names a file; not the backslash."""
+
+_VERSION_TYPES = frozenset({"", "url", "context"})
+
+
+def examine_synapse(kind: Kind, path: str, root: Element) -> tuple[Facts, tuple[Problem, ...]]:
+    """Judge a parsed artifact of `kind`; facts are as full as the bytes allow."""
+    wrong = _root_problem(kind, path, root)
+    if wrong is not None:
+        return Facts(), (wrong,)
+    if kind is Kind.ROOT:
+        return Facts(), _root_file_warnings(path)
+    name, nameless = _name_of(kind, root)
+    if nameless is not None:
+        return Facts(), (nameless,)
+    problems = [*_CHECKS.get(kind, _no_check)(root)]
+    context, version = _place_of(root) if kind is Kind.API else (None, None)
+    facts = Facts(name, context, version, references_of(root))
+    problems.extend(_name_warnings(kind, path, root))
+    return facts, tuple(problems)
+
+
+def _root_problem(kind: Kind, path: str, root: Element) -> Problem | None:
+    """Tell whether the root element is not the one that this place asks for."""
+    wanted = ROOT_FILES.get(path) if kind is Kind.ROOT else ROOTS[kind]
+    namespace, local = _split(str(root.tag))
+    if wanted is None:
+        return None
+    line = root.sourceline or 1
+    if local != wanted:
+        return Problem("wrong-root", f"the root element is <{local}>, not <{wanted}>", line)
+    if namespace == NAMESPACE or (not namespace and kind in NAMESPACE_FREE):
+        return None
+    return Problem(
+        "wrong-namespace",
+        f"<{local}> is in {f'the namespace {namespace}' if namespace else 'no namespace'},"
+        f" not in {NAMESPACE}",
+        line,
+    )
+
+
+def _split(tag: str) -> tuple[str, str]:
+    """Return namespace (empty for none) and local name of an element's tag."""
+    if tag[:1] != "{":
+        return "", tag
+    namespace, _, local = tag[1:].partition("}")
+    return namespace, local
+
+
+def _name_of(kind: Kind, root: Element) -> tuple[str, Problem | None]:
+    """Return the name that the runtime will know the artifact by, or the problem with it."""
+    attribute = "key" if kind is Kind.LOCAL_ENTRY else "name"
+    name = root.get(attribute)
+    local = _split(str(root.tag))[1]
+    if not name or not name.strip():
+        state = "has no" if name is None else "has an empty"
+        return "", Problem(
+            "no-name", f"<{local}> {state} {attribute} attribute", root.sourceline or 1
+        )
+    if kind is not Kind.IMPORT:
+        return name, None
+    package = root.get("package")
+    if not package:
+        return "", Problem("no-package", "<import> has no package attribute", root.sourceline or 1)
+    return f"{{{package}}}{name}", None
+
+
+def _place_of(api: Element) -> tuple[str | None, str]:
+    """Return the context and version that must be unique, as the runtime compares them."""
+    context = api.get("context")
+    version = (api.get("version") or "") if (api.get("version-type") or "").strip() else ""
+    return (context.rstrip("/") or "/") if context else None, version
+
+
+def _no_check(_root: Element) -> tuple[Problem, ...]:
+    return ()
+
+
+def _api_problems(api: Element) -> tuple[Problem, ...]:
+    """Judge what an API must declare beside its name."""
+    line = api.sourceline or 1
+    found = []
+    context = api.get("context")
+    if not context:
+        found.append(Problem("no-context", "<api> has no context attribute", line))
+    elif not context.startswith("/"):
+        found.append(
+            Problem("bad-context", f"the context {context!r} does not begin with '/'", line)
+        )
+    version_type = api.get("version-type") or ""
+    if api.get("version") and not version_type:
+        found.append(Problem("bad-version", "<api> has a version but no version-type", line))
+    if version_type.strip() not in _VERSION_TYPES:
+        reason = f"the version-type {version_type!r} is neither 'url' nor 'context'"
+        found.append(Problem("bad-version", reason, line))
+    port = api.get("port")
+    if port and not re.fullmatch(r"[+-]?[0-9]{1,9}", port):
+        found.append(Problem("bad-port", f"the port {port!r} is not a number", line))
+    if api.find(f"{{{NAMESPACE}}}resource") is None:
+        found.append(Problem("no-resource", "<api> has no <resource>", line))
+    return tuple(found)
+
+
+def _template_problems(template: Element) -> tuple[Problem, ...]:
+    """Judge whether a template has a body: without one its deployer returns no name."""
+    for child in ("sequence", "endpoint"):
+        if template.find(f"{{{NAMESPACE}}}{child}") is not None:
+            return ()
+    reason = "<template> has neither a <sequence> nor an <endpoint>"
+    return (Problem("no-body", reason, template.sourceline or 1),)
+
+
+_CHECKS = {Kind.API: _api_problems, Kind.TEMPLATE: _template_problems}
+
+
+def _root_file_warnings(path: str) -> tuple[Problem, ...]:
+    if path in ROOT_FILES:
+        return ()
+    reason = f"the runtime does not read {path} here: it belongs in the folder of its kind"
+    return (Problem("unknown-root-file", reason, 0, Severity.WARNING),)
+
+
+def file_name_of(name: str) -> str:
+    """Return the file name that the runtime writes for an artifact's name.
+
+    >>> file_name_of("admin--Pizza:v1.0.0")
+    'admin--Pizza_v1.0.0.xml'
+    """
+    return _UNSAFE_IN_FILE_NAMES.sub("_", name) + ".xml"
+
+
+def _name_warnings(kind: Kind, path: str, root: Element) -> tuple[Problem, ...]:
+    """Warn of a file name that the runtime would not have chosen: it writes to the other one."""
+    name = root.get("key" if kind is Kind.LOCAL_ENTRY else "name") or ""
+    base = path.rpartition("/")[2]
+    found = []
+    if kind is not Kind.IMPORT and base != file_name_of(name):
+        reason = f"the file of {name!r} would be {file_name_of(name)} if the runtime wrote it"
+        found.append(Problem("file-name", reason, 0, Severity.WARNING))
+    if base.startswith("."):
+        reason = f"the name {base} is hidden: some runtimes deploy it, others never do"
+        found.append(Problem("hidden-name", reason, 0, Severity.WARNING))
+    if not base.endswith(".xml"):
+        reason = (
+            f"{stem_of(base)} ends in xml without a dot: deployed at start, never while running"
+        )
+        found.append(Problem("suffix", reason, 0, Severity.WARNING))
+    return tuple(found)

@@ -1,0 +1,45 @@
+"""The `Validator` port: one artifact's bytes in, verdict and facts out. No I/O, no memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import Kind
+from syncagent.core.verdict import Examined, Facts, Problem
+from syncagent.validation.document import parse
+from syncagent.validation.siddhi import examine_plan
+from syncagent.validation.synapse import examine_synapse
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+SIZE_MAX_BYTES = 5 * 1024 * 1024
+"""Default limit for one artifact; real ones have up to 0.3 MB, a 50 MB one costs 0.8 GB to parse."""
+
+
+class ArtifactValidator:
+    """Judges artifacts by their bytes alone. Threads may share one."""
+
+    def __init__(self, size_max_bytes: int = SIZE_MAX_BYTES) -> None:
+        self._size_max_bytes = size_max_bytes
+
+    def examine(self, kind: Kind, path: str, content: bytes) -> Examined:
+        """Judge `content` as an artifact of `kind` at `path` (relative to its tree)."""
+        too_large = size_problem(len(content), self._size_max_bytes)
+        if too_large is not None:
+            return Examined(Facts(), (too_large,))
+        if kind is Kind.FILE:
+            return Examined(Facts())
+        if kind is Kind.PLAN:
+            return Examined(*examine_plan(path, content))
+        root: Element | Problem = parse(content)
+        if isinstance(root, Problem):
+            return Examined(Facts(), (root,))
+        return Examined(*examine_synapse(kind, path, root))
+
+
+def size_problem(size: int, size_max_bytes: int) -> Problem | None:
+    """Tell whether a file of `size` bytes is over the limit."""
+    if size <= size_max_bytes:
+        return None
+    return Problem("too-large", f"{size} bytes; {size_max_bytes} are allowed")
