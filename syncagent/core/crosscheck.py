@@ -1,0 +1,167 @@
+"""Checks that need the whole tree: names that two artifacts claim, references that nothing defines.
+
+Every tree is a Synapse configuration of its own, so nothing is compared across trees. An
+artifact claims a name among its kind, or in the key space that four kinds share, and an API its
+context and version too. Where two claim the same, the one that is settled stays, then the first
+by path; each other one is refused and its reason names who stays. A path that is gone claims
+nothing, so a rename is no duplicate.
+
+`Index` answers for one path in microseconds, however many artifacts there are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from syncagent.core.artifact import SHARED_KEY_SPACE, ArtifactPath, Kind, TreeName
+from syncagent.core.verdict import Problem, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+    from syncagent.core.verdict import Facts, Reference
+
+_SHARED = "shared key space"
+_NAMELESS = frozenset({Kind.ROOT, Kind.FILE})
+
+
+class _Claim(NamedTuple):
+    """Something that only one artifact of a tree may have."""
+
+    tree: TreeName
+    space: str
+    value: str
+
+
+def _space_of(kind: Kind) -> str:
+    """Return the space in which names of `kind` must be unique."""
+    return _SHARED if kind in SHARED_KEY_SPACE else kind.value
+
+
+def _name_claim(tree: TreeName, kind: Kind | None, name: str) -> _Claim:
+    return _Claim(tree, _SHARED if kind is None else _space_of(kind), name)
+
+
+def _claims_of(path: ArtifactPath, kind: Kind, facts: Facts) -> tuple[_Claim, ...]:
+    """Return what an artifact claims; nothing if it has no name (it is refused for that)."""
+    if kind in _NAMELESS or not facts.name:
+        return ()
+    name = _name_claim(path.tree, kind, facts.name)
+    if kind is not Kind.API or facts.context is None:
+        return (name,)
+    return (name, _Claim(path.tree, "place", f"{facts.context}\0{facts.version or ''}"))
+
+
+class Index:
+    """All artifacts of all trees by what they claim and use. Owned by one thread.
+
+    `settled` tells which paths stay if another claims the same: those whose bytes are as in the
+    base manifest. It is asked at each `problems`, so it may change in between.
+    """
+
+    def __init__(self, settled: Container[ArtifactPath] = ()) -> None:
+        self.settled = settled
+        self._artifacts: dict[ArtifactPath, tuple[Kind, Facts]] = {}
+        self._claimants: dict[_Claim, set[ArtifactPath]] = {}
+        self._users: dict[_Claim, set[ArtifactPath]] = {}
+
+    def __len__(self) -> int:
+        return len(self._artifacts)
+
+    def put(self, path: ArtifactPath, kind: Kind, facts: Facts) -> frozenset[ArtifactPath]:
+        """Take what is at `path` now; return the other paths whose problems may be different."""
+        touched = self.drop(path)
+        self._artifacts[path] = (kind, facts)
+        for claim in _claims_of(path, kind, facts):
+            self._claimants.setdefault(claim, set()).add(path)
+            touched |= self._around(claim)
+        for use in _uses_of(path, facts):
+            self._users.setdefault(use, set()).add(path)
+        return touched - {path}
+
+    def drop(self, path: ArtifactPath) -> frozenset[ArtifactPath]:
+        """Forget `path`; return the other paths whose problems may be different."""
+        known = self._artifacts.pop(path, None)
+        if known is None:
+            return frozenset()
+        touched: frozenset[ArtifactPath] = frozenset()
+        for claim in _claims_of(path, *known):
+            touched |= self._around(claim)
+            _remove(self._claimants, claim, path)
+        for use in _uses_of(path, known[1]):
+            _remove(self._users, use, path)
+        return touched - {path}
+
+    def problems(self, path: ArtifactPath) -> tuple[Problem, ...]:
+        """Return what is wrong with `path` among the others, errors first; () if not known."""
+        known = self._artifacts.get(path)
+        if known is None:
+            return ()
+        kind, facts = known
+        found = [
+            self._duplicate(kind, facts, claim, holder)
+            for claim in _claims_of(path, kind, facts)
+            if (holder := self._holder(claim)) != path
+        ]
+        found.extend(
+            _unresolved(reference)
+            for reference in facts.references
+            if _name_claim(path.tree, reference.kind, reference.key) not in self._claimants
+        )
+        return tuple(found)
+
+    def _around(self, claim: _Claim) -> frozenset[ArtifactPath]:
+        return frozenset(self._claimants.get(claim, ())) | frozenset(self._users.get(claim, ()))
+
+    def _holder(self, claim: _Claim) -> ArtifactPath:
+        """Return which of the claimants stays: a settled one, else the first by path."""
+        claimants = self._claimants[claim]
+        if len(claimants) == 1:
+            return next(iter(claimants))
+        return min(claimants, key=lambda path: (path not in self.settled, path))
+
+    def _duplicate(self, kind: Kind, facts: Facts, claim: _Claim, holder: ArtifactPath) -> Problem:
+        """Say what `holder` has already."""
+        holder_kind = self._artifacts[holder][0]
+        if claim.space == "place":
+            version = f" version {facts.version}" if facts.version else " without a version"
+            reason = f"the context {facts.context}{version} is that of {holder.path} already"
+            return Problem("duplicate-context", reason)
+        if holder_kind is kind:
+            reason = f"the {kind} name {facts.name!r} is that of {holder.path} already"
+            return Problem("duplicate-name", reason)
+        reason = (
+            f"the name {facts.name!r} is that of the {holder_kind} in {holder.path} already;"
+            " sequences, endpoints, templates and local entries share their names"
+        )
+        return Problem("duplicate-key", reason)
+
+
+def crosscheck(
+    artifacts: Mapping[ArtifactPath, tuple[Kind, Facts]],
+    settled: Container[ArtifactPath] = (),
+) -> Mapping[ArtifactPath, tuple[Problem, ...]]:
+    """Return the problems of all artifacts together; paths without any are left out."""
+    index = Index(settled)
+    for path, (kind, facts) in artifacts.items():
+        index.put(path, kind, facts)
+    found = {path: index.problems(path) for path in sorted(artifacts)}
+    return {path: problems for path, problems in found.items() if problems}
+
+
+def _uses_of(path: ArtifactPath, facts: Facts) -> frozenset[_Claim]:
+    return frozenset(_name_claim(path.tree, use.kind, use.key) for use in facts.references)
+
+
+def _remove(sets: dict[_Claim, set[ArtifactPath]], claim: _Claim, path: ArtifactPath) -> None:
+    """Take `path` out of one of `sets`, and the set with it once it is empty."""
+    members = sets[claim]
+    members.discard(path)
+    if not members:
+        del sets[claim]
+
+
+def _unresolved(reference: Reference) -> Problem:
+    what = reference.kind or "artifact"
+    reason = f"nothing defines the {what} {reference.key!r} that it refers to"
+    return Problem("unresolved-reference", reason, 0, Severity.WARNING)
