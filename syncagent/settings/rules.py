@@ -1,0 +1,225 @@
+"""What must hold between settings, and the frozen values that are built from them.
+
+Each rule adds its mistakes where a person has to change something; a value that has a mistake
+already takes part in no rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import NodeName
+from syncagent.core.errors import SettingsError
+from syncagent.core.settings import (
+    ElectionSettings,
+    Limits,
+    PeerSettings,
+    RolloutSettings,
+    RuntimeSettings,
+    Settings,
+    Writers,
+)
+from syncagent.core.units import format_duration
+from syncagent.settings.answers import DEFAULT
+from syncagent.settings.gateway import SETTLE_CARBON_S, Gateway, discover
+from syncagent.settings.places import trees_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncagent.settings.answers import Group, Groups
+    from syncagent.settings.sheet import Mistakes
+
+MARGIN_MIN_S = 2.0
+"""A manager needs so long to notice and stop (facts: clock drift, scheduling, one commit step)."""
+RENEWALS_MIN = 3
+"""A lease must outlive two renewals that were lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Settings, where each value came from, and the gateway that was found."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    gateway: Gateway | None
+
+
+def build(groups: Groups, mistakes: Mistakes) -> Built:
+    """Check the settings against each other and build them; mistakes make the result worthless."""
+    node = groups["node"][0]
+    gateway = _gateway(groups["gateway"][0], mistakes)
+    origins = _origins(groups)
+    trees = trees_of(groups, gateway, mistakes)
+    for tree in gateway.trees if gateway else ():
+        origins.setdefault(f"tree.{tree.name}.path", "gateway")
+    peers = _peers(groups["peer"], node, mistakes)
+    settings = Settings(
+        cluster=groups["cluster"][0].text("name"),
+        node=NodeName(node.text("name")),
+        state_dir=node.text("state_dir"),
+        trees=trees,
+        mode=groups["cluster"][0].text("mode"),
+        writers=Writers(groups["cluster"][0].text("writers")),
+        listen=node.text("listen"),
+        apply=node.flag("apply"),
+        gateway_home=groups["gateway"][0].text("home"),
+        peers=peers,
+        election=_election(groups, peers, mistakes),
+        runtime=RuntimeSettings(kind=groups["runtime"][0].text("kind")),
+        rollout=_rollout(groups["rollout"][0]),
+        limits=_limits(groups["limits"][0], gateway, origins, mistakes),
+    )
+    return Built(settings, origins, gateway)
+
+
+def _origins(groups: Groups) -> dict[str, str]:
+    """Map `section.key` and `section.NAME.key` to where the value was written."""
+    origins: dict[str, str] = {}
+    for name, members in groups.items():
+        for group in members:
+            many = name in {"tree", "peer"}
+            prefix = f"{name}.{group.text('name')}" if many else name
+            for key, answer in group.answers.items():
+                if not many or answer.given:
+                    origins[f"{prefix}.{key}"] = answer.cell.where
+    return origins
+
+
+def _gateway(group: Group, mistakes: Mistakes) -> Gateway | None:
+    home = group.text("home")
+    if not home or not group.sound("home"):
+        return None
+    try:
+        return discover(home)
+    except SettingsError as error:
+        mistakes.add(group.cell("home"), f"gateway.home: {error}; {error.hint}")
+        return None
+
+
+def _peers(members: list[Group], node: Group, mistakes: Mistakes) -> tuple[PeerSettings, ...]:
+    """Return the other nodes; one name, address or key twice is a mistake."""
+    peers: list[PeerSettings] = []
+    seen: dict[tuple[str, str], str] = {}
+    for group in members:
+        name = group.text("name")
+        for key in ("name", "address", "key"):
+            value = group.text(key)
+            if not value or not group.sound(key):
+                continue
+            first = seen.setdefault((key, value), group.cell(key).where)
+            if first != group.cell(key).where or (key == "name" and _twice(peers, value)):
+                what = f"peer.{key} is that of the peer at {first} too; each node has its own"
+                mistakes.add(group.cell(key), what)
+        if name and name != node.text("name"):
+            peers.append(PeerSettings(NodeName(name), group.text("address"), group.text("key")))
+    return tuple(peers)
+
+
+def _twice(peers: list[PeerSettings], name: str) -> bool:
+    return any(peer.name == name for peer in peers)
+
+
+def _election(
+    groups: Groups, peers: tuple[PeerSettings, ...], mistakes: Mistakes
+) -> ElectionSettings:
+    group, node = groups["election"][0], groups["node"][0]
+    names = sorted({node.text("name"), *(peer.name for peer in peers)} - {""})
+    manager = group.text("manager")
+    if not manager and not peers:
+        manager = node.text("name")
+    if group.sound("manager") and node.sound("name"):
+        if not manager:
+            what = "[election] needs manager: the name of the node that leads first"
+            mistakes.add(group.head, f"{what}; the nodes are {', '.join(names)}")
+        elif manager not in names:
+            what = f"election.manager = {manager!r} is no node; the nodes are {', '.join(names)}"
+            mistakes.add(group.cell("manager"), what)
+    election = ElectionSettings(
+        backend=group.text("backend"),
+        manager=manager,
+        lease_s=group.number("lease"),
+        renew_s=group.number("renew"),
+        operation_s=group.number("operation"),
+        margin_s=group.number("margin"),
+    )
+    if group.sound("lease", "renew", "operation", "margin"):
+        _check_lease(election, group, mistakes)
+    return election
+
+
+def _check_lease(election: ElectionSettings, group: Group, mistakes: Mistakes) -> None:
+    """Check R + 2T + M <= L, M >= 2 s, R <= L / 3."""
+    lease = format_duration(election.lease_s)
+    need_s = election.renew_s + 2 * election.operation_s + election.margin_s
+    if need_s > election.lease_s:
+        mistakes.add(
+            group.cell("lease"),
+            f"election.lease = {lease} is too short: renew + 2 x operation + margin is "
+            f"{format_duration(need_s)}; make it at least that",
+        )
+    if election.renew_s * RENEWALS_MIN > election.lease_s:
+        most = format_duration(election.lease_s / RENEWALS_MIN)
+        mistakes.add(
+            group.cell("renew"),
+            f"election.renew is too long: a lease of {lease} has to outlive two lost renewals; "
+            f"write at most {most}",
+        )
+    if election.margin_s < MARGIN_MIN_S:
+        least = format_duration(MARGIN_MIN_S)
+        mistakes.add(
+            group.cell("margin"),
+            f"election.margin is too short for a manager to stop in time; write at least {least}",
+        )
+
+
+def _rollout(group: Group) -> RolloutSettings:
+    return RolloutSettings(
+        canary=group.text("canary"),
+        max_unavailable=group.number("max_unavailable"),
+        on_reject=group.text("on_reject"),
+        ordered=group.flag("ordered"),
+    )
+
+
+def _limits(
+    group: Group, gateway: Gateway | None, origins: dict[str, str], mistakes: Mistakes
+) -> Limits:
+    """Build the limits; beside Carbon the quiet times are longer unless somebody wrote them."""
+    settle = {key: group.number(key) for key in ("settle_written", "settle_created")}
+    for key in settle:
+        if gateway is not None and gateway.is_carbon and origins[f"limits.{key}"] == DEFAULT:
+            settle[key] = SETTLE_CARBON_S
+            origins[f"limits.{key}"] = "gateway"
+    for key, most in (
+        ("settle_written", "settle_cap"),
+        ("settle_created", "settle_cap"),
+        ("reconnect_first", "reconnect_max"),
+    ):
+        if group.sound(key, most) and settle.get(key, group.number(key)) > group.number(most):
+            given = key if group.answers[key].given else most
+            what = f"limits.{key} is longer than limits.{most}; make {most} at least as long"
+            mistakes.add(group.cell(given), what)
+    return Limits(
+        delete_apis=group.count("delete_apis"),
+        delete_files=group.count("delete_files"),
+        delete_share=group.number("delete_share"),
+        delete_share_floor=group.count("delete_share_floor"),
+        updates=group.count("updates"),
+        file_bytes=group.count("file_size"),
+        tree_files=group.count("tree_files"),
+        quarantine_s=group.number("quarantine_age"),
+        quarantine_bytes=group.count("quarantine_size"),
+        history_revisions=group.count("history_revisions"),
+        history_s=group.number("history_age"),
+        settle_written_s=settle["settle_written"],
+        settle_created_s=settle["settle_created"],
+        settle_cap_s=group.number("settle_cap"),
+        safety_scan_s=group.number("safety_scan"),
+        poll_s=group.number("poll"),
+        reconcile_s=group.number("reconcile"),
+        reference_wait_s=group.number("reference_wait"),
+        reconnect_first_s=group.number("reconnect_first"),
+        reconnect_max_s=group.number("reconnect_max"),
+    )
