@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NewType, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from syncagent.core.artifact import ArtifactPath, Kind, NodeName, TreeName
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from syncagent.core.intent import Committed, Intent, Keep, Kept, Step
     from syncagent.core.lease import Candidate, LeaseView
     from syncagent.core.ledger import Standing, StandingChange
-    from syncagent.core.manifest import Entry
+    from syncagent.core.manifest import Entry, Manifest
     from syncagent.core.revision import Revision, Token
     from syncagent.core.snapshot import Seen, Snapshot, Unread
     from syncagent.core.verdict import Examined
@@ -176,6 +176,12 @@ class History(Protocol):
     def revisions(self, limit: int) -> Sequence[tuple[Revision, float]]:
         """Return the newest revisions and when they were recorded, newest first."""
 
+    def manifest_of(self, number: int) -> Manifest | None:
+        """Return the manifest of an earlier revision, by undoing changes from where the node stands.
+
+        None if it lies before what is remembered. Raises DiskError.
+        """
+
     def event(self, at: float, what: str, fields: Mapping[str, str | int]) -> None:
         """Remember something that happened, for `events`."""
 
@@ -183,6 +189,13 @@ class History(Protocol):
         self, after_id: int, limit: int
     ) -> Sequence[tuple[int, float, str, Mapping[str, str | int]]]:
         """Return events with id above `after_id`, oldest first: id, wall time, what, fields."""
+
+    def tidy(self, also: Collection[Digest] = ()) -> int:
+        """Forget old revisions, and blobs that nothing needs; return how many bytes came free.
+
+        Needed are the blobs of the current manifest, of the remembered revisions, and `also`:
+        what is being prepared. Call it when nothing is urgent. Raises DiskError.
+        """
 
 
 class Links(Protocol):
