@@ -1,0 +1,147 @@
+"""`NodeHistory`: ledger, blobs and records of one node behind the History port.
+
+A standing is durable in this order: first the packs (one flush, none if nothing was added), then
+the ledger (one flush). A crash between leaves bytes that nothing names, never a name without
+bytes. The records come later and may be lost.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from syncagent.core.change import Change
+from syncagent.core.settings import Limits
+from syncagent.history.blobs import BlobStore
+from syncagent.history.ledger import Ledger
+from syncagent.history.records import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from syncagent.core.digest import Digest
+    from syncagent.core.ledger import Standing, StandingChange
+    from syncagent.core.manifest import Entry, Manifest
+    from syncagent.core.revision import Revision
+    from syncagent.fsio import OsFS
+
+LEDGER_NAME: Final = "ledger"
+BLOBS_NAME: Final = "blobs"
+RECORDS_NAME: Final = "records.db"
+REVISIONS_MIN: Final = 2
+"""Revisions that are remembered however old they are: one to return to (DESIGN 11)."""
+
+
+class NodeHistory:
+    """History in the folder `path`, which exists. Any thread may call any method.
+
+    `wall` is the clock for people (seconds since the Unix epoch): ages of revisions.
+    """
+
+    def __init__(
+        self, fs: OsFS, path: str, *, wall: Callable[[], float], limits: Limits | None = None
+    ) -> None:
+        self._wall = wall
+        self._limits = limits or Limits()
+        self._ledger = Ledger(fs, f"{path}/{LEDGER_NAME}")
+        self._blobs = BlobStore(fs, f"{path}/{BLOBS_NAME}")
+        self._records = Records(fs, f"{path}/{RECORDS_NAME}", wall)
+        self._writing = threading.Lock()
+
+    def load(self) -> Standing:
+        """Return where this node stands. Raises StateError if the ledger is damaged, DiskError."""
+        with self._writing:
+            standing = self._ledger.load()
+            self._blobs.load()
+            return standing
+
+    def stand(self, change: StandingChange, blobs: Sequence[tuple[Entry, bytes]] = ()) -> None:
+        """Append to the ledger; all blobs added so far and the change are durable on return.
+
+        At most two flushes, one if no blobs were added. Raises DiskError: then the standing is
+        as it was, and blobs that were not durable are not kept.
+        """
+        with self._writing:
+            self._blobs.add_contents(blobs)
+            self._blobs.sync()
+            self._ledger.append(change)
+
+    def add_blobs(self, entries: Sequence[Entry], frame: bytes) -> None:
+        """Keep a zstd batch as it came; durable by the next `stand`. Raises DiskError."""
+        with self._writing:
+            self._blobs.add(entries, frame)
+
+    def has(self, digest: Digest) -> bool:
+        """Tell whether the bytes of `digest` are kept; does not block."""
+        return self._blobs.has(digest)
+
+    def blob(self, digest: Digest) -> bytes | None:
+        """Return kept bytes, verified; None if they are not (any more) kept."""
+        return self._blobs.get(digest)
+
+    def batches(self, wanted: Sequence[Digest]) -> Iterator[tuple[tuple[Entry, ...], bytes]]:
+        """Yield zstd batches that together hold every kept blob of `wanted`."""
+        return self._blobs.batches(wanted)
+
+    def record(self, revision: Revision, at: float) -> None:
+        """Remember a revision; not flushed. Raises DiskError."""
+        self._records.record(revision, at)
+
+    def revisions(self, limit: int) -> Sequence[tuple[Revision, float]]:
+        """Return the newest revisions and when they were recorded, newest first."""
+        return self._records.revisions(limit)
+
+    def manifest_of(self, number: int) -> Manifest | None:
+        """Return the manifest of revision `number`, by undoing changes from where the node stands.
+
+        None if a revision on the way is not remembered, or does not lead where it says.
+        """
+        with self._writing:
+            standing = self._ledger.standing
+        at, manifest = standing.revision, standing.manifest
+        if number < 0 or number > at.number:
+            return None
+        while at.number > number:
+            revision = self._records.revision(at)
+            if revision is None:
+                return None
+            undone = [Change(each.path, each.after, each.before) for each in revision.changes]
+            manifest = manifest.after(undone)
+            at = revision.parent
+            if manifest.digest != at.digest:
+                return None
+        return manifest
+
+    def event(self, at: float, what: str, fields: Mapping[str, str | int]) -> None:
+        """Remember something that happened. Raises DiskError."""
+        self._records.event(at, what, fields)
+
+    def events(
+        self, after_id: int, limit: int
+    ) -> Sequence[tuple[int, float, str, Mapping[str, str | int]]]:
+        """Return events with id above `after_id`, oldest first: id, wall time, what, fields."""
+        return self._records.events(after_id, limit)
+
+    def tidy(self, also: Collection[Digest] = ()) -> int:
+        """Forget old revisions and the blobs that nothing needs; return how many bytes came free.
+
+        Needed are the blobs of the current manifest, of the remembered revisions, and `also`
+        (what is being prepared). Call it when nothing is urgent. Raises DiskError.
+        """
+        self._records.prune(
+            keep=self._limits.history_revisions,
+            newer_than=self._wall() - self._limits.history_s,
+            at_least=REVISIONS_MIN,
+        )
+        needed = self._records.needed()
+        with self._writing:
+            needed.update(entry.digest for _, entry in self._ledger.standing.manifest)
+            needed.update(also)
+            return self._blobs.tidy(needed)
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._writing:
+            self._ledger.close()
+            self._blobs.close()
+        self._records.close()
