@@ -112,7 +112,8 @@ class Reader(InotifyFD):
 class TreeWatch:
     """The watches of one tree. Its callbacks run in the reader's thread.
 
-    A watch whose root was lost is over: it said so once and stays silent; make a new one.
+    After an unmount, a moved or deleted root, or the reader's death the watch is over: it said so
+    once and stays silent; make a new one.
     """
 
     def __init__(
@@ -192,7 +193,7 @@ class TreeWatch:
             kept: set[str] = set()
             uncovered = self._cover("", kept)
             for path in self._watches.keys() - kept:
-                self._drop(path)
+                self._forget(path)
         self._post_fault(WatchTrouble.OVERFLOW, "the kernel's queue overflowed")
         if uncovered is not None:
             self._post_fault(WatchTrouble.WATCH_FAILED, uncovered.detail)
@@ -211,9 +212,10 @@ class TreeWatch:
             self.probed.set()
             return
         path = f"{folder}/{name}" if folder else name
-        if not name or self._target.skips(path):
+        is_folder = bool(event.mask & _C.IN_ISDIR)
+        if not name or self._target.skips(path, folder=is_folder):
             return
-        if event.mask & _C.IN_ISDIR:
+        if is_folder:
             yield from self._take_folder(event, path)
             return
         for bit, kind in _FILE_HINTS:
@@ -223,11 +225,12 @@ class TreeWatch:
 
     def _take_lost(self, event: InotifyEvent, folder: str) -> Iterator[ShellEvent]:
         """Judge an event about a watched folder itself; other folders' parents tell of moves."""
-        if not folder:
-            self._release()
         if event.mask & _C.IN_UNMOUNT:
-            yield self._fault(WatchTrouble.UNMOUNTED, folder or self._target.root)
+            # Of a mount below the root too: other folders are there now, and none is watched.
+            self._release()
+            yield self._fault(WatchTrouble.UNMOUNTED, self._target.absolute(folder))
         elif not folder:
+            self._release()
             word = "moved" if event.mask & _C.IN_MOVE_SELF else "deleted"
             yield self._fault(WatchTrouble.ROOT_MOVED, f"{self._target.root} was {word}")
 
@@ -236,8 +239,10 @@ class TreeWatch:
         uncovered = None
         if event.mask & (_C.IN_CREATE | _C.IN_MOVED_TO):
             uncovered = self._cover(path)
-        else:
-            self._drop(path)
+        elif event.mask & _C.IN_MOVED_FROM:
+            self._forget_below(path)
+        else:  # deleted, so empty: nothing below is watched
+            self._forget(path)
         yield Hinted(self._target.tree, path, HintKind.SUBTREE)
         if uncovered is not None:
             yield self._fault(WatchTrouble.WATCH_FAILED, uncovered.detail)
@@ -269,7 +274,7 @@ class TreeWatch:
                 prefix + entry.name
                 for entry in entries
                 if entry.is_dir(follow_symlinks=False)
-                and not self._target.skips(prefix + entry.name)
+                and not self._target.skips(prefix + entry.name, folder=True)
             ]
 
     def _add(self, path: str) -> None:
@@ -280,18 +285,19 @@ class TreeWatch:
             old = self._watches.pop(known, None)
             if old is not None:
                 self._reader.remove_callbacks([old])
-        stale = self._watches.pop(path, None)
-        if stale is not None:  # another folder took this name
-            self._paths.pop(stale[0], None)
-            self._reader.remove_callbacks([stale])
+        self._forget(path)  # another folder had this name
         self._paths[wd] = path
         self._watches[path] = (wd, callback)
 
-    def _drop(self, top: str) -> None:
+    def _forget_below(self, top: str) -> None:
         """Give back the watches of `top` and below."""
         below = f"{top}/"
         for path in [path for path in self._watches if path == top or path.startswith(below)]:
-            watch = self._watches.pop(path)
+            self._forget(path)
+
+    def _forget(self, path: str) -> None:
+        watch = self._watches.pop(path, None)
+        if watch is not None:
             self._paths.pop(watch[0], None)
             self._reader.remove_callbacks([watch])
 

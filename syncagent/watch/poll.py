@@ -88,12 +88,13 @@ def _list_folder(fs: OsFS, target: Target, folder: str, seen: Walk) -> list[str]
     with fs.scandir(target.absolute(folder)) as entries:
         for entry in entries:
             path = prefix + entry.name
-            if target.skips(path):
-                continue
             try:
-                seen.marks[path] = mark = _mark(entry.stat(follow_symlinks=False))
+                mark = _mark(entry.stat(follow_symlinks=False))
             except FileNotFoundError:
                 continue
+            if target.skips(path, folder=mark.folder):
+                continue
+            seen.marks[path] = mark
             if mark.folder:
                 below.append(path)
     return below

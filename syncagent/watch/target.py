@@ -6,22 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from syncagent.core.artifact import TreeName
+    from syncagent.core.ignore import Ignore
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A tree to watch: its root's absolute path, and which paths in it are nobody's business."""
+    """A tree to watch, by the absolute path of its root and the names that it does not show."""
 
     tree: TreeName
     root: str
-    ignored: Callable[[TreeName, str], bool]
+    ignore: Ignore
 
-    def skips(self, path: str) -> bool:
-        """Tell whether `path` (relative) is ignored."""
-        return self.ignored(self.tree, path)
+    def skips(self, path: str, *, folder: bool) -> bool:
+        """Tell whether `path` (relative) is ignored by its own name."""
+        return self.ignore.hides(path, folder=folder)
 
     def absolute(self, path: str) -> str:
         """Return the absolute path of `path` (relative; "" is the root)."""

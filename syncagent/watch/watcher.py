@@ -4,8 +4,9 @@ What the file system's type promises is put to the proof when watching starts: a
 and dropped in the root, and its event has to come back. If it does not, or the kernel has no
 watches left, the tree is polled, and the word for `status` says why.
 
-`start` for a tree that is watched already drops the old watch first: that is how the agent attaches
-again after a fault. All inotify trees share one kernel queue and thread (a user has 128 of them).
+`start` for a tree that is watched already drops the old watch first. After OVERFLOW and WATCH_FAILED
+a watch goes on (starting anew may turn it into polling); after UNMOUNTED, ROOT_MOVED and DIED it is
+over, and the agent calls `start` until the root can be watched again. All inotify trees share one kernel queue and thread (a user has 128 of them).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.errors import DiskError
 from syncagent.core.events import WatchFault, WatchTrouble
+from syncagent.core.ignore import Ignore
 from syncagent.core.settings import WatchMode
 from syncagent.watch.choose import choose, words_of
 from syncagent.watch.inotify import PROBE_PREFIX, Reader, TreeWatch
@@ -51,13 +53,11 @@ class Watcher:
         trees: Sequence[TreeSettings],
         *,
         post: Callable[[ShellEvent], None],
-        ignored: Callable[[TreeName, str], bool],
         poll_s: float,
     ) -> None:
         self._fs = fs
         self._settings: Mapping[TreeName, TreeSettings] = {tree.name: tree for tree in trees}
         self._post = post
-        self._ignored = ignored
         self._poll_s = poll_s
         self._reader: Reader | None = None
         self._watches: dict[TreeName, TreeWatch] = {}
@@ -70,7 +70,7 @@ class Watcher:
         """
         self._end(tree)
         settings = self._settings[tree]
-        target = Target(tree, settings.path, self._ignored)
+        target = Target(tree, settings.path, Ignore(settings.kind, settings.ignore))
         try:
             self._look_at_root(target)
             choice = choose(self._fs, target.root, settings.watch)
@@ -128,8 +128,12 @@ class Watcher:
                 raise
             return words_of(error)
         trouble = None if uncovered is None else uncovered.detail
-        if trouble is None and not self._proved(target, watch):
-            trouble = "inotify reports nothing here"
+        try:
+            if trouble is None and not self._proved(target, watch):
+                trouble = "inotify reports nothing here"
+        except OSError:
+            watch.detach()
+            raise
         if trouble is not None and not forced:
             watch.detach()
             return trouble
