@@ -90,16 +90,34 @@ def _refuse_extension(code: int, data: bytes) -> object:
     raise ValueError(f"extension type {code} with {len(data)} bytes is not used here")
 
 
-def compress_batch(items: Sequence[tuple[Entry, bytes]]) -> tuple[tuple[Entry, ...], bytes]:
-    """Return the entries of `items` and one zstd frame that holds their bytes in order."""
-    assert all(entry.size == len(content) for entry, content in items), "an entry's size is wrong"
+def squeeze(raw: bytes) -> bytes:
+    """Return one zstd frame that holds `raw` and says its size."""
     try:
         compressor = _compressors.pop()
     except IndexError:
         compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
-    frame = compressor.compress(b"".join([content for _, content in items]))
+    frame = compressor.compress(raw)
     if len(_compressors) < _SPARE_MAX:
         _compressors.append(compressor)
+    return frame
+
+
+def unsqueeze(frame: bytes, *, limit: int) -> bytes:
+    """Return what `squeeze` took.
+
+    Raises ProtocolError if the frame is damaged, does not say its size, or holds more than
+    `limit` bytes, of which nothing is inflated.
+    """
+    size = _size_of(frame)
+    if size > limit:
+        raise ProtocolError(f"{size} bytes are declared, at most {limit} are allowed")
+    return _inflate_plain(frame, size)
+
+
+def compress_batch(items: Sequence[tuple[Entry, bytes]]) -> tuple[tuple[Entry, ...], bytes]:
+    """Return the entries of `items` and one zstd frame that holds their bytes in order."""
+    assert all(entry.size == len(content) for entry, content in items), "an entry's size is wrong"
+    frame = squeeze(b"".join([content for _, content in items]))
     return tuple(entry for entry, _ in items), frame
 
 
@@ -113,13 +131,7 @@ def split_batch(
     """
     total = sum(entry.size for entry in entries)
     _check_frame(frame, total, limit)
-    try:
-        decompressor = _decompressors.pop()
-    except IndexError:
-        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG_MAX)
-    raw = _inflate(decompressor, frame, total)
-    if len(_decompressors) < _SPARE_MAX:
-        _decompressors.append(decompressor)
+    raw = _inflate_plain(frame, total)
     contents = []
     start = 0
     for entry in entries:
@@ -194,12 +206,28 @@ def _check_frame(frame: bytes, size: int, limit: int) -> None:
     """Refuse, before anything is allocated, a frame that does not say it holds `size` bytes."""
     if size > limit:
         raise ProtocolError(f"{size} bytes are declared, at most {limit} are allowed")
-    try:
-        said = zstandard.get_frame_parameters(frame).content_size
-    except zstandard.ZstdError as error:
-        raise ProtocolError(f"not a zstd frame: {error}") from error
+    said = _size_of(frame)
     if said != size:
         raise ProtocolError(f"the zstd frame says {said} bytes, its entries {size}")
+
+
+def _size_of(frame: bytes) -> int:
+    """Return how many bytes a zstd frame says it holds; one that does not say holds 2**64 - 1."""
+    try:
+        return zstandard.get_frame_parameters(frame).content_size
+    except zstandard.ZstdError as error:
+        raise ProtocolError(f"not a zstd frame: {error}") from error
+
+
+def _inflate_plain(frame: bytes, size: int) -> bytes:
+    try:
+        decompressor = _decompressors.pop()
+    except IndexError:
+        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG_MAX)
+    raw = _inflate(decompressor, frame, size)
+    if len(_decompressors) < _SPARE_MAX:
+        _decompressors.append(decompressor)
+    return raw
 
 
 def _inflate(decompressor: zstandard.ZstdDecompressor, frame: bytes, size: int) -> bytes:
