@@ -7,6 +7,7 @@ is refused with the reason (facts: which names break which node were measured, s
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from enum import StrEnum
 from typing import NamedTuple, NewType
@@ -23,6 +24,13 @@ _FORBIDDEN = frozenset('<>:"\\|?*')
 _DEVICES = frozenset(
     ["CON", "PRN", "AUX", "NUL", *(f"{d}{n}" for d in ("COM", "LPT") for n in range(1, 10))]
 )
+_ORDINARY = re.compile(
+    r"""(?: (?! (?:CON|PRN|AUX|NUL|COM[1-9]|LPT[1-9]) (?:[./]|\Z) )
+            [A-Z0-9_@+=,.-]{0,254} [A-Z0-9_@+=,-] (?: / (?!\Z) | \Z )
+        )+""",
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
+)
+"""Most paths, found fine in one go; a path that does not match may still be fine."""
 
 
 class ArtifactPath(NamedTuple):
@@ -131,6 +139,8 @@ def path_fault(path: str) -> str | None:
     >>> path_fault("api/Pizza.xml") is None
     True
     """
+    if len(path) <= PATH_BYTES_MAX and _ORDINARY.fullmatch(path):
+        return None
     try:
         size = len(path.encode())
     except UnicodeEncodeError:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from syncagent.core.artifact import TreeName
+    from syncagent.core.ignore import Ignore
     from syncagent.core.manifest import Entry
     from syncagent.core.verdict import Problem
 
@@ -61,9 +62,12 @@ class Snapshot:
     def tells_absence(self, path: str) -> bool:
         """Tell whether this snapshot is evidence that `path` is not there.
 
-        False if the file is there in any form, or a folder on the way to it could not be listed.
+        False if the file is there in any form, if a folder on the way to it could not be listed,
+        or if this node ignores it: what is not looked for is not missed.
         """
         if self.condition is not Condition.GOOD or path in self.files:
+            return False
+        if self.ignore is not None and self.ignore.hides_way(path):
             return False
         folder = path.rpartition("/")[0]
         while folder not in self.folders:
@@ -76,3 +80,6 @@ class Snapshot:
 
     unlisted: frozenset[str] = frozenset()
     """Folders that are there but could not be listed (EACCES, EIO, another device)."""
+
+    ignore: Ignore | None = None
+    """What was not looked for."""
