@@ -145,13 +145,18 @@ def make_row(
     settled_before_ns: int,
 ) -> Row:
     """Return the row for a file that was just read; objects of `known` are used again if equal."""
-    mtime_ns, ctime_ns = status.st_mtime_ns, status.st_ctime_ns
-    if known is not None and known.seen == Seen(Entry(digest, status.st_size), mtime_ns):
+    size, mtime_ns, ctime_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    if (
+        known is not None
+        and known.mtime_ns == mtime_ns
+        and known.size == size
+        and known.seen.entry.digest == digest
+    ):
         seen = known.seen
     else:
-        seen = Seen(Entry(digest, status.st_size), mtime_ns)
+        seen = Seen(Entry(digest, size), mtime_ns)
     settled = mtime_ns < settled_before_ns and ctime_ns < settled_before_ns
-    return Row(status.st_ino, seen.entry.size, seen.mtime_ns, ctime_ns, settled, seen, where)
+    return Row(status.st_ino, size, mtime_ns, ctime_ns, settled, seen, where)
 
 
 def window_ns(fs_type: int) -> int:

@@ -89,6 +89,7 @@ class Looking:
             walk.files,
             frozenset(walk.folders),
             unlisted=frozenset(walk.unlisted),
+            ignore=self._ignores[tree],
         )
         last = self._last.get(tree)
         if last == snapshot:
