@@ -7,14 +7,18 @@ file away and writing the new one. A path that never falls silent is looked at a
 
 What came together should travel together (an API and the sequences that it calls), so a ready path
 waits while another of its tree may still become content: at most `GATHER_S` after the newest ready
-one and `GATHER_MAX_S` after the oldest. A path alone never waits, and a deletion keeps nobody
-waiting: the temporary name of an atomic save vanishes by the rename that completes the save.
+one and `GATHER_MAX_S` after the oldest. Where a writer is slow (Carbon writes the files of one API
+over seconds) and the quiet time is long for it, these two are longer as well. A path alone never
+waits, and a deletion keeps nobody waiting: the temporary name of an atomic save vanishes by the
+rename that completes the save.
 
 Folders that came, went or moved, faults of a watcher and too many dirty paths ask for a full scan
 of the tree instead, once the tree is quiet. Faults that repeat back off.
 
-Costs: a hint is O(1); `next_at` is O(trees) and may be early, never late; `due` sorts the dirty
-paths of the trees whose time has come.
+Costs: a hint is O(1); `next_at` is O(trees); `due` sorts the dirty paths of those trees whose time
+has come. For that, each tree keeps the instant at which it is worth looking at. It is never after
+the next instant at which a path is ready; if what others wait for is hinted again or deleted, they
+may still wait as long as they would have.
 """
 
 from __future__ import annotations
@@ -37,7 +41,9 @@ SCAN_QUIET_S = 0.500
 FAULT_CAP_S = 5.0
 """A tree that never falls silent is scanned this long after a fault."""
 GATHER_S = 0.250
+"""How long a ready path waits for another that may become content; at least the quiet time."""
 GATHER_MAX_S = 2.0
+"""How long the first ready path of a change set waits; at least four quiet times."""
 DIRTY_PATHS_MAX = 10_000
 """Above this many dirty paths of a tree one scan is cheaper than looking at each."""
 BACKOFF_FIRST_S = 1.0
@@ -75,7 +81,7 @@ class _ScanWish:
 
 @dataclass(slots=True)
 class _Tree:
-    """What is known of one tree. `wake` is never later than the next instant something is due."""
+    """What is known of one tree. `wake`: when to look at it next, None if nothing is dirty."""
 
     dirty: dict[str, _Dirty] = field(default_factory=dict)
     last: float = 0.0
@@ -97,6 +103,8 @@ class Settling:
             HintKind.DELETED: max(DELETED_QUIET_S, written_s),
         }
         self._scan_quiet_s = max(SCAN_QUIET_S, written_s)
+        self._gather_s = max(GATHER_S, written_s)
+        self._gather_max_s = max(GATHER_MAX_S, 4 * written_s)
         self._cap_s = cap_s
         self._trees: dict[TreeName, _Tree] = {}
 
@@ -144,7 +152,10 @@ class Settling:
         return tree is not None and tree.suspect
 
     def next_at(self) -> float | None:
-        """Return when to call `due` again; None if nothing is dirty. May be early, never late."""
+        """Return when to call `due` again; None if nothing is dirty.
+
+        It may be early: then `due` is empty, and the next answer is later.
+        """
         wakes = [tree.wake for tree in self._trees.values() if tree.wake is not None]
         return min(wakes) if wakes else None
 
@@ -199,7 +210,7 @@ class Settling:
         if not tree.dirty:
             return None
         opens = min(self._ready_at(dirty) for dirty in tree.dirty.values())
-        latest = opens + GATHER_MAX_S
+        latest = opens + self._gather_max_s
         if tree.wish is not None:
             # The scan will cover these paths, unless it is too far away to wait for.
             return latest
@@ -209,7 +220,7 @@ class Settling:
             for dirty in tree.dirty.values()
             if dirty.kind is not HintKind.DELETED
         ):
-            limit = min(newest + GATHER_S, latest)
+            limit = min(newest + self._gather_s, latest)
             if ready > limit:
                 return limit
             newest = max(newest, ready)
