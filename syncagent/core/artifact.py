@@ -141,6 +141,11 @@ def path_fault(path: str) -> str | None:
     """
     if len(path) <= PATH_BYTES_MAX and _ORDINARY.fullmatch(path):
         return None
+    return _fault_of_unusual(path)
+
+
+def _fault_of_unusual(path: str) -> str | None:
+    """Tell what is wrong with a path that is not plainly fine; None if it is fine after all."""
     try:
         size = len(path.encode())
     except UnicodeEncodeError:
