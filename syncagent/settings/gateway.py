@@ -148,8 +148,15 @@ def _carbon(root: Path) -> Gateway | None:
 
 
 def _trees(root: Path) -> Iterator[TreeSettings]:
-    """Yield the super tenant's trees, then each tenant's by its number."""
-    yield from _pair(root / _SERVER, "synapse", "siddhi")
+    """Yield the super tenant's trees, then each tenant's by its number.
+
+    The super tenant's Synapse tree counts also while its innermost folder is missing: a mount
+    that is late must show as a missing tree, not as a node that has none.
+    """
+    server = root / _SERVER
+    if not _is_folder(server / _SYNAPSE) and _is_folder((server / _SYNAPSE).parent):
+        yield TreeSettings(TreeName("synapse"), TreeKind.SYNAPSE, str(server / _SYNAPSE))
+    yield from _pair(server, "synapse", "siddhi")
     tenants = root / "repository/tenants"
     if not _is_folder(tenants):
         return

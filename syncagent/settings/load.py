@@ -42,15 +42,19 @@ class Loaded:
 
 def read(path: str, environ: Mapping[str, str]) -> Loaded:
     """Load the settings; raises SettingsError that lists every mistake with its line."""
-    text = read_text(Path(path))
-    document, lines = parse(text, path)
-    mistakes = Mistakes(path)
+    return interpret(read_text(Path(path)), path, environ)
+
+
+def interpret(text: str, source: str, environ: Mapping[str, str]) -> Loaded:
+    """Load settings from a text that `source` names; raises SettingsError like `read`."""
+    document, lines = parse(text, source)
+    mistakes = Mistakes(source)
     sheet = fill(document, lines, mistakes)
     override(sheet, environ, mistakes)
     groups = answer_all(sheet, mistakes)
     built = build(groups, mistakes)
     mistakes.raise_any()
-    return Loaded(built.settings, built.origins, built.gateway, path)
+    return Loaded(built.settings, built.origins, built.gateway, source)
 
 
 def load(path: str, environ: Mapping[str, str]) -> Settings:

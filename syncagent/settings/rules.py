@@ -24,6 +24,7 @@ from syncagent.core.units import format_duration
 from syncagent.settings.answers import DEFAULT
 from syncagent.settings.gateway import SETTLE_CARBON_S, Gateway, discover
 from syncagent.settings.places import trees_of
+from syncagent.settings.trusted import merge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +56,12 @@ def build(groups: Groups, mistakes: Mistakes) -> Built:
     for tree in gateway.trees if gateway else ():
         origins.setdefault(f"tree.{tree.name}.path", "gateway")
     peers = _peers(groups["peer"], node, mistakes)
+    if node.sound("state_dir"):
+        listed = {peer.name: peer.key for peer in peers}
+        peers = merge(peers, node.text("name"), node.text("state_dir"), mistakes)
+        for peer in peers:
+            if peer.key and not listed.get(peer.name):
+                origins[f"peer.{peer.name}.key"] = "trusted keys"
     settings = Settings(
         cluster=groups["cluster"][0].text("name"),
         node=NodeName(node.text("name")),
