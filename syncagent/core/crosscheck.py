@@ -17,7 +17,7 @@ from syncagent.core.artifact import SHARED_KEY_SPACE, ArtifactPath, Kind, TreeNa
 from syncagent.core.verdict import Problem, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from syncagent.core.verdict import Facts, Reference
 
@@ -64,6 +64,7 @@ class Index:
         self._artifacts: dict[ArtifactPath, tuple[Kind, Facts]] = {}
         self._claimants: dict[_Claim, set[ArtifactPath]] = {}
         self._users: dict[_Claim, set[ArtifactPath]] = {}
+        self._beside: dict[_Claim, set[ArtifactPath]] = {}
 
     def __len__(self) -> int:
         return len(self._artifacts)
@@ -75,8 +76,11 @@ class Index:
         for claim in _claims_of(path, kind, facts):
             self._claimants.setdefault(claim, set()).add(path)
             touched |= self._around(claim)
-        for use in _uses_of(path, facts):
+        for use in _uses_of(path, facts.references):
             self._users.setdefault(use, set()).add(path)
+        for extra in _uses_of(path, facts.defines):
+            self._beside.setdefault(extra, set()).add(path)
+            touched |= self._around(extra)
         return touched - {path}
 
     def drop(self, path: ArtifactPath) -> frozenset[ArtifactPath]:
@@ -88,8 +92,11 @@ class Index:
         for claim in _claims_of(path, *known):
             touched |= self._around(claim)
             _remove(self._claimants, claim, path)
-        for use in _uses_of(path, known[1]):
+        for use in _uses_of(path, known[1].references):
             _remove(self._users, use, path)
+        for extra in _uses_of(path, known[1].defines):
+            touched |= self._around(extra)
+            _remove(self._beside, extra, path)
         return touched - {path}
 
     def problems(self, path: ArtifactPath) -> tuple[Problem, ...]:
@@ -106,9 +113,12 @@ class Index:
         found.extend(
             _unresolved(reference)
             for reference in facts.references
-            if _name_claim(path.tree, reference.kind, reference.key) not in self._claimants
+            if not self._is_defined(_name_claim(path.tree, reference.kind, reference.key))
         )
         return tuple(found)
+
+    def _is_defined(self, name: _Claim) -> bool:
+        return name in self._claimants or name in self._beside
 
     def _around(self, claim: _Claim) -> frozenset[ArtifactPath]:
         return frozenset(self._claimants.get(claim, ())) | frozenset(self._users.get(claim, ()))
@@ -149,8 +159,9 @@ def crosscheck(
     return {path: problems for path, problems in found.items() if problems}
 
 
-def _uses_of(path: ArtifactPath, facts: Facts) -> frozenset[_Claim]:
-    return frozenset(_name_claim(path.tree, use.kind, use.key) for use in facts.references)
+def _uses_of(path: ArtifactPath, references: Iterable[Reference]) -> frozenset[_Claim]:
+    """Return the names that `references` of an artifact at `path` stand for, each once."""
+    return frozenset(_name_claim(path.tree, use.kind, use.key) for use in references)
 
 
 def _remove(sets: dict[_Claim, set[ArtifactPath]], claim: _Claim, path: ArtifactPath) -> None:

@@ -44,12 +44,16 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What an artifact's bytes declare: name (or key), API context and version, names it uses."""
+    """What an artifact's bytes declare: name (or key), API context and version, names it uses.
+
+    `defines` are artifacts that a root file holds beside itself; they answer references.
+    """
 
     name: str = ""
     context: str | None = None
     version: str | None = None
     references: tuple[Reference, ...] = ()
+    defines: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

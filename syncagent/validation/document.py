@@ -10,6 +10,7 @@ differently (XML 1.1, rare encodings, a byte order mark against the declaration)
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TYPE_CHECKING
 
 from lxml import etree
@@ -26,6 +27,9 @@ ENCODINGS = frozenset(
     {"UTF-8", "UTF8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII", "ISO-8859-1"}
 )
 """Encodings that pass, upper case; API Manager's own files declare UTF-8 and ISO-8859-1."""
+
+_MARKED = re.compile(re.escape(codecs.BOM_UTF8) + rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([^\"']+)")
+"""A declaration with an encoding after a UTF-8 byte order mark."""
 
 
 def _hard_parser() -> etree.XMLParser:
@@ -83,6 +87,9 @@ def _document_problem(root: Element, content: bytes) -> Problem | None:
     encoding = (prolog.encoding or "UTF-8").upper()
     if encoding not in ENCODINGS:
         return Problem("encoding", f"the encoding {prolog.encoding} is not allowed", 1)
-    if content.startswith(codecs.BOM_UTF8) and encoding not in {"UTF-8", "UTF8"}:
-        return Problem("encoding", f"a UTF-8 byte order mark in a file that declares {encoding}", 1)
+    # The parser believes the mark and forgets the declaration; the runtime's may not.
+    declared = _MARKED.match(content)
+    if declared is not None and declared[1].upper() not in {b"UTF-8", b"UTF8"}:
+        name = declared[1].decode("ascii", "replace")
+        return Problem("encoding", f"a UTF-8 byte order mark in a file that declares {name}", 1)
     return None

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 NAMESPACE = "http://ws.apache.org/ns/synapse"
 
-BUILT_IN = frozenset({"main", "fault"})
-"""Sequences that the runtime makes itself if no file defines them."""
+BUILT_IN = frozenset({"main", "fault", "anon"})
+"""Sequences that need no file: two the runtime makes itself, `anon` stands for one in line."""
 
 _SEQUENCE = ("sequence", Kind.SEQUENCE)
 _IN_OUT_FAULT = (

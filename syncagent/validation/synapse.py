@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import Kind, stem_of
-from syncagent.core.verdict import Facts, Problem, Severity
+from syncagent.core.verdict import Facts, Problem, Reference, Severity
 from syncagent.validation.references import NAMESPACE, references_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ ROOT_FILES: Mapping[str, str] = {
 }
 """Root element of the files that lie beside the kinds' folders."""
 
+_KIND_OF_TAG = {f"{{{NAMESPACE}}}{name}": kind for kind, name in ROOTS.items()}
+
 NAMESPACE_FREE = frozenset({Kind.LOCAL_ENTRY, Kind.INBOUND_ENDPOINT})
 """Kinds whose builder looks neither at the root's namespace nor needs children in it."""
 
@@ -58,7 +60,7 @@ def examine_synapse(kind: Kind, path: str, root: Element) -> tuple[Facts, tuple[
     if wrong is not None:
         return Facts(), (wrong,)
     if kind is Kind.ROOT:
-        return Facts(), _root_file_warnings(path)
+        return Facts(defines=_defined_in(root)), _root_file_warnings(path)
     name, nameless = _name_of(kind, root)
     if nameless is not None:
         return Facts(), (nameless,)
@@ -88,6 +90,11 @@ def _root_problem(kind: Kind, path: str, root: Element) -> Problem | None:
     )
 
 
+def local_name(element: Element) -> str:
+    """Return an element's name without its namespace."""
+    return _split(str(element.tag))[1]
+
+
 def _split(tag: str) -> tuple[str, str]:
     """Return namespace (empty for none) and local name of an element's tag."""
     if tag[:1] != "{":
@@ -100,7 +107,7 @@ def _name_of(kind: Kind, root: Element) -> tuple[str, Problem | None]:
     """Return the name that the runtime will know the artifact by, or the problem with it."""
     attribute = "key" if kind is Kind.LOCAL_ENTRY else "name"
     name = root.get(attribute)
-    local = _split(str(root.tag))[1]
+    local = local_name(root)
     if not name or not name.strip():
         state = "has no" if name is None else "has an empty"
         return "", Problem(
@@ -160,6 +167,17 @@ def _template_problems(template: Element) -> tuple[Problem, ...]:
 
 
 _CHECKS = {Kind.API: _api_problems, Kind.TEMPLATE: _template_problems}
+
+
+def _defined_in(definitions: Element) -> tuple[Reference, ...]:
+    """Return the artifacts that a root file defines itself: `synapse.xml` may hold any."""
+    found = []
+    for child in definitions.iterchildren(*_KIND_OF_TAG):
+        kind = _KIND_OF_TAG[str(child.tag)]
+        name = child.get("key" if kind is Kind.LOCAL_ENTRY else "name")
+        if name:
+            found.append(Reference(kind, name))
+    return tuple(found)
 
 
 def _root_file_warnings(path: str) -> tuple[Problem, ...]:

@@ -1,0 +1,179 @@
+"""Plans: one name, balanced text, whole statements."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syncagent.core.artifact import Kind
+from syncagent.core.verdict import Examined
+from syncagent.validation.validator import ArtifactValidator
+
+PLAN = """/* it's a plan */
+@Plan:name('P')
+-- it's a comment
+@Plan:description("say ""hello"" )")
+define stream In (a string, b int);
+
+@info(name = 'q1')
+from In[b > 1 and a == "x;y"]#window.time(1 min)
+select a, b
+insert into Out;
+"""
+
+
+def examine(text: str | bytes, path: str = "P.siddhiql") -> Examined:
+    content = text if isinstance(text, bytes) else text.encode()
+    return ArtifactValidator().examine(Kind.PLAN, path, content)
+
+
+def refusal(text: str | bytes) -> tuple[str, int]:
+    verdict = examine(text)
+    assert not verdict.valid, text
+    return verdict.problems[0].code, verdict.problems[0].line
+
+
+def test_a_plan_is_known_by_its_name() -> None:
+    verdict = examine(PLAN)
+    assert verdict.problems == ()
+    assert verdict.facts.name == "P"
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "@Plan:name('P')",
+        '@Plan:name("P")',
+        "@plan:Name ( 'P' )",
+        "@Plan : name('P')",
+        '@Plan:name("""P""")',
+    ],
+)
+def test_the_name_may_be_written_in_all_these_ways(annotation: str) -> None:
+    assert examine(PLAN.replace("@Plan:name('P')", annotation)).facts.name == "P"
+
+
+def test_a_plan_without_a_name_is_refused() -> None:
+    assert refusal(PLAN.replace("@Plan:name('P')", "")) == ("no-name", 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["-- @Plan:name('P')", "/* @Plan:name('P') */", "@Plan:names('P')"]
+)
+def test_a_name_in_a_comment_is_none(text: str) -> None:
+    assert refusal(PLAN.replace("@Plan:name('P')", text))[0] == "no-name"
+
+
+def test_a_name_inside_text_is_none() -> None:
+    text = PLAN.replace("@Plan:name('P')", "").replace('"x;y"', "\"@Plan:name('P')\"")
+    assert refusal(text)[0] == "no-name"
+
+
+def test_two_plans_in_one_file_are_refused_at_the_second() -> None:
+    assert refusal(PLAN + "\n" + PLAN) == ("several-names", 13)
+
+
+@pytest.mark.parametrize("empty", ["''", '"  "'])
+def test_an_empty_name_is_refused(empty: str) -> None:
+    assert refusal(PLAN.replace("'P'", empty)) == ("no-name", 2)
+
+
+def test_a_file_name_that_is_not_the_plans_is_a_warning() -> None:
+    verdict = examine(PLAN, "folder/Q.siddhiql")
+    assert verdict.valid
+    assert [problem.code for problem in verdict.problems] == ["file-name"]
+    assert "P.siddhiql" in verdict.problems[0].reason
+
+
+@pytest.mark.parametrize("content", [b"", b"  \n"])
+def test_an_empty_plan_is_refused(content: bytes) -> None:
+    assert refusal(content) == ("empty", 0)
+
+
+def test_a_plan_of_comments_and_a_name_is_refused() -> None:
+    assert refusal("@Plan:name('P')\n-- nothing") == ("no-statement", 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "line"),
+    [
+        pytest.param("b int);", "b int;", "unbalanced", 5, id="round bracket open"),
+        pytest.param("In (a", "In a", "unbalanced", 5, id="round bracket too many"),
+        pytest.param('"x;y"]', '"x;y"', "unbalanced", 8, id="square bracket open"),
+        pytest.param("(1 min)", "(1 min]", "unbalanced", 8, id="wrong bracket"),
+        pytest.param("'q1'", "'q1", "unbalanced", 7, id="single quote open"),
+        pytest.param('"x;y"', '"x;y', "unbalanced", 8, id="double quote open"),
+        pytest.param('"x;y"', '"""x;y', "unbalanced", 8, id="triple quote open"),
+        pytest.param("/* it's a plan */", "/* it's a plan", "unbalanced", 1, id="comment open"),
+        pytest.param("define stream", "stream", "statement", 5, id="no such statement"),
+        pytest.param("@info", "<xml/> @info", "statement", 7, id="not the language"),
+    ],
+)
+def test_a_broken_plan_is_refused_with_its_line(old: str, new: str, code: str, line: int) -> None:
+    assert refusal(PLAN.replace(old, new, 1)) == (code, line)
+
+
+def test_a_plan_cut_off_in_a_statement_is_refused() -> None:
+    at = PLAN.index("insert into")
+    assert refusal(PLAN[:at])[0] == "unfinished"
+
+
+@pytest.mark.parametrize(
+    "end", ["insert into Out", "insert into Out -- done\n", "insert into Out ;  "]
+)
+def test_the_last_statement_needs_no_semicolon(end: str) -> None:
+    assert examine(PLAN.replace("insert into Out;\n", end)).valid
+
+
+def test_a_partition_holds_statements() -> None:
+    text = """@Plan:name('P')
+define stream S (a string);
+partition with (a of S)
+begin
+  @info(name = 'x') from S select a insert into #T;
+  from #T select a insert into U;
+end;
+from U select a insert into V;
+"""
+    assert examine(text).valid
+    assert refusal(text.replace("end;", ""))[0] == "unfinished"
+
+
+def test_a_functions_body_may_hold_anything_balanced() -> None:
+    text = """@Plan:name('P')
+define function f[javascript] return string { var a = "}"; if (a) { return 'x;'; } };
+define stream S (a string);
+"""
+    assert examine(text).valid
+
+
+@pytest.mark.parametrize(
+    "body", ["{ while (i--) { x; } }", "{ // it's\n return 1; }", "{ return '}'; }", "{}"]
+)
+def test_a_functions_body_is_another_language(body: str) -> None:
+    text = PLAN.replace("define stream", f"define function f[js] return int {body};\ndefine stream")
+    assert examine(text).valid
+    assert refusal(text.replace(body, body[:-1] + "\n"))[0] == "unbalanced"
+
+
+def test_an_annotation_may_have_no_brackets() -> None:
+    assert examine(PLAN.replace("@info(name = 'q1')", "@async")).valid
+    assert refusal(PLAN + "@info(name = 'x'")[0] == "unbalanced"
+
+
+def test_bytes_that_are_no_utf_8_are_refused_with_their_line() -> None:
+    assert refusal(PLAN.encode().replace(b"'q1'", b"'\xff'")) == ("encoding", 7)
+
+
+def test_a_binary_file_is_refused() -> None:
+    assert refusal(PLAN.encode().replace(b"'q1'", b"'\x00'")) == ("binary", 7)
+
+
+def test_a_byte_order_mark_passes() -> None:
+    assert examine(b"\xef\xbb\xbf" + PLAN.encode()).valid
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.text(alphabet="@Plan:name('P')\"[]{};-/*\n definefromx", max_size=200))
+def test_no_text_makes_the_reader_raise(text: str) -> None:
+    verdict = examine(text)
+    assert verdict.valid == (not any(p.severity == "error" for p in verdict.problems))
