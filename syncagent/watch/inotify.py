@@ -87,6 +87,8 @@ class Reader(InotifyFD):
     def __init__(self, died: Callable[[], None]) -> None:
         super().__init__()
         self.name = "syncagent-inotify"
+        self.dead = False
+        """Whether the thread ended unasked; set before `died` is called."""
         self._died = died
         self._ids = itertools.count(1)
 
@@ -96,6 +98,7 @@ class Reader(InotifyFD):
             super().run()
         finally:
             if self.should_keep_running():
+                self.dead = True
                 self._died()
 
     def add(self, path: str, watch: TreeWatch) -> tuple[WatchDescriptor, CallbackId]:
@@ -237,12 +240,13 @@ class TreeWatch:
     def _take_folder(self, event: InotifyEvent, path: str) -> Iterator[ShellEvent]:
         """Follow a folder that came or went."""
         uncovered = None
-        if event.mask & (_C.IN_CREATE | _C.IN_MOVED_TO):
-            uncovered = self._cover(path)
-        elif event.mask & _C.IN_MOVED_FROM:
-            self._forget_below(path)
-        else:  # deleted, so empty: nothing below is watched
+        if event.mask & _C.IN_DELETE:  # so it was empty: nothing below is watched
             self._forget(path)
+        else:
+            if event.mask & _C.IN_MOVED_FROM:
+                self._forget_below(path)
+            # Also at the source of a move: two folders may have swapped their names.
+            uncovered = self._cover(path)
         yield Hinted(self._target.tree, path, HintKind.SUBTREE)
         if uncovered is not None:
             yield self._fault(WatchTrouble.WATCH_FAILED, uncovered.detail)

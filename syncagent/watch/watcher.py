@@ -54,11 +54,13 @@ class Watcher:
         *,
         post: Callable[[ShellEvent], None],
         poll_s: float,
+        make_reader: Callable[[Callable[[], None]], Reader] = Reader,
     ) -> None:
         self._fs = fs
         self._settings: Mapping[TreeName, TreeSettings] = {tree.name: tree for tree in trees}
         self._post = post
         self._poll_s = poll_s
+        self._make_reader = make_reader
         self._reader: Reader | None = None
         self._watches: dict[TreeName, TreeWatch] = {}
         self._pollers: dict[TreeName, Poller] = {}
@@ -156,11 +158,11 @@ class Watcher:
 
     def _living_reader(self) -> Reader:
         """Return the reader; a new one if there is none or its thread ended."""
-        if self._reader is not None and not self._reader.is_alive():
+        if self._reader is not None and self._reader.dead:
             _close(self._reader)
             self._reader = None
         if self._reader is None:
-            self._reader = Reader(self._died)
+            self._reader = self._make_reader(self._died)
             self._reader.start()
         return self._reader
 
