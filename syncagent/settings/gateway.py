@@ -37,9 +37,7 @@ _SYNAPSE = "synapse-configs/default"
 _PLANS = "executionplans"
 _APACHE = "repository/conf/synapse-config"
 _CONF = ("repository/conf", "conf")
-_SYNCHRONIZER = re.compile(
-    r"^\s*\[\s*apim\s*\.\s*sync_runtime_artifacts\s*\.\s*gateway\s*\]([^\[]*)", re.MULTILINE
-)
+_SYNCHRONIZER = re.compile(r"\[\s*apim\s*\.\s*sync_runtime_artifacts\s*\.\s*gateway\s*\]")
 _OPT_IN = (3, 2)
 _ALWAYS = (4, 0)
 
@@ -252,11 +250,22 @@ def _opted_in(text: str) -> bool:
         for part in ("apim", "sync_runtime_artifacts", "gateway"):
             found = found.get(part) if isinstance(found, dict) else None
     except tomllib.TOMLDecodeError:
-        match = _SYNCHRONIZER.search(text)
-        return match is not None and not re.search(
-            r"^\s*enable\s*=\s*\"?false", match[1], re.MULTILINE
-        )
+        found = _section_by_hand(text)
     return isinstance(found, dict) and found.get("enable") not in {False, "false"}
+
+
+def _section_by_hand(text: str) -> dict[str, str] | None:
+    """Return keys and raw values of the synchronizer's section; None if there is none."""
+    found: dict[str, str] | None = None
+    inside = False
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            inside = _SYNCHRONIZER.match(line) is not None
+            found = {} if inside else found
+        elif inside and found is not None:
+            key, _, value = line.partition("=")
+            found[key.strip()] = value.partition("#")[0].strip(" \"'")
+    return found
 
 
 def _is_folder(path: Path) -> bool:

@@ -243,9 +243,10 @@ def _no_section(name: str, known: Section | None) -> str:
 def _toml_value(text: str) -> object:
     """Return the TOML value that `text` spells; the text itself if it spells none."""
     try:
-        return tomllib.loads(f"x = {text}\n").get("x", text)
+        document = tomllib.loads(f"x = {text}\n")
     except tomllib.TOMLDecodeError:
         return text
+    return document["x"] if len(document) == 1 else text
 
 
 def _replace_all(sheet: Sheet, known: Section, cell: Cell, mistakes: Mistakes) -> None:
