@@ -10,6 +10,9 @@ def main() -> None:
     if not __debug__:
         sys.stderr.write("syncagent: refuses to run under python -O: its assertions are wanted\n")
         raise SystemExit(2)
+    from syncagent.cli.main import run  # noqa: PLC0415 - not before the check above
+
+    raise SystemExit(run())
 
 
 if __name__ == "__main__":

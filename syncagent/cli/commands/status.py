@@ -1,0 +1,157 @@
+"""`syncagent status`: the cluster on one screen."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import click
+
+from syncagent.agent.wiring import tools
+from syncagent.cli.help import ExampleCommand
+from syncagent.cli.reading import Row, as_row, count, number, rows, text
+from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
+from syncagent.cli.table import Column, Style, render
+from syncagent.cli.words import ago, length, paint, plural
+from syncagent.core.errors import ExitCode, SyncagentError, UnreachableError
+
+if TYPE_CHECKING:
+    from syncagent.core.desk import JSON
+
+WATCH_S = 2.0
+"""How often `-w` asks."""
+
+_CLEAR = "\x1b[H\x1b[2J"
+
+
+def _deployed(node: Row) -> str:
+    if number(node, "deployed") is None or number(node, "artifacts") is None:
+        return "-"
+    return f"{count(node, 'deployed')}/{count(node, 'artifacts')}"
+
+
+def _plain(key: str) -> Column:
+    return Column(key.upper(), lambda row: text(row, key) or "-")
+
+
+NODE_COLUMNS = (
+    Column("NODE", lambda row: text(row, "name")),
+    Column("ROLE", lambda row: text(row, "role"), spare=1),
+    Column("STATE", lambda row: text(row, "state")),
+    Column("REVISION", lambda row: text(row, "revision") or "-"),
+    Column("LAG", lambda row: length(number(row, "lag_s")), spare=2),
+    Column("DEPLOYED", _deployed),
+    Column("REJECTED", lambda row: text(row, "rejected") or "-"),
+    Column("WATCH", lambda row: text(row, "watch") or "-", spare=4),
+    Column("SEEN", lambda row: ago(number(row, "seen_s")), spare=3),
+)
+
+WIDE_COLUMNS = (
+    *NODE_COLUMNS[:-2],
+    _plain("pending"),
+    _plain("unknown"),
+    _plain("refused"),
+    *NODE_COLUMNS[-2:],
+    Column("REASON", lambda row: text(row, "reason")),
+)
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples=[
+        ("syncagent status", "every node"),
+        ("syncagent status gw-2 -o wide", "one node, all columns"),
+        ("syncagent status -w", "again every 2 s"),
+        ("syncagent status -o json | jq .nodes[].state", "for programs"),
+    ],
+    exits={0: "the agent answered, whatever it shows", 9: "no agent runs; shown from files"},
+)
+@click.argument("node", required=False)
+@click.option("-w", "--watch", is_flag=True, help="Ask again every 2 s until ^C.")
+@output_option("table", "wide", "json", "yaml")
+@config_option
+@pass_session
+def status(session: Session, node: str | None, *, watch: bool) -> ExitCode:
+    """Show the cluster: every node, and what holds it up."""
+    if not watch:
+        return _show(session, node)
+    pause = threading.Event()
+    while True:
+        if session.for_people and session.style.colour:
+            click.echo(_CLEAR, nl=False)
+        _show(session, node)
+        pause.wait(WATCH_S)
+
+
+def _show(session: Session, node: str | None) -> ExitCode:
+    """Show the status once, from the agent or else from files."""
+    code = ExitCode.DONE
+    try:
+        answer = as_row(session.ask("status"))
+    except UnreachableError:
+        answer = tools.offline_status(session.settings)
+        code = ExitCode.UNREACHABLE
+        as_of = text(answer, "as_of")
+        talk(f"no agent runs here; showing its files{f' of {as_of}' if as_of else ''}")
+        talk("  next: syncagent run")
+    if node is not None:
+        answer = {**answer, "nodes": [_only(answer, node)]}
+    columns = WIDE_COLUMNS if session.output == "wide" else NODE_COLUMNS
+    session.emit(answer, lambda style: status_text(answer, columns, style))
+    return code
+
+
+def _only(answer: Row, name: str) -> JSON:
+    """Return the node of that name. Raises SyncagentError naming the nodes there are."""
+    nodes = rows(answer.get("nodes"))
+    for node in nodes:
+        if text(node, "name") == name:
+            return node
+    known = ", ".join(text(node, "name") for node in nodes)
+    raise SyncagentError(f"the cluster has no node {name!r}", hint=f"its nodes are: {known}")
+
+
+def status_text(answer: Row, columns: tuple[Column, ...], style: Style) -> str:
+    """Return the whole screen: the cluster's line, the nodes, and what a person should look at."""
+    return "".join(
+        [
+            _headline(answer, style),
+            render(columns, rows(answer.get("nodes")), style),
+            *(f"{line}\n" for line in _attention(answer)),
+        ]
+    )
+
+
+def _headline(answer: Row, style: Style) -> str:
+    manager = text(answer, "manager") or "none"
+    words = [
+        f"Cluster {text(answer, 'cluster')}",
+        f"manager {manager} (epoch {text(answer, 'epoch') or '-'})",
+        f"revision {text(answer, 'revision') or '-'}",
+        f"mode {text(answer, 'mode')}",
+        paint(text(answer, "state"), colour=style.colour),
+    ]
+    return "   ".join(words) + "\n"
+
+
+def _attention(answer: Row) -> list[str]:
+    """Return a line or two for each thing that waits for a person."""
+    lines = []
+    for node in rows(answer.get("nodes")):
+        reason = text(node, "reason")
+        if reason:
+            lines.append(f"{text(node, 'name')} {text(node, 'state')}: {reason}")
+        for what in ("rejected", "refused"):
+            if count(node, what):
+                lines.append(
+                    f"{text(node, 'name')}: {plural(count(node, what), 'artifact')} {what}"
+                )
+                lines.append(f"  next: syncagent get {'artifacts' if what == 'rejected' else what}")
+    for held in rows(answer.get("held")):
+        where = f" on {text(held, 'node')}" if text(held, "node") else ""
+        lines.append(f"Held {text(held, 'id')}{where}: {text(held, 'reason')}")
+        lines.append(f"  see: syncagent diff   allow: syncagent approve {text(held, 'id')}")
+    alarms = answer.get("alarms")
+    if isinstance(alarms, list):
+        lines += [f"alarm: {alarm}" for alarm in alarms]
+    return lines

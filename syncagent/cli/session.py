@@ -1,0 +1,141 @@
+"""What every command shares: where the settings are, how to print, whom to ask.
+
+Options of the same name mean the same in every command; they are declared here once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from syncagent.agent.wiring import tools
+from syncagent.cli.table import Style, terminal_width
+from syncagent.cli.words import wants_colour
+from syncagent.core.desk import API_VERSION
+from syncagent.core.units import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from syncagent.core.desk import JSON
+    from syncagent.core.settings import Settings
+
+PROMPT_S = 30.0
+"""How long an answer that needs no waiting may take."""
+
+SETTINGS_PATH = "/etc/syncagent/syncagent.toml"
+SETTINGS_VARIABLE = "SYNCAGENT_CONFIG"
+
+_F = TypeVar("_F", bound="Callable[..., object]")
+
+
+@dataclass
+class Session:
+    """One command's surroundings; filled by the options below."""
+
+    config: Path = field(default_factory=lambda: Path(SETTINGS_PATH))
+    output: str = "table"
+    timeout_s: float = PROMPT_S
+    verbose: bool = False
+    _settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings, read once. Raises SettingsError."""
+        if self._settings is None:
+            self._settings = tools.load_settings(self.config)
+        return self._settings
+
+    def ask(
+        self, verb: str, arguments: Mapping[str, JSON] | None = None, *, timeout_s: float = PROMPT_S
+    ) -> JSON:
+        """Ask the running agent. Raises SyncagentError; UnreachableError if there is none."""
+        return tools.ask(self.settings, verb, arguments or {}, timeout_s)
+
+    @property
+    def for_people(self) -> bool:
+        """Whether stdout is read by people."""
+        return self.output in {"table", "wide"}
+
+    @property
+    def style(self) -> Style:
+        """How to print tables on stdout."""
+        return Style(terminal_width(sys.stdout), wants_colour(sys.stdout))
+
+    def emit(self, result: JSON, as_text: Callable[[Style], str]) -> None:
+        """Write one answer to stdout in the asked form; objects get their `apiVersion`."""
+        if self.for_people:
+            style = self.style
+            click.echo(as_text(style), nl=False, color=style.colour)
+            return
+        if isinstance(result, dict):
+            result = {"apiVersion": API_VERSION, **result}
+        if self.output == "json":
+            click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+            return
+        import yaml  # noqa: PLC0415 - slow to load, seldom asked for
+
+        click.echo(yaml.safe_dump(result, sort_keys=False, allow_unicode=True), nl=False)
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def talk(message: str) -> None:
+    """Say something to people: on stderr, which is never data."""
+    click.echo(message, err=True)
+
+
+def _store(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    if value is not None and param.name is not None:
+        setattr(ctx.ensure_object(Session), param.name, value)
+
+
+def _store_length(ctx: click.Context, param: click.Parameter, value: str) -> None:
+    try:
+        _store(ctx, param, parse_duration(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+def config_option(command: _F) -> _F:
+    """Give a command `--config FILE`."""
+    return click.option(
+        "--config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        envvar=SETTINGS_VARIABLE,
+        expose_value=False,
+        callback=_store,
+        help=f"Settings file. Default: ${SETTINGS_VARIABLE}, then {SETTINGS_PATH}.",
+    )(command)
+
+
+def output_option(*forms: str) -> Callable[[_F], _F]:
+    """Give a command `-o FORM`; the first form is the default."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(forms),
+        expose_value=False,
+        callback=_store,
+        help=f"Form of what goes to stdout. Default: {forms[0]}.",
+    )
+
+
+def timeout_option(default: str, what: str) -> Callable[[_F], _F]:
+    """Give a command `--timeout DURATION`."""
+    return click.option(
+        "--timeout",
+        "timeout_s",
+        metavar="DURATION",
+        default=default,
+        expose_value=False,
+        callback=_store_length,
+        help=f"{what} Default: {default}.",
+    )

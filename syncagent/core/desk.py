@@ -1,0 +1,88 @@
+"""Where questions to the running agent are asked: the words between the doors and the loop.
+
+A door (the control socket, HTTP over TCP) hands a *verb* with arguments to the desk and waits;
+the agent's loop answers. Everything that crosses is JSON, so that a door need know no more than
+this module. The verbs and what each answers:
+
+    status     {}                       {apiVersion, cluster, mode, manager, epoch, revision, digest,
+                                         state, nodes: [node], held: [entry], alarms: [text]}
+    nodes      {}                       [node]
+    artifacts  {}                       [{tree, path, kind, name, digest, state, reason?}]
+    revisions  {limit}                  [{number, epoch, digest, author, note, at, added, updated,
+                                         deleted}]
+    held, refused, quarantine, conflicts {}   [entry]
+    describe   {artifact}               {tree, path, kind, name, digest, size, revision,
+                                         nodes: [{node, digest, state, reason}], references,
+                                         problems, events}
+    diff       {from?, to?}             {from, to, changes: [change]}
+    reconcile  {dry_run, timeout_s}     {revision, changes: [change], nodes: [{name, state, reason}],
+                                         held: [entry]}
+    progress   {}                       {active, nodes: [{name, phase, files_done, files_total,
+                                         bytes_done, bytes_total}]}
+    wait       {synced, deployed, ready, revision?, timeout_s}     {revision, state}
+    approve, reject {id}                {id, released, nodes: [name]}
+    restore    {what}                   {tree, path, digest, revision?}
+    promote    {force}                  {epoch, manager}
+    keys_trust {name, key?}             {name, fingerprint}
+    strangers  {}                       [{name, key, address, at, reason}]
+    events     {after, limit}           [{id, at, what, fields: {word: value}}]
+
+    node    {name, role, state, revision, lag_s, artifacts, deployed, pending, rejected, unknown,
+             refused, watch, seen_s, reason}; numbers that nobody knows are null
+    entry   {id, tree, path, reason, at, node?}
+    change  {tree, path, kind, change: add | update | delete, before, after, text?: [diff line]}
+
+Every `at` is RFC 3339 text in UTC; lengths end in `_s` and are seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+"""What JSON can say."""
+
+API_VERSION = "syncagent/v1"
+"""Carried as `apiVersion` by every object on stdout."""
+
+VERBS = frozenset(
+    {
+        "status",
+        "nodes",
+        "artifacts",
+        "revisions",
+        "held",
+        "refused",
+        "quarantine",
+        "conflicts",
+        "describe",
+        "diff",
+        "reconcile",
+        "progress",
+        "wait",
+        "approve",
+        "reject",
+        "restore",
+        "promote",
+        "keys_trust",
+        "strangers",
+        "events",
+    }
+)
+"""Everything that can be asked."""
+
+SLOW_VERBS = frozenset({"reconcile", "wait"})
+"""Verbs that are answered when something has happened, not at once."""
+
+
+class Desk(Protocol):
+    """Takes a question to the agent's loop and waits for the answer. Called from any thread."""
+
+    def ask(self, verb: str, arguments: Mapping[str, JSON], timeout_s: float) -> JSON:
+        """Return the answer to one of `VERBS`.
+
+        Raises a SyncagentError: what the loop raised, or DeadlineError after `timeout_s` seconds.
+        """
