@@ -114,7 +114,7 @@ class Watcher:
         )
         poller.start()
         self._pollers[target.tree] = poller
-        return f"poll {self._poll_s:g} s ({reason})"
+        return f"poll {poller.pause_s:.3g} s ({reason})"
 
     def _watch(self, target: Target, *, forced: bool) -> str | None:
         """Watch by inotify and prove it; return why not, having let go of it.

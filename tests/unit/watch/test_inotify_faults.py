@@ -156,7 +156,7 @@ def test_a_tree_with_too_few_watches_is_polled_and_says_why(root: Path, inbox: I
     )
     try:
         how = watcher.start(TREE)
-        assert how.startswith("poll 0.01 s (")
+        assert how.startswith("poll ")
         assert "watch limit" in how
         (root / "api" / "a.xml").write_text("<a/>")
         inbox.wait_hint("api/a.xml")
@@ -226,7 +226,7 @@ def test_a_tree_whose_probe_is_not_reported_is_polled(root: Path, inbox: Inbox) 
         make_reader=DeafReader,
     )
     try:
-        assert watcher.start(TREE) == "poll 0.01 s (inotify reports nothing here)"
+        assert watcher.start(TREE).endswith(" s (inotify reports nothing here)")
         (root / "a.xml").write_text("<a/>")
         inbox.wait_hint("a.xml")
     finally:
@@ -242,6 +242,38 @@ def test_the_probe_is_not_hinted_and_no_artifact(
     inbox.wait_hint("z", HintKind.WRITTEN)
     assert {path for path, _ in inbox.hints} == {"z"}
     assert Ignore(TreeKind.GENERIC).hides(f"{PROBE_PREFIX}1.part")
+
+
+class CountingReader(Reader):
+    """A reader that counts what the kernel reports, before anything is made of it."""
+
+    count = 0
+
+    def handle_event(self, event: InotifyEvent) -> None:
+        type(self).count += 1
+        super().handle_event(event)
+
+
+def test_reading_and_listing_a_tree_wakes_nobody(root: Path, inbox: Inbox) -> None:
+    # Else each scan would fill the queue, and its overflow would ask for the next scan.
+    for n in range(50):
+        (root / f"d{n}").mkdir()
+        (root / f"d{n}" / "a.xml").write_text("<a/>")
+    watcher = Watcher(
+        OsFS(), [settings(root)], post=inbox.post, poll_s=2.0, make_reader=CountingReader
+    )
+    try:
+        watcher.start(TREE)
+        (root / "before").write_text("")
+        inbox.wait_hint("before", HintKind.WRITTEN)
+        counted = CountingReader.count
+        for path in sorted(root.rglob("*.xml")):
+            path.read_text()
+        (root / "after").write_text("")
+        inbox.wait_hint("after", HintKind.WRITTEN)
+        assert CountingReader.count - counted == 2  # the file `after`: created, closed
+    finally:
+        watcher.stop()
 
 
 class DyingReader(Reader):
@@ -345,14 +377,13 @@ def test_an_unmount_under_the_poller_is_one_fault_and_no_deletion(root: Path) ->
         for n in range(50):
             (root / f"{n}.xml").write_text("<a/>")
         watcher = watch(WatchMode.POLL)
-        print(watcher.start(TREE))
+        print(watcher.start(TREE).endswith(" s (by settings)"))
         run("umount", str(root))
         print(inbox.wait_fault().trouble)
         watcher.stop()
         print(len(inbox.faults), len(inbox.hints))
     """
-    expected = ["poll 0.01 s (by settings)", "unmounted", "1 0"]
-    assert in_namespace("-m", script, root) == expected
+    assert in_namespace("-m", script, root) == ["True", "unmounted", "1 0"]
 
 
 @pytest.mark.needs_root
@@ -372,6 +403,6 @@ def test_a_real_watch_limit_turns_the_tree_into_a_polled_one(root: Path) -> None
         watcher.stop()
     """
     polled, forced = in_namespace("-Ur", script, root)
-    assert polled.startswith("poll 0.01 s (")
+    assert polled.startswith("poll ")
     assert "watch limit reached" in polled
     assert forced == "inotify watch-failed"
