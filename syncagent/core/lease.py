@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from syncagent.core.revision import Token
 
 
+MARGIN_S_MIN = 2.0
+"""Less does not cover scheduling and a commit step under way (election.md 6)."""
+
+
 class StoreUnavailable(SyncagentError):  # noqa: N818 - an outcome (unknown), named as one
     """The store could not be asked: the outcome is unknown. Keep trying until the deadline."""
 
@@ -25,11 +29,49 @@ class LeadershipLost(SyncagentError):  # noqa: N818 - an outcome (certain), name
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A node that wants to be manager; `incarnation` is new at each start of its process."""
+    """A node that wants to be manager; `incarnation` is new at each start of its process.
+
+    `promoted`: a person said so, which counts where no store can decide (`static`).
+    """
 
     cluster: str
     node: NodeName
     incarnation: str
+    promoted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Lengths of one lease, in seconds. `faults` says which of them don't fit together.
+
+    A holder renews every `renew_s`; one operation of the store takes `operation_s` at most; a
+    holder stops believing `margin_s` before the lease can end for others: room for clocks that
+    run at different rates and for a commit step under way.
+    """
+
+    lease_s: float = 15.0
+    renew_s: float = 5.0
+    operation_s: float = 3.0
+    margin_s: float = 3.0
+
+    def faults(self) -> tuple[str, ...]:
+        """Say what is wrong; empty if renewing twice fits into the lease (election.md 6)."""
+        found = []
+        needed = self.renew_s + 2 * self.operation_s + self.margin_s
+        if needed > self.lease_s:
+            found.append(
+                f"renew + 2 x operation + margin is {needed:g} s, more than the lease of "
+                f"{self.lease_s:g} s"
+            )
+        if self.margin_s < MARGIN_S_MIN:
+            found.append(f"margin is {self.margin_s:g} s, less than {MARGIN_S_MIN:g} s")
+        if self.renew_s > self.lease_s / 3:
+            found.append(
+                f"renew is {self.renew_s:g} s, more than a third of the lease of {self.lease_s:g} s"
+            )
+        if min(self.renew_s, self.operation_s) <= 0:
+            found.append("renew and operation must be above zero")
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

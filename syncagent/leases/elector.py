@@ -1,0 +1,209 @@
+"""The runner of `core.election`: two threads around a LeaseStore that may be slow, hang or vanish.
+
+The renewer asks the store, one question at a time; the watchdog never does, and ends the belief at
+its deadline also while the renewer hangs. Both sleep on conditions, in slices, because a suspended
+machine stops the clock that conditions wait by, but not the boot-time clock that leases count by.
+
+`on_change` is called in the order of events, under the elector's lock: it must only post.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final, assert_never
+
+from syncagent.core.election import GiveBack, Observe, Renew, Rest, TryAcquire
+from syncagent.core.errors import BusyError, SyncagentError
+from syncagent.core.lease import LeadershipLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncagent.core.election import Action, Election, LeadChange
+    from syncagent.core.lease import Leadership
+    from syncagent.core.revision import Token
+    from syncagent.ports import Clock, LeaseStore
+
+SLICE_S: Final = 1.0
+"""Longest single wait: how late, at most, a machine that was suspended looks at the clock again."""
+JOIN_S: Final = 5.0
+
+
+class Elector:
+    """Whether this node leads. Any thread may call any method; only `acquire` asks the store.
+
+    `election` is new and was made for this store. With a store that elects by itself
+    (`auto_failover`) call `start` once: `Won` and `Lost` then arrive through `on_change`. With one
+    that does not, `acquire` is the only way to lead, and says itself that it was won.
+    """
+
+    def __init__(
+        self,
+        store: LeaseStore,
+        election: Election,
+        clock: Clock,
+        on_change: Callable[[LeadChange], None],
+    ) -> None:
+        self._store = store
+        self._election = election
+        self._clock = clock
+        self._on_change = on_change
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._threads: list[threading.Thread] = []
+
+    # Asked at any time; none of these blocks.
+
+    def current(self) -> Leadership | None:
+        """Return the belief that this node leads; None if it does not, or not any more."""
+        with self._changed:
+            return self._election.leadership(self._clock.now())
+
+    def require(self) -> Token:
+        """Return the token to act under. Raises BusyError: this node is not the manager."""
+        belief = self.current()
+        if belief is None:
+            raise BusyError(
+                "this node is not the manager", hint="ask the manager: `syncagent status`"
+            )
+        return belief.token
+
+    def fenced(self, highest_epoch: int) -> None:
+        """Somebody has admitted `highest_epoch`: step down if that is above our epoch."""
+        with self._changed:
+            self._tell(self._election.fenced(highest_epoch))
+
+    def resign(self) -> None:
+        """Stop leading and trying to; the lease is given back as soon as the store answers."""
+        with self._changed:
+            self._tell(self._election.stand_back())
+        if not self._threads:
+            self._settle()
+
+    def acquire(self, floor: int, *, promoted: bool = False) -> Token | None:
+        """Try to lead, with an epoch above `floor`; return the token if this node leads now.
+
+        With a store that elects by itself this only starts trying. With one that does not, it is
+        one attempt, made in the calling thread; `promoted` says that a person wants it. Raises
+        StoreUnavailable.
+        """
+        with self._changed:
+            self._election.raise_floor(floor)
+            self._election.me = replace(self._election.me, promoted=promoted)
+            self._election.campaign()
+            self._changed.notify_all()
+        if not self._store.auto_failover:
+            self._attempt()
+        belief = self.current()
+        return None if belief is None else belief.token
+
+    # Life.
+
+    def start(self) -> None:
+        """Start the renewer and the watchdog, if the store elects by itself."""
+        assert not self._threads, "started once"
+        if not self._store.auto_failover:
+            return
+        for target, name in ((self._renew_for_ever, "renewer"), (self._watch, "lease-watchdog")):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def close(self) -> None:
+        """Resign, stop the threads (a renewer that hangs in the store is left behind)."""
+        self.resign()
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(JOIN_S)
+        self._store.close()
+
+    # The threads.
+
+    def _renew_for_ever(self) -> None:
+        while True:
+            with self._changed:
+                action = self._election.next(self._clock.now())
+                if self._stopping and not isinstance(action, GiveBack):
+                    return
+                if isinstance(action, Rest):
+                    self._wait_until(action.until)
+                    continue
+            self._carry_out(action)
+
+    def _watch(self) -> None:
+        with self._changed:
+            while not self._stopping:
+                self._tell(self._election.expire(self._clock.now()))
+                self._wait_until(self._election.deadline)
+
+    def _wait_until(self, until: float) -> None:
+        self._changed.wait(max(0.0, min(until - self._clock.now(), SLICE_S)))
+
+    def _attempt(self) -> None:
+        """One look and one try, here and now."""
+        with self._changed:
+            if self._election.leadership(self._clock.now()) is not None:
+                return
+        view = self._store.observe()
+        with self._changed:
+            self._election.observed(self._clock.now(), view)
+            action = self._election.next(self._clock.now())
+        if isinstance(action, TryAcquire):
+            sent = self._clock.now()
+            token = self._store.try_acquire(self._election.me, action.seen, action.floor)
+            with self._changed:
+                self._election.took(sent, self._clock.now(), token)
+
+    def _settle(self) -> None:
+        with self._changed:
+            action = self._election.next(self._clock.now())
+        if isinstance(action, GiveBack):
+            self._carry_out(action)
+
+    def _carry_out(self, action: Action) -> None:
+        """Ask the store, without the lock, and say what came of it, with it."""
+        # Before the request is sent: what it grants counts from here at the latest.
+        sent = self._clock.now()
+        try:
+            told = self._ask(action, sent)
+        except LeadershipLost as error:
+            assert isinstance(action, Renew | GiveBack), "only a token can be lost"
+            told = partial(self._election.lost, action.token, str(error))
+        except SyncagentError:
+            told = self._unavailable
+        with self._changed:
+            self._tell(told())
+
+    def _ask(self, action: Action, sent: float) -> Callable[[], LeadChange | None]:
+        """Carry out `action`; return what tells the election about it. Raises what the store does."""
+        election, now = self._election, self._clock.now
+        match action:
+            case Observe():
+                view = self._store.observe()
+                return lambda: election.observed(now(), view)
+            case TryAcquire(seen, floor):
+                token = self._store.try_acquire(election.me, seen, floor)
+                return lambda: election.took(sent, now(), token)
+            case Renew(renewing):
+                self._store.renew(renewing)
+                return lambda: election.renewed(sent, now(), renewing)
+            case GiveBack(mine):
+                self._store.resign(mine)
+                return lambda: election.gave_back(now(), mine)
+            case Rest():
+                raise AssertionError("resting is the caller's")
+            case _:
+                assert_never(action)
+
+    def _unavailable(self) -> None:
+        self._election.unavailable(self._clock.now())
+
+    def _tell(self, change: LeadChange | None) -> None:
+        """Pass a change on, and wake both threads: deadlines may have moved. The lock is held."""
+        if change is not None:
+            self._on_change(change)
+        self._changed.notify_all()
