@@ -5,9 +5,12 @@ A digest finds change; it proves nothing about the author (the SSH connection do
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
 import xxhash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Digest = NewType("Digest", str)
 """`xxh3:` followed by 32 lower-case hex digits."""
@@ -25,6 +28,14 @@ def digest_of(content: bytes | memoryview) -> Digest:
     'xxh3:99aa06d3014798d86001c324468d497f'
     """
     return Digest(_PREFIX + xxhash.xxh3_128_hexdigest(content))
+
+
+def digest_of_parts(parts: Iterable[bytes]) -> Digest:
+    """Return the digest of `parts` one after the other, for bytes that need not fit in memory."""
+    state = xxhash.xxh3_128()
+    for part in parts:
+        state.update(part)
+    return Digest(_PREFIX + state.hexdigest())
 
 
 def number_of(content: bytes) -> int:

@@ -1,0 +1,282 @@
+"""Where each tree is, and where its bytes wait: on the same mount, out of the runtime's sight.
+
+Beside the tree's root lies `.syncagent/` (0700) with `stage/` and `quarantine/`. Equal device
+numbers do not promise that a rename works (bind mounts), so a place is believed only after a
+real rename into the tree and back. Where that fails, because the watched folder is itself the
+mount or its parent may not be written, bytes wait in the root itself, under hidden names that
+end in `.part`; the quarantine then lies in the root's own `.syncagent/`. No staged name ever ends
+in `xml` or `siddhiql`: Axis2 deploys hidden files too.
+
+Whatever is reached below a root is reached from the root's descriptor, without following
+symlinks or crossing mounts (`OsFS.openat2`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from syncagent.core.digest import digest_of
+from syncagent.core.errors import DiskError
+from syncagent.disk.refusal import disk_error
+from syncagent.fsio import O_FOLDER, O_NEW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from syncagent.core.artifact import ArtifactPath, TreeName
+    from syncagent.core.settings import TreeSettings
+    from syncagent.fsio import OsFS
+
+OWN_FOLDER = ".syncagent"
+_PROBE = ".syncagent-probe.part"
+_SLOT = re.compile(r"\.([0-9a-f]+)-[0-9a-f]{32}\.(?:part|fill)")
+_PRIVATE = 0o700
+_O_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC  # a root itself may be a symlink
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One tree's root and its two folders, all on one mount. Paths are absolute.
+
+    `inside` tells that `stage` is the root itself. `root_key` is device and inode of the root.
+    """
+
+    tree: TreeName
+    root: str
+    stage: str
+    quarantine: str
+    inside: bool
+    root_key: tuple[int, int]
+
+
+def slot_name(txid: int, path: ArtifactPath) -> str:
+    """Return the name under which the bytes for `path` wait."""
+    return f".{txid:x}-{_mark(path.tree, path.path)}.part"
+
+
+def fill_name(txid: int, tree: TreeName, folder: str) -> str:
+    """Return the name under which the whole of a new top folder waits."""
+    return f".{txid:x}-{_mark(tree, folder)}.fill"
+
+
+def txid_of(name: str) -> int | None:
+    """Return which transaction a name in a stage folder belongs to; None: it is not ours."""
+    found = _SLOT.fullmatch(name)
+    return int(found[1], 16) if found else None
+
+
+def _mark(tree: str, path: str) -> str:
+    return digest_of(f"{tree}\0{path}".encode())[-32:]
+
+
+class Places:
+    """Finds each tree's place, and finds it anew when the root is another one."""
+
+    def __init__(self, fs: OsFS, trees: Sequence[TreeSettings]) -> None:
+        self._fs = fs
+        self._roots: Mapping[TreeName, str] = {tree.name: tree.path for tree in trees}
+        self._known: dict[TreeName, Place] = {}
+
+    @property
+    def trees(self) -> tuple[TreeName, ...]:
+        """Names of the trees that this node lists."""
+        return tuple(self._roots)
+
+    def root_of(self, tree: TreeName) -> str:
+        """Return where the tree is. Raises DiskError if this node has no such tree."""
+        root = self._roots.get(tree)
+        if root is None:
+            raise DiskError(f"this node has no tree {tree!r}")
+        return root
+
+    def of(self, tree: TreeName, *, inside: bool | None = None) -> Place:
+        """Return the place of `tree`, after a rename was tried there.
+
+        `inside` asks for one of the two kinds, as an earlier process found it. Raises DiskError
+        if the root is not there or nothing can be renamed into it.
+        """
+        root = self.root_of(tree)
+        try:
+            fd = self._fs.open(root, _O_ROOT)
+        except OSError as error:
+            raise disk_error(f"tree {tree} ({root}) can't be opened", error) from error
+        try:
+            status = self._fs.fstat(fd)
+            key = (status.st_dev, status.st_ino)
+            known = self._known.get(tree)
+            if known is not None and known.root_key == key and inside in {None, known.inside}:
+                return known
+            place = self._find(tree, root, key, inside=inside)
+        finally:
+            self._fs.close(fd)
+        self._known[tree] = place
+        return place
+
+    def within_reach(self) -> tuple[Place, ...]:
+        """Return the places of all trees whose root can be had now."""
+        found = []
+        for tree in self._roots:
+            try:
+                found.append(self.of(tree))
+            except DiskError:
+                continue
+        return tuple(found)
+
+    def _find(
+        self, tree: TreeName, root: str, key: tuple[int, int], *, inside: bool | None
+    ) -> Place:
+        refused: OSError | None = None
+        for kind in (False, True):
+            if inside not in {None, kind}:
+                continue
+            base = root if kind else root.rstrip("/").rpartition("/")[0] or "/"
+            own = f"{base.rstrip('/')}/{OWN_FOLDER}"
+            stage = root if kind else f"{own}/stage"
+            place = Place(tree, root, stage, f"{own}/quarantine", kind, key)
+            try:
+                self._prepare(base, own, place)
+                self._try_rename(place)
+            except OSError as error:
+                refused = error
+                continue
+            return place
+        assert refused is not None, "at least one kind was tried"
+        raise disk_error(f"nothing can be staged for tree {tree} ({root})", refused)
+
+    def _prepare(self, base: str, own: str, place: Place) -> None:
+        fs = self._fs
+        for folder in (own, place.quarantine, *(() if place.inside else (place.stage,))):
+            try:
+                fs.mkdir(folder, _PRIVATE)
+            except FileExistsError:
+                if not stat.S_ISDIR(fs.lstat(folder).st_mode):
+                    raise NotADirectoryError(errno.ENOTDIR, "a folder is needed", folder) from None
+        # Always, not only when made just now: an earlier process may have died in between.
+        for folder in (own, base):
+            fd = fs.open(folder, _O_ROOT)
+            try:
+                fs.fsync(fd)
+            finally:
+                fs.close(fd)
+
+    def _try_rename(self, place: Place) -> None:
+        fs = self._fs
+        staged, live = f"{place.stage}/{_PROBE}.new", f"{place.root}/{_PROBE}"
+        for leftover in (staged, live):
+            try:
+                fs.unlink(leftover)
+            except FileNotFoundError:
+                continue
+        fs.close(fs.open(staged, O_NEW, 0o600))
+        try:
+            fs.rename(staged, live)
+            fs.rename(live, staged)
+        finally:
+            fs.unlink(staged)
+
+
+class Ground:
+    """One tree while it is worked on: descriptors of its root and stage. Close it.
+
+    `folder` keeps the last folder open, because steps come folder by folder.
+    """
+
+    def __init__(self, fs: OsFS, place: Place) -> None:
+        self.fs = fs
+        self.place = place
+        self._last: tuple[str, int] | None = None
+        self.root_fd = fs.open(place.root, _O_ROOT)
+        try:
+            self._check_root()
+            self.stage_fd = open_stage(fs, place)
+        except OSError:
+            fs.close(self.root_fd)
+            raise
+
+    def _check_root(self) -> None:
+        status = self.fs.fstat(self.root_fd)
+        if (status.st_dev, status.st_ino) != self.place.root_key:
+            raise OSError(errno.ESTALE, "the root is not the folder it was", self.place.root)
+
+    def close(self) -> None:
+        """Close what is open; the object is of no use afterwards."""
+        if self._last is not None:
+            self.fs.close(self._last[1])
+            self._last = None
+        self.fs.close(self.stage_fd)
+        self.fs.close(self.root_fd)
+
+    def folder(self, path: str) -> int:
+        """Return a descriptor of folder `path` ("" is the root), good until the next call."""
+        if not path:
+            return self.root_fd
+        if self._last is not None:
+            if self._last[0] == path:
+                return self._last[1]
+            last, self._last = self._last, None
+            self.fs.close(last[1])
+        fd = self.fs.openat2(self.root_fd, path, O_FOLDER)
+        self._last = (path, fd)
+        return fd
+
+    def make_folder(self, path: str) -> tuple[int, list[str]]:
+        """Open folder `path`, making what is missing, one part at a time.
+
+        Returns its descriptor and the folders that got a new name in them. A new folder takes
+        mode and owner of the one it is in.
+        """
+        try:
+            return self.folder(path), []
+        except FileNotFoundError:
+            pass
+        parent, _, name = path.rpartition("/")
+        above, touched = self.make_folder(parent)
+        status = self.fs.fstat(above)
+        try:
+            self.fs.mkdir(name, _PRIVATE, dir_fd=above)
+        except FileExistsError:
+            return self.folder(path), touched
+        fd = self.folder(path)
+        own_by(self.fs, fd, self.fs.fstat(fd), status)
+        self.fs.fchmod(fd, stat.S_IMODE(status.st_mode))
+        return fd, [*touched, parent]
+
+    def nearest_folder(self, path: str) -> os.stat_result:
+        """Return the status of folder `path`, or of the nearest one above it that is there."""
+        while True:
+            try:
+                return self.fs.fstat(self.folder(path))
+            except FileNotFoundError:
+                if not path:
+                    raise
+                path = path.rpartition("/")[0]
+
+    def live(self, path: str) -> os.stat_result | None:
+        """Return the status of what is live at `path`, None if nothing is. Symlinks are seen."""
+        folder, _, name = path.rpartition("/")
+        try:
+            return self.fs.stat(name, dir_fd=self.folder(folder), follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+
+def open_stage(fs: OsFS, place: Place) -> int:
+    """Return a descriptor of the folder where bytes wait. Raises OSError."""
+    return fs.open(place.stage, _O_ROOT if place.inside else O_FOLDER)
+
+
+def own_by(fs: OsFS, fd: int, now: os.stat_result, wanted: os.stat_result) -> None:
+    """Give the file of `fd` the owner and group of `wanted`, as far as this user may.
+
+    Only root may give files away; the agent runs as the gateway's user, whose files they are.
+    """
+    if (now.st_uid, now.st_gid) != (wanted.st_uid, wanted.st_gid):
+        try:
+            fs.fchown(fd, wanted.st_uid, wanted.st_gid)
+        except PermissionError:
+            return
