@@ -196,7 +196,10 @@ class Election:
         if token is None:
             return None
         expires = self._expiry(sent)
-        if now >= expires or not self._campaigning or token.epoch <= self.floor:
+        outdone = token.epoch <= self.floor
+        # Also if the store is wiped while we lead, no epoch comes twice.
+        self.raise_floor(token.epoch)
+        if now >= expires or not self._campaigning or outdone:
             # Too late, or not wanted any more: it was never ours to act upon.
             self._give_back = token
             return None

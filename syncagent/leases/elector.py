@@ -148,6 +148,7 @@ class Elector:
         with self._changed:
             if self._election.leadership(self._clock.now()) is not None:
                 return
+        self._settle()
         view = self._store.observe()
         with self._changed:
             self._election.observed(self._clock.now(), view)
@@ -159,6 +160,7 @@ class Elector:
                 self._election.took(sent, self._clock.now(), token)
 
     def _settle(self) -> None:
+        """Give back what a step-down left to be given back."""
         with self._changed:
             action = self._election.next(self._clock.now())
         if isinstance(action, GiveBack):
