@@ -34,9 +34,9 @@ _TEMPORARY = re.compile(
     | .*~                                   # vim, Emacs, gedit; rsync's folder .~tmp~
     | \..*\.sw[a-z]                         # vim swap files
     | 4913                                  # vim asks by this name whether it may write a folder
-    | .*___jb_(?:old|tmp)___                # JetBrains safe write
+    | .*___jb_(?:tmp|old|bak)___              # JetBrains safe write
     | \..+\.[A-Za-z0-9]{6}(?<!xml)          # rsync
-    | \.nfs.*                               # NFS: deleted while open
+    | \.nfs[0-9a-f]+                          # NFS: deleted while open
     | \.svn | \.git | CVS | lost\+found
     """,
     re.DOTALL | re.VERBOSE,
@@ -74,6 +74,12 @@ class Ignore:
         said = "\n".join((str(_RULES_VERSION), kind, *patterns))
         self.fingerprint: Digest = digest_of(said.encode("utf-8", "surrogatepass"))
         """Equal for equal rules."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ignore) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
 
     def hides(self, path: str, *, folder: bool = False) -> bool:
         """Tell whether `path` is ignored by its own name; what is above it is not looked at.

@@ -16,6 +16,7 @@ Nothing that goes wrong becomes an absence:
 from __future__ import annotations
 
 import errno
+import stat
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import ArtifactPath, fold_name, path_fault
@@ -158,8 +159,13 @@ class _Listing:
                         continue
                     if holds(row, status):
                         files[row.where.path] = row.seen
-                    else:
+                    elif stat.S_ISREG(status.st_mode):
                         stale.append(name)
+                    else:
+                        # Something else took the name: nothing is known of that.
+                        names.discard(name)
+                        self._known.drop(name)
+                        self._meet(entry)
         except OSError:
             return False
         return True
