@@ -108,24 +108,21 @@ def _gateway(group: Group, mistakes: Mistakes) -> Gateway | None:
 def _peers(members: list[Group], node: Group, mistakes: Mistakes) -> tuple[PeerSettings, ...]:
     """Return the other nodes; one name, address or key twice is a mistake."""
     peers: list[PeerSettings] = []
-    seen: dict[tuple[str, str], str] = {}
-    for group in members:
+    seen: dict[tuple[str, str], int] = {}
+    for index, group in enumerate(members):
         name = group.text("name")
         for key in ("name", "address", "key"):
-            value = group.text(key)
-            if not value or not group.sound(key):
+            if not group.sound(key):
                 continue
-            first = seen.setdefault((key, value), group.cell(key).where)
-            if first != group.cell(key).where or (key == "name" and _twice(peers, value)):
-                what = f"peer.{key} is that of the peer at {first} too; each node has its own"
-                mistakes.add(group.cell(key), what)
+            for value in group.text(key).splitlines():
+                first = seen.setdefault((key, value), index)
+                if first != index:
+                    where = members[first].cell(key).where
+                    what = f"peer.{key} is that of the peer at {where} too; each node has its own"
+                    mistakes.add(group.cell(key), what)
         if name and name != node.text("name"):
             peers.append(PeerSettings(NodeName(name), group.text("address"), group.text("key")))
     return tuple(peers)
-
-
-def _twice(peers: list[PeerSettings], name: str) -> bool:
-    return any(peer.name == name for peer in peers)
 
 
 def _election(

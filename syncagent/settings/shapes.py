@@ -282,13 +282,32 @@ def _is_ip(text: str, of: type[ipaddress.IPv4Address | ipaddress.IPv6Address]) -
 
 @dataclass(frozen=True)
 class PublicKey(Shape):
-    """One OpenSSH public key line; the comment is dropped."""
+    """One OpenSSH public key line, or a list of them; comments are dropped.
+
+    Several are for a peer behind OpenSSH's sshd: that shows its host key when it is dialled, and
+    the agent's own key when it dials. They are held as one text, a key to a line.
+    """
 
     def _parse(self, raw: object) -> Value:
-        return parse_key(_text(raw))
+        lines = [line for text in _texts(raw) for line in text.splitlines() if line.strip()]
+        if not lines:
+            raise WrongValueError("no key is in it; leave it out, and trust the peer later")
+        return "\n".join(dict.fromkeys(parse_key(line) for line in lines))
+
+    def _show(self, value: Value) -> str:
+        lines = [toml_text(line) for line in str(value).splitlines()]
+        return lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
 
     def _schema(self) -> dict[str, Json]:
-        return {"type": "string", "pattern": "^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/=]+"}
+        line: dict[str, Json] = {
+            "type": "string",
+            "pattern": "(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/=]+",
+        }
+        return {"anyOf": [line, {"type": "array", "items": line, "minItems": 1}]}
+
+
+def _texts(raw: object) -> list[str]:
+    return [_text(item) for item in raw] if isinstance(raw, list) else [_text(raw)]
 
 
 @dataclass(frozen=True)

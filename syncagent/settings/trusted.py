@@ -80,7 +80,7 @@ def merge(
     merged = []
     for peer in peers:
         key, cell = found.get(peer.name, (peer.key, Cell(None, "")))
-        if peer.key and peer.key != key:
+        if peer.key and key not in {peer.key, *peer.key.splitlines()}:
             what = f"this is not the key that the settings give for {peer.name}"
             mistakes.add(cell, f"{what}; delete this line, or the key in the settings")
         merged.append(replace(peer, key=peer.key or key))

@@ -228,6 +228,9 @@ def test_a_mistake_in_the_first_sections_is_named_with_its_line(
         (KEY_2, KEY_2.split()[1], "this is no OpenSSH public key"),
         (KEY_2, "ssh-dss AAAA", "keys of type ssh-dss can't be used by a daemon"),
         (KEY_2, "restrict " + KEY_2, "options before the key type are not for here"),
+        (f'"{KEY_2}"', '""', "no key is in it; leave it out"),
+        (f'"{KEY_2}"', "[]", "no key is in it"),
+        (f'"{KEY_2}"', "[1]", "this has to be text in quotes"),
         (KEY_2, "-----BEGIN OPENSSH PRIVATE KEY-----", "this is a private key"),
         ("gw-3:7421", "gw-2:7421", "s.toml:16: peer.address is that of the peer at s.toml:12 too"),
         ('name = "gw-3"', 'name = "gw-2"', "s.toml:15: peer.name is that of the peer at s.toml:11 too"),
@@ -237,6 +240,12 @@ def test_a_mistake_in_the_first_sections_is_named_with_its_line(
 )  # fmt: skip
 def test_a_mistake_among_peers_is_named_with_its_line(old: str, new: str, expected: str) -> None:
     assert expected in only_mistake(MINIMAL + PEERS.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("written", [f'["{KEY_2} a", "{KEY_3}"]', f'"""\n{KEY_2}\n{KEY_3} b\n"""'])
+def test_a_peer_behind_another_ssh_server_has_several_keys(written: str) -> None:
+    settings = loaded(MINIMAL + PEERS.replace(f'"{KEY_2}"', written))
+    assert settings.peers[0].key == f"{KEY_2}\n{KEY_3}"
 
 
 @pytest.mark.parametrize("bits", [1024, 2048])

@@ -7,7 +7,6 @@ import pytest
 
 from syncagent.core.errors import RefusedError, SettingsError
 from syncagent.fsio import OsFS
-from syncagent.settings.keys import fingerprint
 from syncagent.settings.load import interpret
 from syncagent.settings.trusted import read_trusted, trust
 
@@ -87,10 +86,3 @@ def test_every_damaged_line_is_named_and_nothing_is_written(tmp_path: Path) -> N
     assert path.read_text() == content
     with pytest.raises(SettingsError, match="trusted_keys:5: gw-2 has a key at"):
         interpret(settings_text(tmp_path), "s.toml", {})
-
-
-def test_a_fingerprint_is_the_one_that_ssh_keygen_prints() -> None:
-    assert fingerprint(KEY_2) == "SHA256:" + FINGERPRINT_2
-
-
-FINGERPRINT_2 = "OtMQj29eQZHAoyWIpPTivvYvcZyzZTaSkf4JjA8/zV4"
