@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import NodeName
 from syncagent.core.errors import SettingsError
+from syncagent.core.lease import MARGIN_S_MIN
 from syncagent.core.settings import (
     ElectionSettings,
     Limits,
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from syncagent.settings.answers import Group, Groups
     from syncagent.settings.sheet import Mistakes
 
-MARGIN_MIN_S = 2.0
-"""A manager needs so long to notice and stop (facts: clock drift, scheduling, one commit step)."""
 RENEWALS_MIN = 3
 """A lease must outlive two renewals that were lost."""
 
@@ -154,7 +153,7 @@ def _election(
 
 
 def _check_lease(election: ElectionSettings, group: Group, mistakes: Mistakes) -> None:
-    """Check R + 2T + M <= L, M >= 2 s, R <= L / 3."""
+    """Say where the rules of `core.lease.Timing` are broken, and by which key."""
     lease = format_duration(election.lease_s)
     need_s = election.renew_s + 2 * election.operation_s + election.margin_s
     if need_s > election.lease_s:
@@ -170,8 +169,8 @@ def _check_lease(election: ElectionSettings, group: Group, mistakes: Mistakes) -
             f"election.renew is too long: a lease of {lease} has to outlive two lost renewals; "
             f"write at most {most}",
         )
-    if election.margin_s < MARGIN_MIN_S:
-        least = format_duration(MARGIN_MIN_S)
+    if election.margin_s < MARGIN_S_MIN:
+        least = format_duration(MARGIN_S_MIN)
         mistakes.add(
             group.cell("margin"),
             f"election.margin is too short for a manager to stop in time; write at least {least}",
@@ -183,7 +182,6 @@ def _rollout(group: Group) -> RolloutSettings:
         canary=group.text("canary"),
         max_unavailable=group.number("max_unavailable"),
         on_reject=group.text("on_reject"),
-        ordered=group.flag("ordered"),
     )
 
 

@@ -203,11 +203,11 @@ _ROLLOUT_SECTION = Section(
         ),
         Key(
             "on_reject",
-            Choice(("hold", "rollback", "continue")),
+            Choice(("hold", "continue"), ("rollback",)),
             "What happens when a node refuses a change.",
             _ROLLOUT.on_reject,
         ),
-        Key("ordered", Flag(), "Workers in the order of their names.", _ROLLOUT.ordered),
+        Key("ordered", Flag(), "Kind after kind.", _ROLLOUT.ordered, later=True),
     ),
 )
 _LIMITS_SECTION = Section(

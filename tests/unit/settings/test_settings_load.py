@@ -5,9 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from syncagent.core.artifact import TreeKind
 from syncagent.core.errors import ExitCode, SettingsError
+from syncagent.core.lease import Timing
 from syncagent.core.settings import Drift, Limits, Settings, WatchMode, Writers
 from syncagent.settings.load import interpret, load, read
 from syncagent.settings.sheet import FILE_BYTES_MAX
@@ -83,8 +86,7 @@ kind = "none"
 [rollout]
 canary = "worker"
 max_unavailable = "50%"
-on_reject = "rollback"
-ordered = true
+on_reject = "continue"
 [limits]
 delete_share = "12.5%"
 file_size = "1MiB"
@@ -107,8 +109,7 @@ reconcile = "90s"
     assert (election.manager, election.lease_s, election.renew_s) == ("gw-2", 30, 10)
     assert (election.operation_s, election.margin_s) == (4, 2)
     assert settings.rollout.max_unavailable == 0.5
-    assert (settings.rollout.canary, settings.rollout.on_reject) == ("worker", "rollback")
-    assert settings.rollout.ordered is True
+    assert (settings.rollout.canary, settings.rollout.on_reject) == ("worker", "continue")
     limits = settings.limits
     assert (limits.delete_share, limits.file_bytes) == (0.125, 1024**2)
     assert (limits.quarantine_s, limits.reconcile_s) == (604_800, 90)
@@ -152,7 +153,8 @@ manager = "gw-1"
         ("[limits]\nhistory_revisions = 1", "this has to be from 2 to"),
         ('[limits]\nreconnect_first = "2m"', "s.toml:11: limits.reconnect_first is longer than limits.reconnect_max"),
         ('[limits]\nsettle_cap = "300ms"', "s.toml:11: limits.settle_created is longer than limits.settle_cap"),
-        ("[rollout]\nordered = 1", "this has to be true or false, without quotes"),
+        ("[rollout]\nordered = true", "s.toml:11: rollout.ordered is not in this version; take it out"),
+        ('[rollout]\non_reject = "rollback"', '"rollback" is not in this version; write "hold" or "continue"'),
         ('[rollout]\ncanary = "all"', 'write "manager" or "worker" or "none"'),
         ('[runtime]\nkind = "carbon"', 's.toml:11: runtime.kind = "carbon": "carbon" is not in this version; write "auto" or "none"'),
         ('[runtime]\nlog = "/x"', "s.toml:11: runtime.log is not in this version; take it out"),
@@ -271,6 +273,25 @@ def test_an_ecdsa_key_of_openssh_is_taken(bits: str, tmp_path: Path) -> None:
     subprocess.run(command, check=True)
     line = path.with_suffix(".pub").read_text().strip()
     assert loaded(MINIMAL + PEERS.replace(KEY_2, line)).peers[0].key == " ".join(line.split()[:2])
+
+
+lengths = st.integers(1, 300).map(lambda tenths: tenths / 10)
+
+
+@settings(deadline=None, max_examples=60)
+@given(lease=lengths, renew=lengths, operation=lengths, margin=lengths)
+def test_a_lease_is_taken_exactly_if_the_core_takes_it(
+    lease: float, renew: float, operation: float, margin: float
+) -> None:
+    text = MINIMAL + (
+        f'[election]\nlease = "{lease + 3}s"\nrenew = "{renew}s"\n'
+        f'operation = "{operation}s"\nmargin = "{margin}s"\n'
+    )
+    faults = Timing(lease + 3, renew, operation, margin).faults()
+    if faults:
+        assert len(mistakes_of(text)) == len(faults)
+    else:
+        assert loaded(text).election.lease_s == lease + 3
 
 
 def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file() -> None:

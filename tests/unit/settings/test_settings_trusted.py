@@ -86,3 +86,11 @@ def test_every_damaged_line_is_named_and_nothing_is_written(tmp_path: Path) -> N
     assert path.read_text() == content
     with pytest.raises(SettingsError, match="trusted_keys:5: gw-2 has a key at"):
         interpret(settings_text(tmp_path), "s.toml", {})
+
+
+def test_trusted_keys_that_can_not_be_read_are_no_empty_list(tmp_path: Path) -> None:
+    (tmp_path / "trusted_keys").mkdir()
+    with pytest.raises(SettingsError, match="it can't be read"):
+        read_trusted(str(tmp_path))
+    with pytest.raises(SettingsError, match="it can't be read"):
+        interpret(settings_text(tmp_path), "s.toml", {})
