@@ -54,9 +54,13 @@ _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_C
 
 
 class BlobStore:
-    """The packs in folder `path`. `add` and `sync` from one thread at a time; reads from any."""
+    """The packs in folder `path`. `add` and `sync` from one thread at a time; reads from any.
 
-    def __init__(self, fs: OsFS, path: str) -> None:
+    `pack_bytes` is the size above which a pack is closed by the next `tidy`.
+    """
+
+    def __init__(self, fs: OsFS, path: str, *, pack_bytes: int = PACK_BYTES) -> None:
+        self._pack_bytes = pack_bytes
         self._fs = fs
         self._path = path
         self._index: dict[Digest, PackFrame] = {}
@@ -87,7 +91,7 @@ class BlobStore:
                     self._index.update(dict.fromkeys(_digests(frame), frame))
                 if newest:
                     self._open(number, good_end)
-            if not numbers or self._size > PACK_BYTES:
+            if not numbers or self._size > self._pack_bytes:
                 self._begin_pack()
 
     def close(self) -> None:
@@ -182,14 +186,16 @@ class BlobStore:
         """Close a full pack and drop from closed ones what is not `needed`; return bytes freed.
 
         What is still needed of a pack that is mostly not is appended to the open one, made durable
-        there, and only then the old file goes. Raises DiskError; nothing needed is lost.
+        there, and only then the old file goes. The open pack, also if it is closed here, waits
+        for the next call: it holds what came last. Raises DiskError; nothing needed is lost.
         """
         freed = 0
+        closed = [number for number in self._frames if number != self._number]
         with disk_errors(f"tidy the blob packs in {self._path}"):
-            if self._size > PACK_BYTES:
+            if self._size > self._pack_bytes:
                 self._sync_open()
                 self._begin_pack()
-            for number in [n for n in self._frames if n != self._number]:
+            for number in closed:
                 freed += self._tidy_pack(number, needed)
         return freed
 
