@@ -11,6 +11,7 @@ from syncagent.core.artifact import NodeName
 from syncagent.core.events import DialFailed, LinkDown, LinkUp, Received, StrangerRefused
 from syncagent.core.wire.messages import Ping, Report, Survey, View
 from syncagent.ports import LinkId
+from tests.fakes.loopback import Loopback
 from tests.fakes.network import FakeNetwork, Weather
 
 if TYPE_CHECKING:
@@ -72,9 +73,9 @@ class FakeWorld:
         pass
 
 
-@pytest.fixture(params=["fake"])
+@pytest.fixture(params=[FakeWorld, Loopback], ids=["fake", "ssh"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    made = FakeWorld()
+    made: World = request.param()
     yield made
     made.stop()
 

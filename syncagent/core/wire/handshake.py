@@ -1,7 +1,8 @@
 """What both ends of a new connection say first, and what must fit before anything else is said.
 
-Sans-I/O. Each end sends the preface and its `Hello` at once, without waiting for the other's.
-The connection's maker has proved the peer's name by its key; the hello must claim the same one.
+Sans-I/O. The dialling end sends the preface and its `Hello` at once; the other looks at that
+hello before it sends its own, so that a dialler whose hello is not accepted never takes itself
+for connected. The peer's name was proved by its key before; the hello must claim the same one.
 Then both take the highest version that both speak. From there on `Conversation` turns messages
 into bytes of that version and back.
 
@@ -29,7 +30,7 @@ _GREETING_VERSION = 1
 class Conversation:
     """One connection's bytes and messages, from this end.
 
-    `peer` is the name that the other end's key proved. `opening` must be sent first.
+    `peer` is the name that the other end's key proved.
     """
 
     def __init__(self, me: Hello, peer: NodeName) -> None:
@@ -38,10 +39,14 @@ class Conversation:
         self._reader = FrameReader(limit_of)
         self._version: int | None = None
         self._hello: Hello | None = None
+        self._opened = False
+        self.dismissed = False
+        """True once the other end has said that it does not want this one: no answer is due."""
 
-    @property
-    def opening(self) -> bytes:
-        """The preface and this end's hello."""
+    def open(self) -> bytes:
+        """Return the preface and this end's hello, to be sent once."""
+        assert not self._opened, "a conversation is opened once"
+        self._opened = True
         return PREFACE + frame(encode(self._me, _GREETING_VERSION))
 
     @property
@@ -57,11 +62,15 @@ class Conversation:
     def say(self, message: Message) -> bytes:
         """Return the bytes that send `message`. Raises ProtocolError if it can't be said.
 
-        Before a version is agreed only `Bye` can.
+        Before this end's hello went out and a version is agreed only `Bye` can.
         """
-        if self._version is None and not isinstance(message, Bye):
+        if isinstance(message, Bye):
+            preface = b"" if self._opened else PREFACE
+            self._opened = True
+            return preface + frame(encode(message, _GREETING_VERSION))
+        if self._version is None or not self._opened:
             raise ProtocolError(f"{type(message).__name__} before a version was agreed")
-        return frame(encode(message, self._version or _GREETING_VERSION))
+        return frame(encode(message, self._version))
 
     def hear(self, data: bytes) -> list[Message]:
         """Take bytes as they came and return the messages that are whole now, without the hello.
@@ -82,6 +91,7 @@ class Conversation:
 
     def _greet(self, message: Message) -> None:
         if isinstance(message, Bye):
+            self.dismissed = True
             raise RefusedError(f"{self._peer} refuses this node: {message.reason}")
         if not isinstance(message, Hello):
             raise ProtocolError(f"{type(message).__name__} before a hello")

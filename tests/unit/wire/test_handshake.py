@@ -26,8 +26,9 @@ def pair(one: Hello = HELLO_1, two: Hello = HELLO_2) -> tuple[Conversation, Conv
 
 def test_two_ends_greet_and_talk() -> None:
     one, two = pair()
-    assert one.hear(two.opening) == []
-    assert two.hear(one.opening + one.say(Survey()) + one.say(Ping(3))) == [Survey(), Ping(3)]
+    assert two.hear(one.open()) == []
+    assert one.hear(two.open()) == []
+    assert two.hear(one.say(Survey()) + one.say(Ping(3))) == [Survey(), Ping(3)]
     assert one.hear(two.say(Pong(3))) == [Pong(3)]
     assert (one.version, two.version) == (2, 2)
     assert (one.hello, two.hello) == (HELLO_2, HELLO_1)
@@ -68,19 +69,19 @@ def test_an_agent_that_is_too_old_is_told_both_versions_and_what_to_do() -> None
 )
 def test_a_hello_that_does_not_fit_is_refused_with_what_to_do(hello: Hello, words: str) -> None:
     with pytest.raises(RefusedError, match=words) as told:
-        Conversation(HELLO_1, TWO).hear(Conversation(hello, ONE).opening)
+        Conversation(HELLO_1, TWO).hear(Conversation(hello, ONE).open())
     assert told.value.hint
 
 
 def test_the_refused_end_is_told_why() -> None:
     one, two = pair(two=replace(HELLO_2, cluster="test"))
     with pytest.raises(RefusedError) as mine:
-        one.hear(two.opening)
+        one.hear(two.open())
     goodbye = one.say(Bye(str(mine.value)))
     with pytest.raises(
         RefusedError, match="gw-1 refuses this node: gw-2 belongs to cluster 'test'"
     ):
-        two.hear(PREFACE + goodbye)
+        two.hear(goodbye)
 
 
 def test_nothing_but_a_goodbye_is_said_before_a_version_is_agreed() -> None:
@@ -95,7 +96,7 @@ def test_the_first_message_must_be_a_hello_and_there_is_one() -> None:
     with pytest.raises(ProtocolError, match="Ping before a hello"):
         one.hear(PREFACE + frame(encode(Ping(1), 2)))
     one, two = pair()
-    one.hear(two.opening)
+    one.hear(two.open())
     with pytest.raises(ProtocolError, match="a second hello"):
         one.hear(frame(encode(HELLO_2, 2)))
 
@@ -105,4 +106,4 @@ def test_the_first_message_must_be_a_hello_and_there_is_one() -> None:
 def test_noise_at_any_point_of_the_greeting_breaks_only_the_protocol(noise: bytes, at: int) -> None:
     one, two = pair()
     with suppress(RefusedError):
-        assert one.hear(two.opening[:at] + noise) == []
+        assert one.hear(two.open()[:at] + noise) == []

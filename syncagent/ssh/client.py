@@ -1,0 +1,145 @@
+"""The dialling end: one attempt to reach a peer over SSH, to the point where bytes can flow.
+
+The far end is an agent's own server or OpenSSH's; which one is told by its banner. Its host key
+must be one that is pinned for the peer: there is no first use and nobody is asked. We log in with
+this node's key under this node's name, unless the address names an account (`user@host:port`), as
+it does in front of OpenSSH, whose forced command then says who we are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+import paramiko
+from paramiko.ssh_exception import IncompatiblePeer
+
+from syncagent.core.errors import RefusedError, SettingsError, UnreachableError
+from syncagent.ssh.keys import fingerprint
+from syncagent.ssh.transport import (
+    BANNER,
+    SUBSYSTEM,
+    Pipe,
+    end_transport,
+    make_transport,
+    tune,
+    why,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from syncagent.core.artifact import NodeName
+    from syncagent.ssh.keys import NodeKey
+
+OPENSSH_WINDOW_BYTES = 2 * 1024 * 1024
+OPENSSH_PACKET_BYTES = 32 * 1024
+PORT_MAX = 65535
+
+
+class Address(NamedTuple):
+    """Where a peer listens; `user` is empty except in front of OpenSSH."""
+
+    user: str
+    host: str
+    port: int
+
+
+class Target(NamedTuple):
+    """Whom to reach, how, and by which keys it is known."""
+
+    peer: NodeName
+    address: str
+    pinned: Sequence[paramiko.PKey]
+
+
+def parse_address(text: str) -> Address:
+    """Return the parts of `[user@]host:port` or `[user@][v6]:port`; raises SettingsError."""
+    user, _, rest = text.rpartition("@")
+    host, colon, port = rest.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not port.isdecimal() or int(port) > PORT_MAX or (":" in host and bare == host):
+        raise SettingsError(
+            f"{text!r} is not host:port", hint="write gw-2.example.com:7421 or [2001:db8::2]:7421"
+        )
+    return Address(user, bare, int(port))
+
+
+def dial(
+    target: Target,
+    me: tuple[NodeName, NodeKey],
+    timeout_s: float,
+    watch: Callable[[Callable[[], None]], None],
+) -> Pipe:
+    """Connect, prove both keys, open the subsystem; return its pipe.
+
+    `watch` is given, as soon as there is a connection, what aborts it from another thread. Each
+    step has `timeout_s`. Raises UnreachableError if nothing answers, RefusedError if the wrong key
+    answers or ours is refused.
+    """
+    user, host, port = parse_address(target.address)
+    try:
+        sock = socket.create_connection((host, port), timeout_s)
+    except OSError as error:
+        raise UnreachableError(f"{target.address}: {error.strerror or error}") from error
+    tune(sock)
+    types = [key.get_name() for key in target.pinned]
+    transport = make_transport(sock, types, timeout_s)
+    watch(lambda: end_transport(transport, sock))
+    try:
+        _prove(transport, target, user or me[0], me[1])
+        return Pipe(_open(transport, timeout_s), sock=sock, transport=transport)
+    except RefusedError:
+        end_transport(transport, sock)
+        raise
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        end_transport(transport, sock)
+        raise UnreachableError(f"{target.address}: {why(error)}") from error
+
+
+def _prove(transport: paramiko.Transport, target: Target, user: str, key: NodeKey) -> None:
+    try:
+        transport.start_client(timeout=transport.handshake_timeout)
+    except IncompatiblePeer as error:
+        raise RefusedError(
+            f"{target.address} shows no key of the type that is pinned for {target.peer}: {error}",
+            hint=f"compare with `syncagent keys show` on {target.peer}",
+        ) from error
+    shown = transport.get_remote_server_key()
+    if shown.asbytes() not in {pinned.asbytes() for pinned in target.pinned}:
+        known = ", ".join(fingerprint(pinned.asbytes()) for pinned in target.pinned)
+        raise RefusedError(
+            f"{target.address} shows the key {fingerprint(shown.asbytes())}, "
+            f"but {known} is pinned for {target.peer}",
+            hint=f"if {target.peer} was given a new key, compare it with `syncagent keys show` "
+            "there and change its [[peer]] key here; if not, another machine answers at this address",
+        )
+    try:
+        transport.auth_publickey(user, key.private)
+    except paramiko.AuthenticationException as error:
+        raise RefusedError(
+            f"{target.peer} does not accept this node's key",
+            hint=f"on {target.peer}, `syncagent keys trust {user}` shows the key and accepts it",
+        ) from error
+
+
+def _open(transport: paramiko.Transport, timeout_s: float) -> paramiko.Channel:
+    """Open the subsystem; where an OpenSSH server has none of that name, its forced command."""
+    if transport.remote_version.startswith(BANNER.rpartition("_")[0]):
+        channel = transport.open_session(timeout=timeout_s)
+        channel.invoke_subsystem(SUBSYSTEM)
+        return channel
+    channel = _openssh_session(transport, timeout_s)
+    with contextlib.suppress(paramiko.SSHException):
+        channel.invoke_subsystem(SUBSYSTEM)
+        return channel
+    channel = _openssh_session(transport, timeout_s)
+    channel.exec_command(SUBSYSTEM)
+    return channel
+
+
+def _openssh_session(transport: paramiko.Transport, timeout_s: float) -> paramiko.Channel:
+    return transport.open_session(
+        window_size=OPENSSH_WINDOW_BYTES, max_packet_size=OPENSSH_PACKET_BYTES, timeout=timeout_s
+    )
