@@ -257,9 +257,26 @@ def test_faults_before_the_scan_count_once() -> None:
     for n in range(20):
         settling.fault(TREE, n * 0.01)
     (first,) = run_out(settling)
-    settling.fault(TREE, first.at)
+    for n in range(20):
+        settling.fault(TREE, first.at + n * 0.01)
     (second,) = run_out(settling)
     assert second.at - first.at == pytest.approx(1.0)
+
+
+def test_a_folder_does_not_shorten_the_back_off_of_a_fault() -> None:
+    settling = make()
+    settling.fault(TREE, 0.0)
+    (first,) = run_out(settling)
+    settling.fault(TREE, first.at)
+    settling.hint(hint("api", HintKind.SUBTREE), first.at)
+    settling.fault(TREE, first.at + 0.1)
+    (second,) = run_out(settling)
+    assert second.at - first.at == pytest.approx(1.0)
+    settling.hint(hint("api", HintKind.SUBTREE), second.at)
+    settling.fault(TREE, second.at)
+    settling.hint(hint("api", HintKind.SUBTREE), second.at)
+    (third,) = run_out(settling)
+    assert third.at - second.at == pytest.approx(2.0)
 
 
 def test_an_empty_settling_has_nothing_to_wait_for() -> None:

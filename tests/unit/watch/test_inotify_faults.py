@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from watchdog.observers.inotify_c import WatchDescriptor
 
 from syncagent.core.artifact import TreeKind, TreeName
 from syncagent.core.errors import DiskError
@@ -26,7 +27,7 @@ from tests.fakes.inbox import Inbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from watchdog.observers.inotify_c import CallbackId, InotifyEvent, WatchDescriptor
+    from watchdog.observers.inotify_c import CallbackId, InotifyEvent, Mask, WatchCallback
 
 TREE = TreeName("synapse")
 QUEUE_LENGTH = Path("/proc/sys/fs/inotify/max_queued_events")
@@ -185,6 +186,103 @@ def test_a_new_folder_that_can_not_be_watched_is_a_fault(root: Path, inbox: Inbo
         fault = inbox.wait_fault()
         assert fault.trouble is WatchTrouble.WATCH_FAILED
         assert "watch limit" in fault.detail
+    finally:
+        watcher.stop()
+
+
+class NoWatches(FewWatches):
+    """A reader whose user has no watch left."""
+
+    left = 0
+
+
+@pytest.mark.parametrize("mode", [WatchMode.AUTO, WatchMode.INOTIFY])
+def test_without_a_watch_for_the_root_the_tree_is_polled_or_not_started(
+    root: Path, inbox: Inbox, mode: WatchMode
+) -> None:
+    watcher = Watcher(
+        OsFS(), [settings(root, mode)], post=inbox.post, poll_s=0.01, make_reader=NoWatches
+    )
+    try:
+        if mode is WatchMode.AUTO:
+            assert "max_user_watches" in watcher.start(TREE)
+        else:
+            with pytest.raises(DiskError) as caught:
+                watcher.start(TREE)
+            assert caught.value.errno_name == "ENOSPC"
+    finally:
+        watcher.stop()
+
+
+class Unreadable(Reader):
+    """A reader that may not watch one folder, as watchdog says it."""
+
+    def add_callback(
+        self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
+    ) -> WatchDescriptor:
+        if path.endswith(b"/secret"):
+            return WatchDescriptor(-1)
+        return super().add_callback(path, mask, callback, id_)
+
+
+def test_a_folder_that_may_not_be_read_is_a_fault_and_the_others_are_watched(
+    root: Path, inbox: Inbox
+) -> None:
+    for name in ("a", "secret", "z"):
+        (root / name).mkdir()
+    watcher = Watcher(OsFS(), [settings(root)], post=inbox.post, poll_s=2.0, make_reader=Unreadable)
+    try:
+        watcher.start(TREE)
+        fault = inbox.wait_fault()
+        assert fault.trouble is WatchTrouble.WATCH_FAILED
+        assert "secret" in fault.detail
+        assert watcher.folders(TREE) == 3
+    finally:
+        watcher.stop()
+
+
+@pytest.mark.parametrize(("code", "believed"), [(errno.EROFS, True), (errno.EIO, False)])
+def test_a_root_that_can_not_be_written_is_believed_and_a_broken_one_is_not(
+    root: Path, inbox: Inbox, code: int, believed: bool
+) -> None:
+    fs = OsFS()
+
+    def refuse(path: str, flags: int, mode: int = 0o777) -> int:
+        if PROBE_PREFIX in path:
+            raise OSError(code, os.strerror(code), path)
+        return os.open(path, flags, mode)
+
+    fs.open = refuse
+    watcher = Watcher(fs, [settings(root, WatchMode.AUTO)], post=inbox.post, poll_s=2.0)
+    try:
+        if believed:
+            assert watcher.start(TREE) == "inotify"
+        else:
+            with pytest.raises(DiskError) as caught:
+                watcher.start(TREE)
+            assert caught.value.errno_name == "EIO"
+            assert watcher.folders(TREE) is None
+    finally:
+        watcher.stop()
+
+
+def test_a_start_that_failed_half_way_leaves_no_watch_behind(root: Path, inbox: Inbox) -> None:
+    fs = OsFS()
+
+    def refuse(path: str) -> list[str]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    working, fs.listdir = fs.listdir, refuse
+    watcher = Watcher(fs, [settings(root)], post=inbox.post, poll_s=2.0)
+    try:
+        with pytest.raises(DiskError):
+            watcher.start(TREE)
+        fs.listdir = working
+        watcher.start(TREE)
+        (root / "a.xml").write_text("")
+        (root / "z.xml").write_text("")
+        inbox.wait_hint("z.xml", HintKind.WRITTEN)
+        assert inbox.hints.count(("a.xml", HintKind.WRITTEN)) == 1
     finally:
         watcher.stop()
 

@@ -251,6 +251,21 @@ def test_folders_that_swap_names_keep_their_hints_apart(scene: Scene) -> None:
     assert scene.last_kinds() == {"a/x.xml": WRITTEN, "b/y.xml": WRITTEN}
 
 
+def test_a_folder_that_moved_into_one_not_yet_noticed_is_hinted_there_once(scene: Scene) -> None:
+    (scene.root / "a").mkdir()
+    scene.start()
+    scene.inbox.gate.clear()
+    (scene.root / "stall").write_text("")
+    (scene.root / "p").mkdir()
+    (scene.root / "a").rename(scene.root / "p" / "a")
+    scene.inbox.gate.set()
+    scene.settled()
+    scene.inbox.clear()
+    (scene.root / "p" / "a" / "x.xml").write_text("<x/>")
+    assert scene.settled() == (("p/a/x.xml", CREATED), ("p/a/x.xml", WRITTEN))
+    assert scene.watcher.folders(TREE) == 3
+
+
 def test_a_removed_folder_gives_its_watches_back(scene: Scene) -> None:
     (scene.root / "api" / "sub").mkdir(parents=True)
     (scene.root / "api" / "sub" / "a.xml").write_text("<a/>")
