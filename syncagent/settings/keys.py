@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 
 _CURVES = {
     "ecdsa-sha2-nistp256": ("nistp256", 65),
@@ -46,6 +47,12 @@ def parse_key(line: str) -> str:
     if fault:
         raise ValueError(fault)
     return f"{fields[0]} {fields[1]}"
+
+
+def fingerprint(key: str) -> str:
+    """Return the SHA-256 fingerprint of a parsed key, as `ssh-keygen -l` prints it."""
+    blob = base64.b64decode(key.split()[1])
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def _not_a_key(fields: list[str]) -> str:

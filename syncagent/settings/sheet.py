@@ -75,14 +75,14 @@ class Mistakes:
         texts = tuple(dict.fromkeys(text for _, text in found))
         count = "1 mistake" if len(texts) == 1 else f"{len(texts)} mistakes"
         raise SettingsError(
-            f"{self.source}: {count} in the settings:\n" + "\n".join(f"  {text}" for text in texts),
+            f"{self.source}: {count} in the settings",
             mistakes=texts,
             hint="mend the settings, then try `syncagent config check`",
         )
 
 
 def _refuse(where: str, what: str, hint: str) -> SettingsError:
-    return SettingsError(f"{where}: {what}", mistakes=(f"{where}: {what}",), hint=hint)
+    return SettingsError("the settings can't be read", mistakes=(f"{where}: {what}",), hint=hint)
 
 
 def read_text(path: Path) -> str:

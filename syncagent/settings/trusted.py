@@ -63,7 +63,9 @@ def read_trusted(state_dir: str) -> Mapping[str, str]:
     found, faults = _read(state_dir)
     if faults:
         texts = tuple(f"{cell.where}: {what}" for cell, what in faults)
-        raise SettingsError("\n".join(texts), mistakes=texts, hint="mend or delete these lines")
+        raise SettingsError(
+            "the trusted keys are damaged", mistakes=texts, hint="mend or delete these lines"
+        )
     return {name: key for name, (key, _) in found.items()}
 
 
