@@ -121,6 +121,11 @@ def _make_folder(fs: OsFS, path: str, mode: int) -> None:
 
 def _notes(wish: Wish) -> Iterator[str]:
     nodes = len(wish.peers) + 1
+    if not wish.manager and wish.peers:
+        yield (
+            f"{_manager(wish)} is the first manager, by its name; election.manager has to be the "
+            "same in the settings of all nodes."
+        )
     if nodes == _PAIR:
         yield (
             "Two nodes never fail over by themselves: without a third party neither can tell a "
@@ -186,7 +191,12 @@ def _lines(wish: Wish, gateway: Gateway | None) -> Iterator[str]:
             yield '# key = "ssh-ed25519 AAAA..."  # what `syncagent keys show` prints there'
     yield ""
     yield "[election]"
-    yield f"manager = {toml_text(wish.manager or wish.node)}  # leads until `promote` or `switchover`"
+    yield f"manager = {toml_text(_manager(wish))}  # leads until `promote` or `switchover`"
+
+
+def _manager(wish: Wish) -> str:
+    """Return who leads first; unasked the first name, so that `init` says the same on all nodes."""
+    return wish.manager or min([wish.node, *(peer.name for peer in wish.peers)])
 
 
 def _place_lines(wish: Wish, gateway: Gateway | None) -> Iterator[str]:

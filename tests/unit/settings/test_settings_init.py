@@ -81,6 +81,15 @@ def test_init_says_what_becomes_of_the_manager(
     assert (words is None and told == []) or (words is not None and words in told[0])
 
 
+@pytest.mark.parametrize(("manager", "expected"), [("", "gw-1"), ("gw-2", "gw-2")])
+def test_every_node_names_the_same_manager(wish: Wish, manager: str, expected: str) -> None:
+    other = replace(PEER, name=NodeName("gw-1"), address="10.0.0.11:7421")
+    wish = replace(wish, node="gw-2", peers=(other,), manager=manager)
+    notes = init(OsFS(), wish, make_key).notes
+    assert load(wish.path, {}).election.manager == expected
+    assert any("gw-1 is the first manager" in note for note in notes) is not bool(manager)
+
+
 def test_the_steps_hold_what_the_other_nodes_need(wish: Wish) -> None:
     peers = (PEER, replace(PEER, name=NodeName("gw-3"), address="x:1", key=""))
     report = init(OsFS(), replace(wish, peers=peers), make_key)
