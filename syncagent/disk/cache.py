@@ -1,11 +1,13 @@
 """What is remembered of files that were read, so that a scan need not read them again.
 
 A row is trusted while size, mtime, ctime and inode are those it was made with, and only if it is
-*settled*: both times lay at least a window before the scan that read it began, by the file
-system's own clock. Else a write right after the read could carry the very same times (the racy
-rule, as in git); such a file is read again at the next scan. A time in the future never settles.
-Once a day everything is read in any case: bit rot, writes through `mmap` and set-back clocks
-show in no time stamp.
+*settled*: else a write right after the read could carry the very same times (the racy rule, as in
+git), so such a file is read again at the next scan. On local file systems a row settles if both
+times lay at least a window before the scan that read it began, by the file system's own clock; a
+time in the future never does. The clock that stamps files on a server, or how coarsely, is not
+known here: there a row settles when a second read, a wider window later by our own clock, finds
+the same. Once a day everything is read in any case: bit rot, writes through `mmap` and set-back
+clocks show in no time stamp.
 
 One file keeps the settled rows over restarts. It is a shortcut, never a source of truth: it is
 not flushed, its checksum covers all of it, and whatever is odd about it means that it is not
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from syncagent.core.digest import Digest
     from syncagent.fsio import OsFS
+    from syncagent.ports import Instant
 
 MAGIC: Final = b"syncagent scan cache\x00\x01"
 """Beginning of the file; the last byte is the version."""
@@ -43,7 +46,7 @@ CACHE_BYTES_MAX: Final = 64 * 1024 * 1024
 WINDOW_LOCAL_NS: Final = 20_000_000
 """Twice the coarsest tick that stamps times on local file systems (10 ms at HZ=100)."""
 
-WINDOW_OTHER_NS: Final = 2_000_000_000
+WINDOW_OTHER_S: Final = 2.0
 """FAT and some servers keep times in steps of up to 2 s; sshfs cuts to whole seconds."""
 
 REHASH_S: Final = 86_400.0
@@ -108,7 +111,7 @@ class KnownFolder:
 class TreeCache:
     """What is remembered of one tree, under one identity and one set of ignore rules."""
 
-    __slots__ = ("fingerprint", "folders", "identity", "read_all_at")
+    __slots__ = ("fingerprint", "folders", "identity", "read_all_at", "unsettled")
 
     def __init__(self, fingerprint: Digest) -> None:
         self.fingerprint = fingerprint
@@ -116,12 +119,15 @@ class TreeCache:
         self.folders: dict[str, KnownFolder] = {}
         self.read_all_at: float | None = None
         """Wall time of the last scan that read everything; None: never."""
+        self.unsettled: dict[str, Instant] = {}
+        """Since when the files of a server were read as their rows, not yet settled, say."""
 
     def bind(self, identity: str) -> None:
         """Forget everything if it was seen under another identity than this one."""
         if self.identity != identity:
             self.identity = identity
             self.folders = {}
+            self.unsettled = {}
             self.read_all_at = None
 
     def folder(self, path: str) -> KnownFolder:
@@ -130,6 +136,23 @@ class TreeCache:
         if known is None:
             known = self.folders[path] = KnownFolder()
         return known
+
+    def settle_by_waiting(self, known: Row | None, row: Row, now: Instant) -> Row:
+        """Return `row`, settled if a read long enough ago found exactly the same."""
+        path = row.where.path
+        since = self.unsettled.get(path)
+        if since is None or known is None or known != row:
+            self.unsettled[path] = now
+            return row
+        if now - since < WINDOW_OTHER_S:
+            return row
+        del self.unsettled[path]
+        return row._replace(settled=True)
+
+    def forget_waiting(self, files: Mapping[str, object]) -> None:
+        """Forget since when files wait that are not among `files` any more."""
+        for path in self.unsettled.keys() - files.keys():
+            self.unsettled.pop(path, None)
 
     def rehash_due(self, wall: float) -> bool:
         """Tell whether the time has come to read everything; also if the clock was set back."""
@@ -159,9 +182,9 @@ def make_row(
     return Row(status.st_ino, size, mtime_ns, ctime_ns, settled, seen, where)
 
 
-def window_ns(fs_type: int) -> int:
-    """Return how long before a scan a file must have been left alone, by file system type."""
-    return WINDOW_LOCAL_NS if fs_type in _LOCAL_TYPES else WINDOW_OTHER_NS
+def is_local(fs_type: int) -> bool:
+    """Tell whether files of this file system type are stamped by this kernel, finely enough."""
+    return fs_type in _LOCAL_TYPES
 
 
 def fs_clock_ns(fs: OsFS, path: str) -> int:

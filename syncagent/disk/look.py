@@ -3,7 +3,7 @@
 Absent is only what a listing of its folder does not show. A folder that is gone or can't be read
 makes what is below it `Unread`: that a whole folder vanished is for a scan to say.
 
-What is read here does not settle (see `cache`): the next scan reads it once more.
+What is read here on a local disk does not settle (see `cache`): the next scan reads it again.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from syncagent.core.artifact import ArtifactPath, path_fault
+from syncagent.core.artifact import ArtifactPath, fold_name, path_fault
+from syncagent.disk.cache import KnownFolder
 from syncagent.disk.identity import errno_name, let_go
-from syncagent.disk.read import unread, unread_for
+from syncagent.disk.read import unread, unread_for, way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,52 +49,66 @@ class Look:
 
     def _visit(self, folder: str, names: list[str]) -> None:
         """Look at `names` in one folder."""
-        fs = self._sight.fs
         prefix = f"{folder}/" if folder else ""
+        # Only a scan makes a folder known: it has seen what stands beside it.
+        known = self._sight.cache.folders.get(folder)
+        if known is None:
+            other = self._clash_of(folder)
+            if other is not None:
+                refused = _clash(other)
+                self.found.update((prefix + name, refused) for name in names)
+                return
+            known = KnownFolder()
         try:
             fd = self._sight.enter(self._root, folder)
         except OSError as error:
-            for name in names:
-                self.found[prefix + name] = _below(folder, error)
+            gone = _below(folder, error)
+            self.found.update((prefix + name, gone) for name in names)
             return
         try:
-            missing = []
-            for name in names:
-                where = ArtifactPath(self._sight.tree, prefix + name)
-                try:
-                    self.found[where.path] = self._one(folder, fd, name, where)
-                except OSError as error:
-                    self.found[where.path] = unread_for(error)
-                    if error.errno == errno.ENOENT:
-                        missing.append(name)
+            missing = [name for name in names if not self._one(known, fd, prefix, name)]
             if missing:
-                self._confirm(folder, fd, missing)
+                self._confirm(known, fd, prefix, missing)
         finally:
-            let_go(fs, fd)
+            let_go(self._sight.fs, fd)
 
-    def _one(self, folder: str, fd: int, name: str, where: ArtifactPath) -> Seen | Unread:
-        known = self._sight.cache.folder(folder)
-        if name not in known.rows:
-            other = known.clash_of(name)
-            if other is not None:
-                return unread("case-clash", f"{other!r} in the same folder is the same name")
-        return self._sight.glance(known, fd, name, where)
+    def _one(self, known: KnownFolder, fd: int, prefix: str, name: str) -> bool:
+        """Look at one name; False if it seems not to be there."""
+        where = ArtifactPath(self._sight.tree, prefix + name)
+        other = None if name in known.rows else known.clash_of(name)
+        if other is not None:
+            self.found[where.path] = _clash(other)
+            return True
+        try:
+            self.found[where.path] = self._sight.glance(known, fd, name, where)
+        except OSError as error:
+            self.found[where.path] = unread_for(error)
+            return error.errno != errno.ENOENT
+        return True
 
-    def _confirm(self, folder: str, fd: int, missing: list[str]) -> None:
+    def _confirm(self, known: KnownFolder, fd: int, prefix: str, missing: list[str]) -> None:
         """Call absent what a listing of the folder does not show either."""
-        prefix = f"{folder}/" if folder else ""
         try:
             with self._sight.fs.scandir(fd) as entries:
                 listed = {entry.name for entry in entries}
         except OSError as error:
-            for name in missing:
-                self.found[prefix + name] = unread_for(error)
+            unsure = unread_for(error)
+            self.found.update((prefix + name, unsure) for name in missing)
             return
-        known = self._sight.cache.folder(folder)
         for name in missing:
             if name not in listed:
                 self.found[prefix + name] = None
                 known.drop(name)
+
+    def _clash_of(self, folder: str) -> str | None:
+        """Return a known folder that one on the way to `folder` (or itself) clashes with."""
+        known = self._sight.cache.folders
+        news = {fold_name(path) for path in way(folder) if path not in known}
+        return next((path for path in list(known) if fold_name(path) in news), None)
+
+
+def _clash(other: str) -> Unread:
+    return unread("case-clash", f"{other!r} in the same folder is the same name")
 
 
 def _below(folder: str, error: OSError) -> Unread:

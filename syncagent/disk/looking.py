@@ -175,9 +175,11 @@ class Looking:
         wall = self._clock.wall()
         everything = sight.cache.rehash_due(wall)
         sight.trusting = not everything
-        sight.settled_before_ns = self._settled_before_ns(tree)
+        if sight.waited_at is None:
+            sight.settled_before_ns = self._settled_before_ns()
         walk = Walk(sight, root, self._limits.tree_files)
         walk.run()
+        sight.cache.forget_waiting(walk.files)
         if sight.viewed:
             self._saved = False
         if everything:
@@ -189,13 +191,20 @@ class Looking:
         remembered.bind(root.identity)
         sight = Sight(self._fs, tree, remembered, self._ignores[tree], examiner)
         sight.size_max = self._limits.file_bytes
+        if not self._is_local(tree):
+            sight.waited_at = self._clock.now()
         return sight
 
-    def _settled_before_ns(self, tree: TreeName) -> int:
+    def _is_local(self, tree: TreeName) -> bool:
+        try:
+            return cache.is_local(self._fs.statfs_type(self._paths[tree]))
+        except OSError:
+            return False
+
+    def _settled_before_ns(self) -> int:
         """Return the instant before which a file must have been left alone to be remembered."""
         try:
-            window = cache.window_ns(self._fs.statfs_type(self._paths[tree]))
-            return cache.fs_clock_ns(self._fs, f"{self._cache_path}.clock") - window
+            return cache.fs_clock_ns(self._fs, f"{self._cache_path}.clock") - cache.WINDOW_LOCAL_NS
         except OSError:
             return 0
 

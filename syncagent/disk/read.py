@@ -31,6 +31,7 @@ from syncagent.fsio import O_CONTENT
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from syncagent.fsio import OsFS
 
@@ -116,6 +117,17 @@ def escaped(path: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
         for letter in text
     )
+
+
+def way(path: str) -> Iterator[str]:
+    """Yield `path` and the folders above it, without the root.
+
+    >>> list(way("api/deep/a.xml"))
+    ['api/deep/a.xml', 'api/deep', 'api']
+    """
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _read(fs: OsFS, fd: int, size: int) -> bytes:

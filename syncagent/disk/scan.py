@@ -23,7 +23,7 @@ from syncagent.core.artifact import ArtifactPath, fold_name, path_fault
 from syncagent.core.snapshot import Condition
 from syncagent.disk.cache import KnownFolder
 from syncagent.disk.identity import DoubtError, let_go
-from syncagent.disk.read import escaped, not_regular, unread, unread_for
+from syncagent.disk.read import escaped, not_regular, unread, unread_for, way
 
 if TYPE_CHECKING:
     import os
@@ -72,9 +72,9 @@ class Walk:
         """Drop folders from the cache that are surely gone; the rest was missed: `unlisted`."""
         folders = self._sight.cache.folders
         for path in folders.keys() - self.folders - self.unlisted:
-            if any(above in self.unlisted for above in _way(path)):
+            if any(above in self.unlisted for above in way(path)):
                 continue
-            if any(above in self.files for above in _way(path)) or self._gone(path):
+            if any(above in self.files for above in way(path)) or self._gone(path):
                 folders.pop(path, None)
             else:
                 self.unlisted.add(path)
@@ -250,10 +250,3 @@ def _losers(names: Iterable[str]) -> dict[str, str]:
         if winner != name:
             losers[name] = winner
     return losers
-
-
-def _way(path: str) -> Iterator[str]:
-    """Yield `path` and the folders above it, without the root."""
-    while path:
-        yield path
-        path = path.rpartition("/")[0]

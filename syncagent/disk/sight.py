@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from syncagent.disk.cache import KnownFolder, Row, TreeCache
     from syncagent.disk.identity import Root
     from syncagent.fsio import OsFS
-    from syncagent.ports import Examiner
+    from syncagent.ports import Examiner, Instant
 
 
 class Sight:
@@ -42,6 +42,7 @@ class Sight:
         "tree",
         "trusting",
         "viewed",
+        "waited_at",
     )
 
     def __init__(
@@ -54,6 +55,8 @@ class Sight:
         self.examiner = examiner
         self.size_max = 0
         self.settled_before_ns = 0
+        self.waited_at: Instant | None = None
+        """Now, where files settle by waiting."""
         self.viewed = 0
         """Files that were read."""
         self.trusting = True
@@ -100,7 +103,10 @@ class Sight:
             return got
         content, status = got
         digest = digest_of(content)
-        row = make_row(known.rows.get(name), where, status, digest, self.settled_before_ns)
+        before = known.rows.get(name)
+        row = make_row(before, where, status, digest, self.settled_before_ns)
+        if self.waited_at is not None:
+            row = self.cache.settle_by_waiting(before, row, self.waited_at)
         known.put(name, row)
         self.examiner.take(where, digest, content)
         return row.seen

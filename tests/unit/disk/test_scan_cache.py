@@ -111,21 +111,69 @@ def test_a_file_from_the_future_is_read_by_every_scan(tmp_path: Path) -> None:
         assert eyes.read_by_scan() == {"a.xml"}
 
 
-def test_a_file_system_of_unknown_kind_has_the_wide_window(tmp_path: Path) -> None:
-    class Strange(OsFS):
-        def statfs_type(self, path: str) -> int:
-            return 0x6969  # NFS
+class Server(OsFS):
+    """Its files are stamped by a clock of which nothing is known."""
 
-    eyes = Eyes(tmp_path, fs=Strange())
+    def statfs_type(self, path: str) -> int:
+        return 0x6969  # NFS
+
+
+def test_on_a_server_a_file_settles_when_a_read_after_a_wide_window_finds_the_same(
+    tmp_path: Path,
+) -> None:
+    eyes = Eyes(tmp_path, fs=Server())
     eyes.put("a.xml")
-    written = (eyes.tree / "a.xml").stat().st_ctime_ns
-    now = written + cache.WINDOW_OTHER_NS
-    eyes.fs.utime = lambda fd: os.utime(fd, ns=(now, now))
     eyes.scan()
+    eyes.clock.instant += cache.WINDOW_OTHER_S - 0.01
     assert eyes.read_by_scan() == {"a.xml"}
-    now += 1
-    eyes.scan()
+    eyes.clock.instant += 0.01
+    assert eyes.read_by_scan() == {"a.xml"}
     assert eyes.read_by_scan() == set()
+
+
+def test_on_a_server_a_change_begins_the_wait_anew(tmp_path: Path) -> None:
+    eyes = Eyes(tmp_path, fs=Server())
+    eyes.put("a.xml", b"1")
+    eyes.scan()
+    eyes.clock.instant += cache.WINDOW_OTHER_S
+    eyes.put("a.xml", b"2")
+    for _ in range(2):
+        assert eyes.read_by_scan() == {"a.xml"}
+    eyes.clock.instant += cache.WINDOW_OTHER_S
+    assert eyes.read_by_scan() == {"a.xml"}
+    assert eyes.read_by_scan() == set()
+
+
+def test_on_a_server_a_look_at_a_change_begins_the_wait_anew_too(tmp_path: Path) -> None:
+    eyes = Eyes(tmp_path, fs=Server())
+    eyes.put("a.xml", b"1")
+    eyes.scan()
+    eyes.clock.instant += cache.WINDOW_OTHER_S
+    eyes.put("a.xml", b"2")
+    eyes.look("a.xml")
+    for _ in range(2):
+        assert eyes.read_by_scan() == {"a.xml"}
+
+
+def test_on_a_server_a_clock_behind_ours_hides_no_rewrite(tmp_path: Path) -> None:
+    # The server stamps in whole seconds, an hour behind: same size, same times, other bytes.
+    eyes = Eyes(tmp_path, fs=Server())
+    stamp = (1_700_000_000 * 10**9,) * 2
+    eyes.put("a.xml", b"1")
+    inode = (eyes.tree / "a.xml").stat().st_ino
+    real = eyes.fs.fstat, eyes.fs.stat
+
+    def coarse(status: os.stat_result) -> object:
+        if status.st_ino != inode:
+            return status
+        said = {name: getattr(status, name) for name in ("st_mode", "st_ino", "st_dev", "st_size")}
+        return SimpleNamespace(**said, st_mtime_ns=stamp[0], st_ctime_ns=stamp[1])
+
+    eyes.fs.fstat = lambda fd: coarse(real[0](fd))
+    eyes.fs.stat = lambda *args, **more: coarse(real[1](*args, **more))
+    eyes.scan()
+    (eyes.tree / "a.xml").write_bytes(b"2")
+    assert eyes.scan().files["a.xml"].entry.digest == digest_of(b"2")
 
 
 def test_without_a_clock_nothing_settles(tmp_path: Path) -> None:

@@ -114,3 +114,13 @@ def test_read_returns_bytes_only_of_the_digest_that_is_asked_for(eyes: Eyes) -> 
     assert eyes.read("api/a.xml", digest_of(b"2")) is None
     assert eyes.read("api/no.xml", digest_of(b"1")) is None
     assert eyes.read("no/no.xml", digest_of(b"1")) is None
+
+
+def test_below_a_folder_that_clashes_with_a_known_one_nothing_is_seen(eyes: Eyes) -> None:
+    eyes.scan()
+    eyes.put("API/x.xml")
+    eyes.put("Api/deep/x.xml")
+    found = eyes.look("API/x.xml", "Api/deep/x.xml", "new/x.xml")
+    assert [code(what) for what in found.values()] == ["case-clash", "case-clash", "unreadable"]
+    eyes.put("new/x.xml")
+    assert code(eyes.look("new/x.xml")["new/x.xml"]) == "seen"
