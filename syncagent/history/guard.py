@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from syncagent.core.artifact import NodeName
@@ -155,7 +155,8 @@ class FileGuard:
                 yield
             finally:
                 self._owner = 0
-                self._fs.close(fd)
+                with suppress(OSError):
+                    self._fs.close(fd)
 
     def _readable(self) -> GuardState | None:
         try:
