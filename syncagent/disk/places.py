@@ -167,17 +167,20 @@ class Places:
     def _try_rename(self, place: Place) -> None:
         fs = self._fs
         staged, live = f"{place.stage}/{_PROBE}.new", f"{place.root}/{_PROBE}"
-        for leftover in (staged, live):
-            try:
-                fs.unlink(leftover)
-            except FileNotFoundError:
-                continue
+        self._remove(staged, live)
         fs.close(fs.open(staged, O_NEW, 0o600))
         try:
             fs.rename(staged, live)
             fs.rename(live, staged)
         finally:
-            fs.unlink(staged)
+            self._remove(staged, live)
+
+    def _remove(self, *paths: str) -> None:
+        for path in paths:
+            try:
+                self._fs.unlink(path)
+            except FileNotFoundError:
+                continue
 
 
 class Ground:

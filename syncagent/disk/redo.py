@@ -28,7 +28,7 @@ from syncagent.fsio import O_CONTENT, O_FOLDER
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from syncagent.core.artifact import ArtifactPath, TreeName
     from syncagent.core.digest import Digest
@@ -73,12 +73,12 @@ class Redo:
     def run(self) -> tuple[Kept, ...]:
         """Take every step, make all of it durable, and return what is kept."""
         intent = self._written.intent
+        # A tree that the settings no longer list is nobody's to finish.
+        steps = [step for step in intent.steps if step.path.tree in self._places]
         try:
-            for step in intent.steps:
-                place = self._places.get(step.path.tree)
-                if place is None:
-                    continue  # the settings no longer list this tree: nobody's to finish
-                ground = self._ground(place)
+            self._make_folders(steps)
+            for step in steps:
+                ground = self._ground(step.path.tree)
                 if step.after is None:
                     self._delete(ground, step)
                 else:
@@ -86,7 +86,7 @@ class Redo:
             if self._again:
                 self._remember(self._quarantine.listed(intent.txid))
             self._remember(self._quarantine.settle(intent.txid))
-            self._sync()
+            self._sync(self._touched, self._found)
         finally:
             self._quarantine.forget()
             grounds, self._grounds = self._grounds, {}
@@ -98,20 +98,35 @@ class Redo:
         for one in kept:
             self._kept.setdefault(one.id, one)
 
-    def _ground(self, place: Place) -> Ground:
-        ground = self._grounds.get(place.tree)
+    def _ground(self, tree: TreeName) -> Ground:
+        ground = self._grounds.get(tree)
         if ground is None:
-            ground = self._grounds[place.tree] = Ground(self._fs, place)
+            ground = self._grounds[tree] = Ground(self._fs, self._places[tree])
         return ground
+
+    def _make_folders(self, steps: Iterable[Step]) -> None:
+        """Make missing folders, durably: nothing is renamed into a folder that may be lost."""
+        folders = {
+            (step.path.tree, step.path.path.rpartition("/")[0])
+            for step in steps
+            if step.after is not None
+            and (step.path.tree, step.path.path.partition("/")[0]) not in self._written.whole
+        }
+        changed: set[tuple[TreeName, str]] = set()
+        for tree, folder in sorted(folders):
+            _, above = self._ground(tree).make_folder(folder)
+            changed.update((tree, parent) for parent in above)
+            if self._again:
+                changed.update((tree, parent) for parent in _above(folder))
+        self._sync(changed, ())
 
     def _touch(self, step: Step) -> None:
         tree, path = step.path
         folder = path.rpartition("/")[0]
         self._touched[tree, folder] = None
-        # A folder that an earlier process made may not be durable in the one above it.
-        while self._again and folder:
-            folder = folder.rpartition("/")[0]
-            self._touched[tree, folder] = None
+        if self._again:
+            # What an earlier process renamed may not be durable in the folders above.
+            self._touched.update(((tree, above), None) for above in _above(folder))
 
     # A put.
 
@@ -304,14 +319,16 @@ class Redo:
 
     # Making it durable.
 
-    def _sync(self) -> None:
-        """Make every name that was changed durable, and files that were found right."""
-        if len(self._touched) + len(self._found) > EACH_MAX and self._sync_all():
+    def _sync(
+        self, folders: Collection[tuple[TreeName, str]], files: Collection[tuple[TreeName, str]]
+    ) -> None:
+        """Make the names in `folders` and the bytes of `files` durable, upper folders first."""
+        if len(folders) + len(files) > EACH_MAX and self._sync_all():
             return
-        for tree, folder in self._touched:
-            self._sync_name(tree, folder, O_FOLDER)
-        for tree, path in self._found:
+        for tree, path in files:
             self._sync_name(tree, path, O_CONTENT)
+        for tree, folder in sorted(folders, key=lambda one: one[1].count("/") + bool(one[1])):
+            self._sync_name(tree, folder, O_FOLDER)
 
     def _sync_all(self) -> bool:
         devices: set[int] = set()
@@ -337,3 +354,9 @@ class Redo:
             self._fs.fsync(fd)
         finally:
             self._fs.close(fd)
+
+
+def _above(folder: str) -> list[str]:
+    """Return the folders above `folder`; "" is the root's."""
+    parts = folder.split("/")
+    return ["/".join(parts[:count]) for count in range(len(parts))] if folder else []
