@@ -111,7 +111,7 @@ class _Listing:
         self._fd = fd
         self._known = sight.cache.folders.get(folder) or KnownFolder()
         self._names: set[str] = set()
-        self._stale: list[str] = []
+        self._stale: set[str] = set()
         self._fresh: list[tuple[os.DirEntry[str], str, bool]] = []
 
     def look(self) -> list[str]:
@@ -160,7 +160,7 @@ class _Listing:
                     if holds(row, status):
                         files[row.where.path] = row.seen
                     elif stat.S_ISREG(status.st_mode):
-                        stale.append(name)
+                        stale.add(name)
                     else:
                         # Something else took the name: nothing is known of that.
                         names.discard(name)
@@ -203,7 +203,7 @@ class _Listing:
                 else:
                     self._walk.files[path] = unread_for(error)
             else:
-                self._stale.append(name)
+                self._stale.add(name)
 
     def _admitted(self) -> Iterator[tuple[os.DirEntry[str], str, bool]]:
         """Yield what is not known and has a name that may be there; report the others."""
@@ -227,6 +227,7 @@ class _Listing:
             path = self._prefix + name
             files[path] = unread("case-clash", f"{winner!r} in the same folder is the same name")
             self._known.drop(name)
+            self._stale.discard(name)
             folders.pop(path, None)
         return (item for item in admitted if item[0].name not in losers)
 

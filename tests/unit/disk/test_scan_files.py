@@ -338,3 +338,11 @@ def test_a_listing_that_misses_a_known_name_is_not_believed(tmp_path: Path) -> N
     assert not snapshot.tells_absence("api/sub/c.xml")
     eyes.fs.scandir = real
     assert len(eyes.scan().files) == 3
+
+
+def test_a_known_name_that_loses_to_a_new_one_is_not_read_all_the_same(eyes: Eyes) -> None:
+    eyes.put("a.xml", b"1")
+    eyes.scan()
+    eyes.put("a.xml", b"2")
+    (eyes.tree / "A.xml").symlink_to("a.xml")
+    assert codes(eyes.scan()) == {"A.xml": "symlink", "a.xml": "case-clash"}
