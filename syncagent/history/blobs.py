@@ -327,8 +327,9 @@ class BlobStore:
         self._size = good_end
         if self._fs.fstat(self._fd).st_size > good_end:
             self._fs.ftruncate(self._fd, good_end)
-        # What a crash of the process (not of the machine) left may still be in memory only.
+        # A process that was killed may have left a batch, or the pack's name, in memory only.
         self._fs.fsync(self._fd)
+        self._fs.fsync_dir(self._path)
         self._synced = good_end
 
     def _file(self, number: int) -> str:

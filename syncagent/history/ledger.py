@@ -133,8 +133,8 @@ class Ledger:
         self._standing = fold(changes)
         self._size = len(content)
         self._open()
-        if end < len(content):
-            self._cut(end)
+        with disk_errors(f"write {self._path}"):
+            self._settle(end)
         self._compact_if_large()
         return self._standing
 
@@ -189,12 +189,18 @@ class Ledger:
         with disk_errors(f"open {self._path}"):
             self._fd = self._fs.open(self._path, _APPEND)
 
-    def _cut(self, end: int) -> None:
-        assert self._fd is not None, "only an open ledger is cut"
-        with disk_errors(f"cut a torn record off {self._path}"):
+    def _settle(self, end: int) -> None:
+        """Cut a torn tail off, and make what was found durable before anybody acts upon it.
+
+        A process that was killed may have left a record, or the whole file's name, that only the
+        kernel's memory holds.
+        """
+        assert self._fd is not None, "only an open ledger is settled"
+        if end < self._size:
             self._fs.ftruncate(self._fd, end)
-            self._fs.fsync(self._fd)
-        self._size = end
+            self._size = end
+        self._fs.fsync(self._fd)
+        self._fs.fsync_dir(os.path.dirname(self._path))  # noqa: PTH120 - strings, as in fsio
 
     def _damaged(self, why: str) -> StateError:
         return StateError(

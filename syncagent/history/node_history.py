@@ -55,6 +55,10 @@ class NodeHistory:
             self._blobs.load()
             return standing
 
+    def standing(self) -> Standing:
+        """Return where this node stands now: see `ports.History`."""
+        return self._ledger.standing
+
     def stand(self, change: StandingChange, blobs: Sequence[tuple[Entry, bytes]] = ()) -> None:
         """Append to the ledger; all blobs added so far and the change are durable on return.
 
