@@ -25,6 +25,22 @@ CODES: Mapping[int, str] = {
 """What every exit code means; the README's table is made from this."""
 
 
+def _write_examples(examples: Sequence[tuple[str, str]], formatter: click.HelpFormatter) -> None:
+    if not examples:
+        return
+    with formatter.section("Examples"):
+        width = max(len(line) for line, _ in examples)
+        for line, what in examples:
+            formatter.write(f"{'':{formatter.current_indent}}{line:{width}}  {what}\n")
+    formatter.write_paragraph()
+
+
+def _write_exits(exits: Mapping[int, str], formatter: click.HelpFormatter) -> None:
+    if exits:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), text) for code, text in exits.items()])
+
+
 class ExampleCommand(click.Command):
     """A command whose help starts with `examples`; `exits` are the codes worth knowing here."""
 
@@ -42,14 +58,28 @@ class ExampleCommand(click.Command):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, usage, text, options, exit codes."""
-        with formatter.section("Examples"):
-            width = max(len(line) for line, _ in self.examples)
-            for line, what in self.examples:
-                formatter.write(f"{'':{formatter.current_indent}}{line:{width}}  {what}\n")
-        formatter.write_paragraph()
-        self.format_usage(ctx, formatter)
-        self.format_help_text(ctx, formatter)
-        self.format_options(ctx, formatter)
-        if self.exits:
-            with formatter.section("Exit codes"):
-                formatter.write_dl([(str(code), text) for code, text in self.exits.items()])
+        _write_examples(self.examples, formatter)
+        super().format_help(ctx, formatter)
+        _write_exits(self.exits, formatter)
+
+
+class ExampleGroup(click.Group):
+    """A group whose help starts with `examples`; `exits` as in ExampleCommand."""
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        examples: Sequence[tuple[str, str]] = (),
+        exits: Mapping[int, str] | None = None,
+        **attributes: object,
+    ) -> None:
+        super().__init__(name, **attributes)  # type: ignore[arg-type]  # click's own, passed on
+        self.examples = examples
+        self.exits = exits or {}
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples, usage, text, options, commands, exit codes."""
+        _write_examples(self.examples, formatter)
+        super().format_help(ctx, formatter)
+        _write_exits(self.exits, formatter)

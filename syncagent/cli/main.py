@@ -12,22 +12,25 @@ from typing import TYPE_CHECKING
 import click
 
 from syncagent.cli.root import root
-from syncagent.cli.words import RED, wants_colour
+from syncagent.cli.words import RED, harmless, wants_colour
 from syncagent.core.errors import ExitCode, SettingsError, SyncagentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from syncagent.cli.session import Session
+
 INTERRUPTED = 130
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
     """Run a command line (default: the process's own) and return its exit code."""
     try:
         answer = root.main(
             args=None if arguments is None else list(arguments),
             prog_name="syncagent",
             standalone_mode=False,
+            obj=session,
         )
         sys.stdout.flush()
     except click.ClickException as error:
@@ -44,9 +47,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _tell(error: SyncagentError) -> None:
     """Say what went wrong, why, and what to do next."""
     word = click.style("error:", fg=RED) if wants_colour(sys.stderr) else "error:"
-    lines = [f"{word} {error}"]
+    lines = [f"{word} {harmless(error)}"]
     if isinstance(error, SettingsError):
-        lines += [f"  - {mistake}" for mistake in error.mistakes]
+        lines += [f"  - {harmless(mistake)}" for mistake in error.mistakes]
     if error.hint:
-        lines.append(f"  next: {error.hint}")
+        lines.append(f"  next: {harmless(error.hint)}")
     click.echo("\n".join(lines), err=True, color=wants_colour(sys.stderr))

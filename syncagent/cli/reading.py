@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from syncagent.cli.words import harmless
 from syncagent.core.desk import JSON
 
 Row: TypeAlias = Mapping[str, JSON]
@@ -30,13 +31,13 @@ def rows(value: JSON) -> list[Row]:
 
 
 def text(row: Row, key: str) -> str:
-    """Return a field as people read it; empty for null and absent."""
+    """Return a field as people read it (`harmless`); empty for null and absent."""
     value = row.get(key)
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value) if isinstance(value, str | int | float) else ""
+    return harmless(value) if isinstance(value, str | int | float) else ""
 
 
 def number(row: Row, key: str) -> float | None:

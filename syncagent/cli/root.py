@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import click
 
+from syncagent.cli.help import CODES, ExampleGroup
+
 
 class Entry(NamedTuple):
     """Where a command is defined, and its line in the list (its own help says the same)."""
@@ -17,7 +19,44 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
+    "run": Entry("agent", "run", "Run the agent in the foreground until SIGTERM."),
+    "init": Entry("init", "init", "Make a settings file, a state folder and a key for this node."),
     "status": Entry("status", "status", "Show the cluster: every node, and what holds it up."),
+    "get": Entry(
+        "lists", "get", "List nodes, artifacts, revisions, or what waits, was refused or was kept."
+    ),
+    "describe": Entry(
+        "describe", "describe", "Show one artifact: its bytes, and what each node made of it."
+    ),
+    "diff": Entry(
+        "diff", "diff", "Show what differs between a node, or a revision, and a revision."
+    ),
+    "validate": Entry(
+        "validate", "validate", "Check artifacts as the agent would before it lets them pass."
+    ),
+    "reconcile": Entry(
+        "reconcile",
+        "reconcile",
+        "Compare every file on every node with the current revision, and mend what differs.",
+    ),
+    "wait": Entry("waiting", "wait", "Wait until what is on disk now is on all reachable nodes."),
+    "approve": Entry(
+        "decide", "approve", "Release what is held, on every node that holds the same."
+    ),
+    "reject": Entry(
+        "decide",
+        "reject",
+        "Refuse what is held: the last good revision stays, and what was deleted comes back.",
+    ),
+    "restore": Entry("decide", "restore", "Bring quarantined bytes back to where they were."),
+    "promote": Entry("decide", "promote", "Make this node the manager."),
+    "events": Entry("events", "events", "Show what happened on this node, oldest first."),
+    "keys": Entry("keys", "keys", "Show this node's key, or trust a peer's."),
+    "config": Entry("config", "config", "Check or show the settings."),
+    "serve": Entry(
+        "agent", "serve", "Join a peer that an OpenSSH server let in with the running agent."
+    ),
+    "completion": Entry("completion", "completion", "Write a completion script for a shell."),
     "version": Entry("version", "version", "Show the version of this program."),
 }
 
@@ -27,7 +66,7 @@ LATER = frozenset(
 """Commands that are planned; typing one says so."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(ExampleGroup):
     """A group that knows its commands by name and imports the one that is wanted."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -67,6 +106,12 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     name="syncagent",
+    examples=[
+        ("syncagent status", "every node of the cluster"),
+        ("syncagent reconcile", "compare everything now, and mend"),
+        ("syncagent status --help", "every command has examples"),
+    ],
+    exits=CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 def root() -> None:

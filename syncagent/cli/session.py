@@ -36,12 +36,17 @@ _F = TypeVar("_F", bound="Callable[..., object]")
 
 @dataclass
 class Session:
-    """One command's surroundings; filled by the options below."""
+    """One command's surroundings; filled by the options below.
+
+    `offline_status` and `reconcile_once` are what answers where no agent runs.
+    """
 
     config: Path = field(default_factory=lambda: Path(SETTINGS_PATH))
     output: str = "table"
     timeout_s: float = PROMPT_S
     verbose: bool = False
+    offline_status: Callable[[Settings], Mapping[str, JSON]] = tools.offline_status
+    reconcile_once: Callable[..., Mapping[str, JSON]] = tools.reconcile_once
     _settings: Settings | None = None
 
     @property
@@ -139,3 +144,15 @@ def timeout_option(default: str, what: str) -> Callable[[_F], _F]:
         callback=_store_length,
         help=f"{what} Default: {default}.",
     )
+
+
+def verbose_option(command: _F) -> _F:
+    """Give a command `-v`."""
+    return click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_store,
+        help="Say on stderr what goes on.",
+    )(command)

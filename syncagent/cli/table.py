@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _GAP = "  "
 _WRAP_MIN = 20
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def render(columns: Sequence[Column], rows: Sequence[Row], style: Style) -> str:
     """Return the table as lines, with the heading; each line ends in a newline."""
     kept = list(columns)
     while True:
-        cells = [[_one_line(column.cell(row)) for column in kept] for row in rows]
+        cells = [[column.cell(row) for column in kept] for row in rows]
         widths = [
             max([_width(column.heading), *(_width(line[at]) for line in cells)])
             for at, column in enumerate(kept)
@@ -80,11 +79,6 @@ def render(columns: Sequence[Column], rows: Sequence[Row], style: Style) -> str:
 
 def _total(widths: Sequence[int]) -> int:
     return sum(widths) + len(_GAP) * (len(widths) - 1)
-
-
-def _one_line(text: str) -> str:
-    # An artifact's name or a runtime's words must not steer the terminal.
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _width(text: str) -> int:

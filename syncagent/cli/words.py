@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import TextIO
 
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _UNITS = ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "m"))
 
@@ -31,6 +33,11 @@ _COLOUR = {
     "update": YELLOW,
     "delete": RED,
 }
+
+
+def harmless(said: object) -> str:
+    """Return what somebody else said, on one line and unable to steer the terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(said))
 
 
 def length(seconds: float | None) -> str:

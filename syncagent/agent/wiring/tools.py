@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from syncagent.core.artifact import NodeName
     from syncagent.core.desk import JSON
     from syncagent.core.settings import Settings
+    from syncagent.core.verdict import Problem
 
 CONTROL_SOCKET = "control.sock"
 """Name of the control socket in the state folder."""
@@ -44,3 +46,137 @@ def offline_status(settings: Settings) -> Mapping[str, JSON]:
     from syncagent.agent.wiring.daemon import offline_status as from_files  # noqa: PLC0415
 
     return from_files(settings)
+
+
+def reconcile_once(settings: Settings, *, dry_run: bool) -> Mapping[str, JSON]:
+    """Do one round without a running agent and return what `reconcile` answers.
+
+    `role` tells what this node is: `manager` did a full round, `worker` repaired its own trees.
+    Raises BusyError if an agent runs after all.
+    """
+    from syncagent.agent.wiring.daemon import reconcile_once as round_once  # noqa: PLC0415
+
+    return round_once(settings, dry_run=dry_run)
+
+
+def run(settings_path: Path) -> int:
+    """Run the agent until a signal ends it; returns the exit code. Raises SyncagentError."""
+    from syncagent.agent.wiring.daemon import run as run_agent  # noqa: PLC0415
+
+    return run_agent(settings_path)
+
+
+def validate(paths: Sequence[str]) -> Iterator[tuple[str, tuple[Problem, ...]]]:
+    """Yield every artifact at or below `paths` with what is wrong with it."""
+    from syncagent.fsio import OsFS  # noqa: PLC0415
+    from syncagent.validation.tool import validate_paths  # noqa: PLC0415
+
+    return validate_paths(paths, OsFS())
+
+
+def settings_as_toml(path: Path) -> str:
+    """Return the effective settings with where each value came from. Raises SettingsError."""
+    from syncagent.settings.load import read  # noqa: PLC0415
+    from syncagent.settings.show import show  # noqa: PLC0415
+
+    return show(read(str(path), os.environ))
+
+
+def settings_schema() -> Mapping[str, JSON]:
+    """Return the JSON schema of the settings file."""
+    from syncagent.settings.show import schema  # noqa: PLC0415
+
+    return schema()
+
+
+def public_key(settings: Settings) -> str:
+    """Return this node's public key as one OpenSSH line; makes the key if there is none.
+
+    Raises StateError if the key is damaged, DiskError if it can't be made.
+    """
+    return _public_key(settings.state_dir, settings.node)
+
+
+def _public_key(state_dir: str, node: NodeName) -> str:
+    from syncagent.core.errors import DiskError  # noqa: PLC0415
+    from syncagent.fsio import OsFS  # noqa: PLC0415
+    from syncagent.ssh.keys import KEY_FILE, load_key, make_key, public_line  # noqa: PLC0415
+
+    fs = OsFS()
+    path = f"{state_dir}/{KEY_FILE}"
+    key = load_key(fs, path)
+    if key is None:
+        try:
+            Path(state_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise DiskError(
+                f"the state folder {state_dir} can't be made: {error.strerror}",
+                hint="run this as the user that the agent runs as, or make the folder for it",
+            ) from error
+        key = make_key(fs, path)
+    return public_line(key, node)
+
+
+def trust_key(settings: Settings, name: str, key: str) -> str:
+    """Accept a peer's key while no agent runs; returns its fingerprint. Raises RefusedError."""
+    from syncagent.fsio import OsFS  # noqa: PLC0415
+    from syncagent.settings.trusted import trust  # noqa: PLC0415
+    from syncagent.ssh.keys import fingerprint, parse_pinned  # noqa: PLC0415
+
+    trust(OsFS(), settings.state_dir, name, key)
+    return fingerprint(parse_pinned(key)[0].asbytes())
+
+
+def renew_identity(settings: Settings) -> str:
+    """Make a copied state folder a new node's; returns its new public key line.
+
+    What the other node remembered is moved to `former-N`. Raises BusyError if an agent runs,
+    StateError, DiskError.
+    """
+    from syncagent.fsio import OsFS  # noqa: PLC0415
+    from syncagent.history.home import StateHome  # noqa: PLC0415
+
+    StateHome.renew(settings.state_dir, settings.cluster, settings.node, OsFS()).close()
+    return public_key(settings)
+
+
+def initialize(
+    wish: Mapping[str, str | bool], peers: Mapping[str, str], path: Path
+) -> Mapping[str, JSON]:
+    """Make settings, state folder and key as `init` was asked; returns what was made.
+
+    `wish` holds `cluster`, `node`, `state_dir`, `home`, `listen`, `manager` and `force`; `peers`
+    names and addresses. Raises SettingsError, BusyError if `path` exists and `force` is not set, DiskError.
+    """
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from syncagent.core.artifact import NodeName  # noqa: PLC0415
+    from syncagent.core.settings import PeerSettings  # noqa: PLC0415
+    from syncagent.fsio import OsFS  # noqa: PLC0415
+    from syncagent.settings.init import Wish, init  # noqa: PLC0415
+
+    node = NodeName(str(wish["node"]))
+    asked = Wish(
+        cluster=str(wish["cluster"]),
+        node=node,
+        state_dir=str(wish["state_dir"]),
+        path=str(path),
+        home=str(wish["home"]),
+        listen=str(wish["listen"]),
+        peers=tuple(PeerSettings(NodeName(name), at, "") for name, at in peers.items()),
+        manager=str(wish["manager"]),
+        force=bool(wish["force"]),
+    )
+    return asdict(init(OsFS(), asked, lambda state_dir: _public_key(state_dir, node)))
+
+
+def serve_stdio(settings: Settings, peer: str) -> None:
+    """Carry a peer's bytes between stdin, stdout and the running agent, until either ends.
+
+    Raises UnreachableError if no agent runs.
+    """
+    from syncagent.core.artifact import NodeName  # noqa: PLC0415
+    from syncagent.fsio import OsFS  # noqa: PLC0415
+    from syncagent.ssh.stdio import serve_stdio as serve  # noqa: PLC0415
+
+    serve(OsFS(), settings.state_dir, NodeName(peer))

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncagent.agent.wiring import tools
 from syncagent.cli.help import ExampleCommand
-from syncagent.cli.reading import Row, as_row, count, number, rows, text
+from syncagent.cli.reading import Row, as_row, count, items, number, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
 from syncagent.cli.table import Column, Style, render
-from syncagent.cli.words import ago, length, paint, plural
+from syncagent.cli.words import ago, harmless, length, paint, plural
 from syncagent.core.errors import ExitCode, SyncagentError, UnreachableError
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def _show(session: Session, node: str | None) -> ExitCode:
     try:
         answer = as_row(session.ask("status"))
     except UnreachableError:
-        answer = tools.offline_status(session.settings)
+        answer = session.offline_status(session.settings)
         code = ExitCode.UNREACHABLE
         as_of = text(answer, "as_of")
         talk(f"no agent runs here; showing its files{f' of {as_of}' if as_of else ''}")
@@ -148,10 +147,14 @@ def _attention(answer: Row) -> list[str]:
                 )
                 lines.append(f"  next: syncagent get {'artifacts' if what == 'rejected' else what}")
     for held in rows(answer.get("held")):
-        where = f" on {text(held, 'node')}" if text(held, "node") else ""
-        lines.append(f"Held {text(held, 'id')}{where}: {text(held, 'reason')}")
-        lines.append(f"  see: syncagent diff   allow: syncagent approve {text(held, 'id')}")
-    alarms = answer.get("alarms")
-    if isinstance(alarms, list):
-        lines += [f"alarm: {alarm}" for alarm in alarms]
-    return lines
+        lines += held_lines(held)
+    return [*lines, *(f"alarm: {harmless(alarm)}" for alarm in items(answer.get("alarms")))]
+
+
+def held_lines(held: Row) -> list[str]:
+    """Return what is held and why, and how to look at it and let it pass."""
+    node, held_id = text(held, "node"), text(held, "id")
+    return [
+        f"Held {held_id}{f' on {node}' if node else ''}: {text(held, 'reason')}",
+        f"  see: syncagent diff{f' {node}' if node else ''}   allow: syncagent approve {held_id}",
+    ]

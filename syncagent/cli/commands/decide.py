@@ -1,0 +1,106 @@
+"""Decisions that only a person takes: approve, reject, restore, promote."""
+
+from __future__ import annotations
+
+import click
+
+from syncagent.cli.help import ExampleCommand
+from syncagent.cli.reading import Row, as_row, count, items, text
+from syncagent.cli.session import Session, config_option, output_option, pass_session
+from syncagent.cli.words import harmless, plural
+from syncagent.core.errors import ExitCode
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples=[
+        ("syncagent get held", "first see what waits, and why"),
+        ("syncagent approve b-0193", "release exactly what was shown"),
+    ],
+    exits={0: "released", 7: "this node is not the manager"},
+)
+@click.argument("held_id", metavar="ID")
+@output_option("table", "json", "yaml")
+@config_option
+@pass_session
+def approve(session: Session, held_id: str) -> ExitCode:
+    """Release what is held, on every node that holds the same."""
+    answer = as_row(session.ask("approve", {"id": held_id}))
+    session.emit(answer, lambda _: _decided("released", answer))
+    return ExitCode.DONE
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples=[
+        ("syncagent get held", "first see what waits, and why"),
+        ("syncagent reject b-0193", "bring back what the held change took away"),
+    ],
+    exits={0: "rejected", 7: "this node is not the manager"},
+)
+@click.argument("held_id", metavar="ID")
+@output_option("table", "json", "yaml")
+@config_option
+@pass_session
+def reject(session: Session, held_id: str) -> ExitCode:
+    """Refuse what is held: the last good revision stays, and what was deleted comes back."""
+    answer = as_row(session.ask("reject", {"id": held_id}))
+    session.emit(answer, lambda _: _decided("rejected", answer))
+    return ExitCode.DONE
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples=[
+        ("syncagent get quarantine", "what was kept, with ids"),
+        ("syncagent restore q-0007", "bring one back"),
+        ("syncagent restore synapse:api/Pizza.xml", "bring back the newest kept of that path"),
+    ],
+    exits={0: "restored", 6: "nothing of that id or path was kept"},
+)
+@click.argument("what", metavar="ID|PATH")
+@output_option("table", "json", "yaml")
+@config_option
+@pass_session
+def restore(session: Session, what: str) -> ExitCode:
+    """Bring quarantined bytes back to where they were."""
+    answer = as_row(session.ask("restore", {"what": what}))
+    session.emit(
+        answer,
+        lambda _: (
+            f"restored {text(answer, 'tree')}:{text(answer, 'path')}  {text(answer, 'digest')}\n"
+        ),
+    )
+    return ExitCode.DONE
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples=[
+        ("syncagent promote", "make this node the manager; the old one steps down"),
+        ("syncagent promote --force", "the old one is gone and will not come back by itself"),
+    ],
+    exits={0: "this node is the manager", 7: "the old manager can't be reached (see --force)"},
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also when the old manager can't be reached; what only it had is not waited for.",
+)
+@output_option("table", "json", "yaml")
+@config_option
+@pass_session
+def promote(session: Session, *, force: bool) -> ExitCode:
+    """Make this node the manager."""
+    answer = as_row(session.ask("promote", {"force": force}))
+    session.emit(
+        answer,
+        lambda _: f"{text(answer, 'manager')} is the manager (epoch {text(answer, 'epoch')})\n",
+    )
+    return ExitCode.DONE
+
+
+def _decided(word: str, answer: Row) -> str:
+    nodes = ", ".join(harmless(node) for node in items(answer.get("nodes")))
+    where = f" on {nodes}" if nodes else ""
+    return f"{word} {text(answer, 'id')}: {plural(count(answer, 'released'), 'change')}{where}\n"

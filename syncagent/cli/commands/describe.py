@@ -1,0 +1,62 @@
+"""`syncagent describe`: one artifact on every node."""
+
+from __future__ import annotations
+
+import click
+
+from syncagent.cli.help import ExampleCommand
+from syncagent.cli.reading import Row, as_row, items, rows, text
+from syncagent.cli.session import Session, config_option, output_option, pass_session
+from syncagent.cli.table import Column, Style, render
+from syncagent.cli.words import harmless
+from syncagent.core.errors import ExitCode
+
+_FACTS = ("tree", "path", "kind", "name", "digest", "size", "revision")
+
+_NODES = (
+    Column("NODE", lambda row: text(row, "node")),
+    Column("STATE", lambda row: text(row, "state")),
+    Column("DIGEST", lambda row: text(row, "digest") or "-", spare=1),
+    Column("REASON", lambda row: text(row, "reason")),
+)
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples=[
+        ("syncagent describe api/Pizza--v1.0", "by kind and name"),
+        ("syncagent describe tenant-1:api/Pizza--v1.0", "where several trees have one"),
+    ],
+)
+@click.argument("artifact", metavar="[TREE:]KIND/NAME")
+@output_option("table", "json", "yaml")
+@config_option
+@pass_session
+def describe(session: Session, artifact: str) -> ExitCode:
+    """Show one artifact: its bytes, and what each node made of it."""
+    if "/" not in artifact:
+        raise click.BadParameter(
+            f"{artifact!r} has no kind; write KIND/NAME, for example api/{artifact}",
+            param_hint="'[TREE:]KIND/NAME'",
+        )
+    answer = as_row(session.ask("describe", {"artifact": artifact}))
+    session.emit(answer, lambda style: _text(answer, style))
+    return ExitCode.DONE
+
+
+def _text(answer: Row, style: Style) -> str:
+    lines = [f"{f'{key}:':10} {text(answer, key) or '-'}\n" for key in _FACTS]
+    lines.append(render(_NODES, rows(answer.get("nodes")), style))
+    for part in ("references", "problems", "events"):
+        found = items(answer.get(part))
+        if found:
+            lines.append(f"{part}:\n")
+            lines += [f"  {_one(item)}\n" for item in found]
+    return "".join(lines)
+
+
+def _one(item: object) -> str:
+    """Return one reference, problem or event as a line."""
+    if isinstance(item, dict):
+        return "  ".join(harmless(value) for value in item.values() if value not in {None, ""})
+    return harmless(item)

@@ -1,0 +1,65 @@
+"""`syncagent events`: what happened, and what happens."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING
+
+import click
+
+from syncagent.cli.help import ExampleCommand
+from syncagent.cli.reading import Row, as_row, count, rows, text
+from syncagent.cli.session import Session, config_option, output_option, pass_session
+from syncagent.cli.words import harmless
+from syncagent.core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FOLLOW_S = 1.0
+_BATCH = 1_000
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples=[
+        ("syncagent events", "the last 50"),
+        ("syncagent events -f", "and what comes, until ^C"),
+        ("syncagent events -f -o json", "for programs: one object in a line"),
+    ],
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until ^C.")
+@click.option(
+    "--limit", type=click.IntRange(1, _BATCH), default=50, show_default=True, help="How many."
+)
+@output_option("table", "json", "yaml")
+@config_option
+@pass_session
+def events(session: Session, limit: int, *, follow: bool) -> ExitCode:
+    """Show what happened on this node, oldest first."""
+    seen = rows(session.ask("events", {"after": 0, "limit": limit}))
+    if not follow:
+        session.emit(seen, lambda _: _lines(seen))
+        return ExitCode.DONE
+    pause = threading.Event()
+    last = 0
+    while True:
+        for event in seen:
+            last = max(last, count(event, "id"))
+            line = json.dumps(event, ensure_ascii=False) + "\n"
+            click.echo(line if session.output == "json" else _lines([event]), nl=False)
+        pause.wait(FOLLOW_S)
+        seen = rows(session.ask("events", {"after": last, "limit": _BATCH}))
+
+
+def _lines(seen: Sequence[Row]) -> str:
+    return "".join(
+        f"{text(event, 'at')}  {text(event, 'what')}{_fields(event)}\n" for event in seen
+    )
+
+
+def _fields(event: Row) -> str:
+    return "".join(
+        harmless(f"  {key}={value}") for key, value in as_row(event.get("fields")).items()
+    )

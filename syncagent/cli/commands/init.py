@@ -1,0 +1,86 @@
+"""`syncagent init`: a first settings file, a state folder and a key."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import click
+
+from syncagent.agent.wiring import tools
+from syncagent.cli.help import ExampleCommand
+from syncagent.cli.reading import Row, items, text
+from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
+from syncagent.core.errors import ExitCode
+
+STATE_DIR = "/var/lib/syncagent"
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples=[
+        ("syncagent init --cluster apim-prod --home /opt/wso2am-3.1.0", "on each node"),
+        ("syncagent init --new-identity", "after this node was copied from another"),
+    ],
+    exits={
+        0: "made, or there already",
+        2: "what was asked for has mistakes; nothing was made",
+        7: "the settings file exists (--force), or an agent runs",
+    },
+)
+@click.option("--cluster", metavar="NAME", default="", help="Name of the cluster.")
+@click.option("--node", metavar="NAME", default="", help="Name of this node. Default: its host.")
+@click.option("--home", metavar="FOLDER", default="", help="Where the gateway is installed.")
+@click.option("--listen", metavar="HOST:PORT", default="", help="Where peers reach this node.")
+@click.option("--manager", metavar="NAME", default="", help="Which node leads at first.")
+@click.option(
+    "--peer", metavar="NAME=HOST:PORT", multiple=True, help="Another node; may be repeated."
+)
+@click.option("--state-dir", metavar="FOLDER", default=STATE_DIR, show_default=True)
+@click.option("--force", is_flag=True, help="Write over a settings file that exists.")
+@click.option(
+    "--new-identity",
+    is_flag=True,
+    help="Only make this node a new one: new key; what it remembered is moved to `former-N`.",
+)
+@output_option("table", "json", "yaml")
+@config_option
+@pass_session
+def init(session: Session, /, **asked: str | bool | tuple[str, ...]) -> ExitCode:
+    """Make a settings file, a state folder and a key for this node."""
+    if asked["new_identity"]:
+        line = tools.renew_identity(session.settings)
+        session.emit({"public_key": line}, lambda _: f"{line}\n")
+        talk("  next: give this key to the other nodes, then: syncagent run")
+        return ExitCode.DONE
+    for option in ("cluster", "home"):
+        if not asked[option]:
+            raise click.UsageError(f"--{option} is missing")
+    peers = asked["peer"]
+    assert isinstance(peers, tuple), "the option may be repeated"
+    wish = {key: value for key, value in asked.items() if not isinstance(value, tuple)}
+    wish["node"] = wish["node"] or socket.gethostname().partition(".")[0]
+    made = tools.initialize(wish, dict(map(_peer, peers)), Path(session.config).absolute())
+    session.emit(made, lambda _: _text(made))
+    return ExitCode.DONE
+
+
+def _peer(given: str) -> tuple[str, str]:
+    name, equals, address = given.partition("=")
+    if not (name and equals and address):
+        raise click.BadParameter(f"{given!r} is not NAME=HOST:PORT", param_hint="'--peer'")
+    return name, address
+
+
+def _text(made: Row) -> str:
+    """Return what was made, what to know, and what to do next."""
+    lines = [
+        f"settings    {text(made, 'path')}",
+        f"state       {text(made, 'state_dir')}",
+        f"gateway     {text(made, 'gateway') or '-'}",
+        f"trees       {', '.join(str(tree) for tree in items(made.get('trees'))) or '-'}",
+        f"public key  {text(made, 'public_key')}",
+        *(f"note: {note}" for note in items(made.get("notes"))),
+        *(f"next: {step}" for step in items(made.get("steps"))),
+    ]
+    return "".join(f"{line}\n" for line in lines)

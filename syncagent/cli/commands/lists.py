@@ -1,0 +1,114 @@
+"""`syncagent get`: everything that comes as a list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from syncagent.cli.commands.status import NODE_COLUMNS, WIDE_COLUMNS
+from syncagent.cli.help import ExampleCommand
+from syncagent.cli.reading import rows, text
+from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
+from syncagent.cli.table import Column, Style, render
+from syncagent.core.errors import ExitCode, UnreachableError
+
+if TYPE_CHECKING:
+    from syncagent.core.desk import JSON
+
+
+def _field(key: str, spare: int = 0) -> Column:
+    return Column(key.upper(), lambda row: text(row, key) or "-", spare)
+
+
+_ENTRY = (
+    _field("id"),
+    _field("tree", 1),
+    _field("path"),
+    _field("at", 2),
+    Column("REASON", lambda row: text(row, "reason")),
+)
+_HELD = (_field("id"), _field("node"), *_ENTRY[1:])
+_ARTIFACT = (
+    _field("tree", 1),
+    _field("kind", 2),
+    _field("name"),
+    _field("state"),
+    Column("REASON", lambda row: text(row, "reason")),
+)
+_REVISION = (
+    _field("number"),
+    _field("epoch", 3),
+    _field("author", 1),
+    _field("at", 2),
+    _field("added"),
+    _field("updated"),
+    _field("deleted"),
+    Column("NOTE", lambda row: text(row, "note")),
+)
+
+LISTS = {
+    "nodes": (NODE_COLUMNS, WIDE_COLUMNS),
+    "artifacts": (
+        _ARTIFACT,
+        (
+            _field("tree"),
+            _field("path"),
+            _field("kind"),
+            _field("name"),
+            _field("digest"),
+            *_ARTIFACT[-2:],
+        ),
+    ),
+    "revisions": (_REVISION, (*_REVISION[:2], _field("digest"), *_REVISION[2:])),
+    "held": (_HELD, _HELD),
+    "refused": (_ENTRY, _ENTRY),
+    "quarantine": (_ENTRY, _ENTRY),
+    "conflicts": (_ENTRY, _ENTRY),
+}
+"""What can be listed: its columns as `table` and as `wide`."""
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples=[
+        ("syncagent get nodes", "every node"),
+        ("syncagent get artifacts -o json", "for programs: one array"),
+        ("syncagent get held", "what waits for `syncagent approve`"),
+    ],
+    exits={0: "the list, also when it is empty", 9: "no agent runs (`nodes` answers from files)"},
+)
+@click.argument("what", type=click.Choice(list(LISTS)))
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="How many revisions, newest first.",
+)
+@output_option("table", "wide", "json", "yaml")
+@config_option
+@pass_session
+def get(session: Session, what: str, limit: int) -> ExitCode:
+    """List nodes, artifacts, revisions, or what waits, was refused or was kept."""
+    code = ExitCode.DONE
+    try:
+        answer = session.ask(what, {"limit": limit} if what == "revisions" else {})
+    except UnreachableError:
+        if what != "nodes":
+            raise
+        answer = session.offline_status(session.settings).get("nodes")
+        code = ExitCode.UNREACHABLE
+        talk("no agent runs here; showing its files\n  next: syncagent run")
+    session.emit(answer, lambda style: _list_text(what, answer, session.output, style))
+    return code
+
+
+def _list_text(what: str, answer: JSON, output: str, style: Style) -> str:
+    """Return the table; a list without entries says so on stderr."""
+    entries = rows(answer)
+    if not entries:
+        talk(f"no {what}")
+        return ""
+    table, wide = LISTS[what]
+    return render(wide if output == "wide" else table, entries, style)

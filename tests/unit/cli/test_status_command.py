@@ -1,0 +1,145 @@
+"""`syncagent status` and `get nodes`: the cluster on one screen, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from syncagent.core.errors import BusyError
+from tests.fakes.terminal import STATUS, CommandLine, golden
+
+if TYPE_CHECKING:
+    from tests.fakes.desk import FakeDesk
+
+
+@pytest.mark.parametrize(
+    ("arguments", "columns", "name"),
+    [
+        pytest.param(["status"], "", "status.txt", id="no terminal"),
+        pytest.param(["status", "-o", "wide"], "", "status-wide.txt", id="wide"),
+        pytest.param(["status"], "72", "status-72.txt", id="narrow"),
+        pytest.param(["status"], "30", "status-30.txt", id="far too narrow"),
+        pytest.param(["status", "gw-2"], "", "status-gw-2.txt", id="one node"),
+        pytest.param(["get", "nodes"], "", "nodes.txt", id="get nodes"),
+        pytest.param(["status", "-o", "yaml"], "", "status.yaml", id="yaml"),
+    ],
+)
+def test_status_reads_like_this(  # noqa: PLR0913
+    call: CommandLine,
+    desk: FakeDesk,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    columns: str,
+    name: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    desk.answers["nodes"] = STATUS["nodes"]
+    answer = call(*arguments)
+    assert (answer.code, answer.err) == (0, "")
+    golden(name, answer.out)
+
+
+@pytest.mark.parametrize("columns", ["1", "30", "72", "200"])
+def test_no_name_is_cut_at_any_width(
+    call: CommandLine, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "gw-3-with-a-rather-long-name.example.org " in call("status").out
+
+
+def test_json_is_only_json_and_loses_no_field(call: CommandLine, desk: FakeDesk) -> None:
+    answer = call("status", "-o", "json")
+    assert (answer.code, answer.err, answer.json) == (0, "", STATUS)
+
+
+def test_status_of_one_node_is_the_whole_object_with_that_node(
+    call: CommandLine, desk: FakeDesk
+) -> None:
+    nodes = STATUS["nodes"]
+    assert isinstance(nodes, list)
+    answer = call("status", "gw-2", "-o", "json")
+    assert answer.json == {**STATUS, "nodes": [nodes[1]]}
+
+
+def test_an_unknown_node_is_an_error_that_names_the_nodes(
+    call: CommandLine, desk: FakeDesk
+) -> None:
+    answer = call("status", "gw-9", "-o", "json")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.splitlines() == [
+        "error: the cluster has no node 'gw-9'",
+        "  next: its nodes are: gw-1, gw-2, gw-3-with-a-rather-long-name.example.org",
+    ]
+
+
+def test_status_exits_0_whatever_it_shows(call: CommandLine, desk: FakeDesk) -> None:
+    desk.answers["status"] = {"state": "Degraded", "nodes": []}
+    assert call("status").code == 0
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_without_an_agent_status_answers_from_files_and_exits_9(
+    call: CommandLine, output: str
+) -> None:
+    call.offline = {**STATUS, "as_of": "2026-11-21T12:03:10Z"}
+    answer = call("status", "-o", output)
+    assert answer.code == 9
+    assert answer.err.splitlines() == [
+        "no agent runs here; showing its files of 2026-11-21T12:03:10Z",
+        "  next: syncagent run",
+    ]
+    if output == "json":
+        assert answer.json == call.offline
+    else:
+        golden("status.txt", answer.out)
+
+
+def test_get_nodes_without_an_agent_answers_from_files_too(call: CommandLine) -> None:
+    call.offline = STATUS
+    answer = call("get", "nodes", "-o", "json")
+    assert (answer.code, answer.json) == (9, STATUS["nodes"])
+
+
+def test_an_agent_that_says_no_is_not_taken_for_a_missing_one(
+    call: CommandLine, desk: FakeDesk
+) -> None:
+    desk.answers["status"] = BusyError("starting up", hint="try again")
+    answer = call("status")
+    assert (answer.code, answer.out) == (7, "")
+    assert answer.err == "error: starting up\n  next: try again\n"
+
+
+def test_an_answer_of_an_older_agent_still_prints(call: CommandLine, desk: FakeDesk) -> None:
+    desk.answers["status"] = {"cluster": "old", "nodes": [{"name": "gw-1"}, "odd", None]}
+    answer = call("status")
+    assert answer.code == 0
+    assert "gw-1" in answer.out
+
+
+def test_colours_are_for_terminals_unless_asked_for(
+    call: CommandLine, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = call("status").out
+    assert "\x1b" not in plain
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
+    coloured = call("status").out
+    assert "\x1b[33mOutOfSync\x1b[0m" in coloured
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert call("status").out == plain
+
+
+def test_what_a_node_reports_cannot_steer_the_terminal(call: CommandLine, desk: FakeDesk) -> None:
+    reason = "gone\x1b[2Jwild\nCluster fake"
+    desk.answers["status"] = {"nodes": [{"name": "gw-1\x1b]0;x\x07", "reason": reason}]}
+    for arguments in (["status"], ["status", "-o", "wide"]):
+        out = call(*arguments).out
+        assert "\x1b" not in out
+        assert "\x07" not in out
+        assert not any(line.startswith("Cluster fake") for line in out.splitlines())
+
+
+def test_json_keeps_what_a_table_hides(call: CommandLine, desk: FakeDesk) -> None:
+    desk.answers["status"] = {"nodes": [{"name": "gw-1\x1b"}]}
+    assert json.loads(call("status", "-o", "json").out)["nodes"] == [{"name": "gw-1\x1b"}]
