@@ -20,6 +20,7 @@ from pathspec import GitIgnoreSpec
 
 from syncagent.core.artifact import TreeKind
 from syncagent.core.digest import digest_of
+from syncagent.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,12 +53,25 @@ _OF_ONE_NODE = frozenset(
 )
 """Written anew at every start of a node, with that node's port and clear keystore passwords."""
 
+
+def _compiled(patterns: Sequence[str]) -> GitIgnoreSpec:
+    mistakes = []
+    for pattern in patterns:
+        try:
+            GitIgnoreSpec.from_lines([pattern])
+        except (ValueError, re.error) as error:
+            mistakes.append(f"ignore pattern {pattern!r}: {error}")
+    if mistakes:
+        raise SettingsError("; ".join(mistakes), mistakes=tuple(mistakes))
+    return GitIgnoreSpec.from_lines(patterns)
+
+
 _RULES_VERSION = 1
 """Goes up when a rule above changes: what was remembered under the old ones is then forgotten."""
 
 
 class Ignore:
-    """The names that one tree does not show; immutable.
+    """The names that one tree does not show; immutable. Raises SettingsError for a bad pattern.
 
     >>> ignore = Ignore(TreeKind.SYNAPSE, ("*.md", "!inbound-endpoints/SecureWebhookServer.xml"))
     >>> [ignore.hides(name) for name in ("api/P.xml", "api/.P.xml", "api/P.xml.back", "api/a.md")]
@@ -69,7 +83,7 @@ class Ignore:
     __slots__ = ("_of_one_node", "_spec", "fingerprint")
 
     def __init__(self, kind: TreeKind, patterns: Sequence[str] = ()) -> None:
-        self._spec = GitIgnoreSpec.from_lines(patterns) if patterns else None
+        self._spec = _compiled(patterns) if patterns else None
         self._of_one_node = _OF_ONE_NODE if kind is TreeKind.SYNAPSE else frozenset[str]()
         said = "\n".join((str(_RULES_VERSION), kind, *patterns))
         self.fingerprint: Digest = digest_of(said.encode("utf-8", "surrogatepass"))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncagent.core.artifact import TreeKind
+from syncagent.core.errors import SettingsError
 from syncagent.core.ignore import Ignore
 
 PLAIN = Ignore(TreeKind.SYNAPSE)
@@ -63,6 +64,14 @@ def test_a_temporary_name_is_hidden(path: str) -> None:
 )
 def test_an_artifact_is_not_hidden(path: str) -> None:
     assert not PLAIN.hides(path)
+
+
+def test_every_pattern_that_makes_no_sense_is_named() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Ignore(TreeKind.SYNAPSE, ("*.md", "!", "[z-a]"))
+    assert len(caught.value.mistakes) == 2
+    assert "'!'" in caught.value.mistakes[0]
+    assert "'[z-a]'" in caught.value.mistakes[1]
 
 
 def test_only_a_synapse_tree_has_inbound_endpoints_of_one_node() -> None:

@@ -249,8 +249,15 @@ def test_the_cache_is_written_only_when_something_changed(eyes: Eyes) -> None:
     assert eyes.looking.save_cache()
 
 
+def test_a_cache_that_would_be_too_large_is_not_written(tmp_path: Path, eyes: Eyes) -> None:
+    big = cache.TreeCache(digest_of(b""))
+    big.identity = "x" * (cache.CACHE_BYTES_MAX + 1)
+    cache.save(OsFS(), str(tmp_path / "big"), {TreeName("t"): big})
+    assert not (tmp_path / "big").exists()
+
+
 def test_racy_rows_are_not_saved(tmp_path: Path) -> None:
-    eyes = Eyes(tmp_path, ahead_s=0.0)
+    eyes = Eyes(tmp_path, ahead_s=-3_600.0)
     eyes.put("a.xml")
     eyes.scan()
     eyes.looking.save_cache()

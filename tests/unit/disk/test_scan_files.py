@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -346,3 +347,23 @@ def test_a_known_name_that_loses_to_a_new_one_is_not_read_all_the_same(eyes: Eye
     eyes.put("a.xml", b"2")
     (eyes.tree / "A.xml").symlink_to("a.xml")
     assert codes(eyes.scan()) == {"A.xml": "symlink", "a.xml": "case-clash"}
+
+
+def test_a_folder_on_another_device_is_unlisted_though_it_is_no_mount(eyes: Eyes) -> None:
+    # A btrfs subvolume: openat2 lets it pass, renames do not.
+    eyes.put("api/a.xml")
+    eyes.put("b.xml")
+    inode = (eyes.tree / "api").stat().st_ino
+    real = eyes.fs.fstat
+
+    def elsewhere(fd: int) -> object:
+        status = real(fd)
+        if status.st_ino != inode:
+            return status
+        return SimpleNamespace(st_dev=status.st_dev + 1, st_mode=status.st_mode)
+
+    eyes.fs.fstat = elsewhere
+    snapshot = eyes.scan()
+    assert codes(snapshot) == {"b.xml": "seen"}
+    assert snapshot.unlisted == {"api"}
+    assert code(eyes.look("api/a.xml")["api/a.xml"]) == "unreadable"
