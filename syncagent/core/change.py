@@ -1,14 +1,13 @@
-"""A change is one artifact going from before to after; `diff` finds them all."""
+"""A change is one artifact going from before to after."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syncagent.core.artifact import ArtifactPath
-
 if TYPE_CHECKING:
-    from syncagent.core.manifest import Entry, Manifest
+    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.entry import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +27,3 @@ class Change:
         if self.before is None:
             return "add"
         return "delete" if self.after is None else "update"
-
-
-def diff(before: Manifest, after: Manifest) -> tuple[Change, ...]:
-    """Return the changes that lead from `before` to `after`, sorted by path.
-
-    `before.after(diff(before, after)) == after` for all manifests.
-    """
-    changes: list[Change] = []
-    for tree in sorted({*before.trees, *after.trees}):
-        old, new = before.tree(tree), after.tree(tree)
-        if old is new or old == new:
-            continue
-        changes.extend(
-            Change(ArtifactPath(tree, path), old.get(path), new.get(path))
-            for path in sorted(old.keys() | new.keys())
-            if old.get(path) != new.get(path)
-        )
-    return tuple(changes)

@@ -7,24 +7,20 @@ of a projection needs no second pass. (The sum is not a proof against forgery; n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import ArtifactPath, TreeName
 from syncagent.core.digest import Digest, from_number, number_of
+from syncagent.core.entry import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from syncagent.core.change import Change
 
+__all__ = ["EMPTY", "Entry", "Manifest"]
+
 _MODULUS = 1 << 128
-
-
-class Entry(NamedTuple):
-    """What a manifest says of one artifact; `size` is in bytes."""
-
-    digest: Digest
-    size: int
 
 
 def _row_number(tree: str, path: str, entry: Entry) -> int:
