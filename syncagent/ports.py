@@ -182,6 +182,9 @@ class History(Protocol):
         None if it lies before what is remembered. Raises DiskError.
         """
 
+    def standing(self) -> Standing:
+        """Return where this node stands now, as the ledger has it; does not block."""
+
     def event(self, at: float, what: str, fields: Mapping[str, str | int]) -> None:
         """Remember something that happened, for `events`."""
 

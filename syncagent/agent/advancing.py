@@ -1,0 +1,369 @@
+"""Moving this node from where it stands to where it shall stand: one job at a time.
+
+Gather the manifest, judge, gather the blobs, stage, seal, and then either wait for the manager's
+word (an offer) or commit at once (own work). Everything before the commit can be dropped at any
+point; after it, only finished.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import CommitIntent, Discard, Recover, Seal, Send, StageBlobs, StageOwn
+from syncagent.agent.job import Job, Stage, Why, judge_job, own_changes
+from syncagent.agent.planning import Planning
+from syncagent.core.intent import Intent, Step
+from syncagent.core.manifest import Manifest
+from syncagent.core.wire.messages import (
+    Blobs,
+    Declined,
+    Delta,
+    Done,
+    Failed,
+    Fenced,
+    Prepared,
+    Want,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncagent.agent.observing import Observing
+    from syncagent.agent.results import CommitDone, CommitFailed, CommitFenced, Staged, StageFailed
+    from syncagent.agent.state import State
+    from syncagent.core.digest import Digest
+    from syncagent.core.verdict import Refused
+    from syncagent.core.wire.messages import ManifestPart
+
+STUCK_RETRY_S = 30.0
+"""How often a commit that the disk refuses half-way is finished anew (reliability.md 4)."""
+DELTA_BLOBS_MAX = 256
+"""More wanted blobs than this travel as batches: one dictionary for each costs more than it saves."""
+
+
+class Advancing:
+    """The node's one job. `finished` is told of each job that ends: None means it went well."""
+
+    def __init__(self, state: State, observing: Observing) -> None:
+        self._state = state
+        self._observing = observing
+        self._planning = Planning(state, observing)
+        self.job: Job | None = None
+        self.finished: Callable[[Job, str | None, float], None] = lambda _job, _fault, _now: None
+        self._txid = state.standing.txid
+
+    # --- beginning --------------------------------------------------------------------------
+
+    def next_txid(self) -> int:
+        """Return a txid above all that this node has used."""
+        self._txid = max(self._txid, self._state.standing.txid) + 1
+        return self._txid
+
+    def begin(self, job: Job, now: float) -> None:
+        """Take on a job; one that is under way and can be dropped is dropped for it."""
+        assert self.job is None or self.job.interruptible, "a commit is never dropped"
+        self.drop("superseded", now)
+        self.job = job
+        job.since = now
+        if job.target is None and job.changes is not None:
+            target = self._state.standing.manifest.after(job.changes)
+            if job.parent == self._state.standing.revision and target.digest == job.revision.digest:
+                job.target = target
+            else:
+                job.changes = None
+        if job.target is None:
+            self._ask(Want(job.revision, manifest=True))
+        else:
+            self._judge(job, now)
+
+    def drop(self, why: str, now: float) -> None:
+        """Drop the job, if there is one that can be dropped."""
+        job = self.job
+        if job is None or not job.interruptible:
+            return
+        self.job = None
+        if job.steps:
+            self._state.do(Discard(job.txid))
+        if job.hold is not None:
+            self._state.holds.pop(job.hold.id, None)
+        self.finished(job, why, now)
+
+    def link_down(self, link: int, now: float) -> None:
+        """A job that hangs on this connection can't go on."""
+        if self.job is not None and self.job.link == link:
+            self.drop("the connection is gone", now)
+
+    # --- the manifest -----------------------------------------------------------------------
+
+    def manifest_part(self, link: int, part: ManifestPart, now: float) -> None:
+        """Take rows of the manifest that was asked for."""
+        job = self.job
+        if job is None or job.link != link or job.phase is not Stage.MANIFEST:
+            return
+        if part.revision != job.revision:
+            return
+        job.rows.extend(part.rows)
+        if not part.last:
+            return
+        target = Manifest.of(job.rows)
+        job.rows.clear()
+        if target.digest != job.revision.digest:
+            self._decline(job, "manifest", "the manifest that came is not the revision's", now)
+            return
+        job.target = target
+        self._judge(job, now)
+
+    # --- judging and planning ---------------------------------------------------------------
+
+    def reconsider(self, now: float) -> None:
+        """Go on with a job that waited for a tree or a person."""
+        job = self.job
+        if job is not None and job.phase in {Stage.TREES, Stage.HELD}:
+            self._judge(job, now)
+
+    def _judge(self, job: Job, now: float) -> None:
+        assert job.target is not None, "the manifest comes first"
+        if job.hold is not None:
+            self._state.holds.pop(job.hold.id, None)
+            job.hold = None
+        if not self._observing.ready:
+            job.phase = Stage.TREES
+            bad = [v.name for v in self._observing.views.values() if not v.ready]
+            self._tell(job, "tree", f"{', '.join(bad)}: not readable or not scanned yet")
+            return
+        target = job.target.project(self._state.settings.tree_names)
+        changes = own_changes(self._state, job, target)
+        hold = judge_job(self._state, job, changes, self._observing.views)
+        self._planning.plan(job, target, [change.path for change in changes])
+        if not self._state.settings.apply and job.steps:
+            self._decline(
+                job, "observing", f"apply = false: {len(job.steps)} changes not made", now
+            )
+            return
+        if hold is not None:
+            job.phase, job.hold = Stage.HELD, hold
+            self._state.holds[hold.id] = hold
+            self._state.event("held", id=hold.id, reason=hold.reason, text=hold.text)
+            self._tell(job, "held", hold.text, hold.id)
+            return
+        self._gather(job, now)
+
+    # --- gathering, staging -----------------------------------------------------------------
+
+    def _gather(self, job: Job, now: float) -> None:
+        puts = [step for step in job.steps if step.after is not None]
+        job.files_total = len(puts)
+        job.bytes_total = sum(step.after.size for step in puts if step.after)
+        job.phase = Stage.BLOBS
+        own: list[Step] = []
+        for step in puts:
+            assert step.after is not None, "puts have bytes"
+            if self._state.has_blob(step.after.digest):
+                own.append(step)
+            else:
+                job.lacking.setdefault(step.after.digest, []).append(step)
+        if own:
+            job.staging += 1
+            self._state.do(StageOwn(job.txid, tuple(own)))
+        if job.lacking:
+            self._want(job, now)
+        if not puts:
+            self._staged_all(job, now)
+
+    def _want(self, job: Job, now: float) -> None:
+        if job.link is None:
+            self._fail(job, f"the bytes of {len(job.lacking)} artifacts are not here", now)
+            return
+        bases: tuple[Digest | None, ...] = ()
+        if len(job.lacking) <= DELTA_BLOBS_MAX:
+            bases = tuple(self._base_of(steps[0]) for steps in job.lacking.values())
+        self._ask(Want(job.revision, manifest=False, blobs=tuple(job.lacking), bases=bases))
+
+    def _base_of(self, step: Step) -> Digest | None:
+        known = step.expected is not None and self._state.has_blob(step.expected)
+        return step.expected if known else None
+
+    def blobs(self, link: int, message: Blobs | Delta) -> bool:
+        """Take blobs; return whether they belong to this node's job."""
+        job = self.job
+        if job is None or job.link != link or job.phase is not Stage.BLOBS:
+            return False
+        entries = message.entries if isinstance(message, Blobs) else (message.entry,)
+        steps = [step for entry in entries for step in job.lacking.get(entry.digest, ())]
+        job.staging += 1
+        self._state.do(StageBlobs(job.txid, message, tuple(steps)))
+        return True
+
+    def missing(self, link: int, revision: object, now: float) -> None:
+        """The asked node has not got what is needed (any more)."""
+        if self.job is not None and self.job.link == link and self.job.revision == revision:
+            self._fail(self.job, "the other node has not got the bytes any more", now)
+
+    def staged(self, result: Staged, now: float) -> None:
+        """Take what was staged."""
+        job = self.job
+        if job is None or job.txid != result.txid or job.phase is not Stage.BLOBS:
+            return
+        job.staging -= 1
+        job.examined.update(result.examined)
+        for digest in result.digests:
+            job.lacking.pop(digest, None)
+        if result.refused:
+            self._refuse(job, result.refused, now)
+            return
+        if result.lacking:
+            self._state.event("blob-lost", count=len(result.lacking))
+            lost = set(result.lacking)
+            for step in job.steps:
+                if step.after is not None and step.after.digest in lost:
+                    job.lacking.setdefault(step.after.digest, []).append(step)
+            self._want(job, now)
+            return
+        if not job.lacking and not job.staging:
+            self._staged_all(job, now)
+
+    def _staged_all(self, job: Job, now: float) -> None:
+        refused = self._planning.cross_check(job)
+        if refused:
+            self._refuse(job, refused, now)
+            return
+        if job.examined:
+            job.steps = self._planning.ordered(job, job.steps)
+        if any(step.after for step in job.steps):
+            job.phase = Stage.SEALING
+            self._state.do(Seal(job.txid))
+        else:
+            self._ready(job, now)
+
+    def sealed(self, txid: int, now: float) -> None:
+        """All that was staged is durable."""
+        if self.job is not None and self.job.txid == txid and self.job.phase is Stage.SEALING:
+            self._ready(self.job, now)
+
+    def stage_failed(self, result: StageFailed, now: float) -> None:
+        """Staging failed: nothing live has changed."""
+        job = self.job
+        if job is not None and job.txid == result.txid and job.interruptible:
+            self._state.alarm("disk", result.reason)
+            self._decline(job, "disk", result.reason, now)
+
+    # --- committing -------------------------------------------------------------------------
+
+    def _ready(self, job: Job, now: float) -> None:
+        job.phase = Stage.READY
+        if job.why is not Why.OFFER:
+            self._commit(job)
+        elif job.go:
+            self.commit(job.link, job.revision, now)
+        elif job.link is not None:
+            self._state.do(Send(job.link, Prepared(job.revision)))
+
+    def commit(self, link: int | None, revision: object, now: float) -> None:
+        """The manager's word: make it live, as soon as it is ready."""
+        job = self.job
+        if job is None or job.link != link or job.revision != revision:
+            if link is not None and revision == self._state.standing.revision:
+                self._state.do(
+                    Send(link, Done(self._state.standing.revision, self._state.base.digest))
+                )
+            return
+        job.go = True
+        if job.phase is Stage.READY:
+            self._commit(job)
+
+    def _commit(self, job: Job) -> None:
+        job.phase = Stage.COMMITTING
+        intent = Intent(job.txid, job.revision, job.steps)
+        self._state.do(CommitIntent(job.token, intent, job.change, job.record))
+
+    def committed(self, result: CommitDone, now: float) -> None:
+        """The commit is live and in the ledger."""
+        job = self.job
+        if job is None or job.txid != result.txid:
+            return
+        self.job = None
+        touched = [(step.path, job.examined.get(step.path)) for step in job.steps]
+        whole = job.changes is None and job.why is not Why.REPAIR
+        paths = None if whole else [change.path for change in job.changes or ()]
+        self._state.stand(result.change)
+        self._observing.committed(touched, self._state.base)
+        self._observing.rebase(self._state.base, paths)
+        self._state.use_up(job.used)
+        self._state.alarm("disk", None)
+        self._state.event(
+            "committed", why=job.why, revision=job.revision.number, changes=len(job.steps)
+        )
+        for kept in result.committed.kept:
+            self._state.event("kept", id=kept.id, path=str(kept.path), reason=kept.reason)
+        if job.why is Why.OFFER and job.link is not None:
+            self._state.do(Send(job.link, Done(job.revision, self._state.base.digest)))
+        self.finished(job, None, now)
+
+    def fenced(self, result: CommitFenced, now: float) -> None:
+        """The token was overtaken: nothing live changed."""
+        job = self.job
+        if job is None or job.txid != result.txid:
+            return
+        self.job = None
+        self._state.do(Discard(job.txid))
+        highest = result.state.highest if result.state else None
+        if job.link is not None and job.why is Why.OFFER:
+            self._state.do(Send(job.link, Fenced(highest, result.reason)))
+        self.finished(job, result.reason, now)
+
+    def failed(self, result: CommitFailed, now: float) -> None:
+        """The disk refused. Before the first step: dropped. After it: finished later."""
+        job = self.job
+        if job is None or job.txid != result.txid:
+            return
+        self._state.alarm("disk", result.reason)
+        if result.stuck:
+            job.phase, job.retry_at, job.reason = Stage.STUCK, now + STUCK_RETRY_S, result.reason
+            return
+        job.phase = Stage.READY
+        if job.link is not None and job.why is Why.OFFER:
+            self._state.do(Send(job.link, Failed(job.revision, result.reason)))
+        self.drop(result.reason, now)
+
+    def tick(self, now: float) -> None:
+        """Finish what is stuck, go on with what waited."""
+        job = self.job
+        if job is not None and job.phase is Stage.STUCK and now >= job.retry_at:
+            job.retry_at = now + STUCK_RETRY_S
+            self._state.do(
+                Recover(Intent(job.txid, job.revision, job.steps), job.change, job.record)
+            )
+        if job is not None and job.phase is Stage.TREES and self._observing.ready:
+            self._judge(job, now)
+
+    # --- saying no --------------------------------------------------------------------------
+
+    def _ask(self, want: Want) -> None:
+        assert self.job is not None, "only a job asks"
+        if self.job.link is not None:
+            self._state.do(Send(self.job.link, want))
+
+    def _tell(self, job: Job, code: str, reason: str, hold: str = "") -> None:
+        job.reason = reason
+        self._state.changed = True
+        if job.why is Why.OFFER and job.link is not None:
+            self._state.do(Send(job.link, Declined(job.revision, code, reason, hold)))
+
+    def _decline(self, job: Job, code: str, reason: str, now: float) -> None:
+        self._tell(job, code, reason)
+        self.drop(reason, now)
+
+    def _fail(self, job: Job, reason: str, now: float) -> None:
+        self._state.event("job-failed", why=job.why, reason=reason)
+        self._decline(job, "failed", reason, now)
+
+    def _refuse(self, job: Job, refused: tuple[Refused, ...], now: float) -> None:
+        first = refused[0]
+        reason = f"{first.path}: {first.problem.reason}"
+        for row in refused:
+            self._state.event("refused", path=str(row.path), reason=row.problem.reason)
+        if job.why is Why.OFFER and job.link is not None:
+            self._state.do(
+                Send(job.link, Declined(job.revision, "refused", reason, refused=refused))
+            )
+        self.drop(reason, now)

@@ -1,0 +1,122 @@
+"""`describe`: one artifact on all nodes, with what it needs and what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent import rows
+from syncagent.core.artifact import ArtifactPath, TreeName
+from syncagent.core.errors import RefusedError
+from syncagent.core.snapshot import Seen
+
+if TYPE_CHECKING:
+    from syncagent.agent.parts import Parts
+    from syncagent.agent.state import Peer
+    from syncagent.core.desk import JSON
+
+CANDIDATES_MAX = 10
+
+
+def describe(node: Parts, what: str) -> dict[str, JSON]:
+    """Return everything about the artifact that `what` names: `[TREE:]KIND/NAME` or a path.
+
+    Raises RefusedError if nothing or more than one artifact answers to it.
+    """
+    row = _find(node, what)
+    path = _path(row)
+    state = node.state
+    entry = state.base.get(path)
+    examined = node.observing.examined(path)
+    return {
+        **row,
+        "size": entry.size if entry else None,
+        "revision": state.standing.revision.number,
+        "nodes": [_own(node, path), *(_theirs(node, peer, path) for peer in state.peers.values())],
+        "references": [
+            f"{reference.kind or 'any'}/{reference.key}"
+            for reference in (examined.facts.references if examined else ())
+        ],
+        "problems": _problems(node, path),
+        "events": [],
+    }
+
+
+def _find(node: Parts, what: str) -> dict[str, JSON]:
+    tree, colon, rest = what.partition(":")
+    if not colon or tree not in node.observing.views:
+        tree, rest = "", what
+    found = [
+        row
+        for row in rows.artifact_rows(node.state, node.observing)
+        if (not tree or row["tree"] == tree)
+        and rest in {f"{row['kind']}/{row['name']}", str(row["path"])}
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise RefusedError(
+            f"no artifact {what!r} is known", hint="syncagent get artifacts lists KIND and NAME"
+        )
+    names = ", ".join(f"{row['tree']}:{row['path']}" for row in found[:CANDIDATES_MAX])
+    raise RefusedError(
+        f"{what!r} names {len(found)} artifacts: {names}", hint="name one by TREE:path"
+    )
+
+
+def _path(row: dict[str, JSON]) -> ArtifactPath:
+    tree, path = str(row["tree"]), str(row["path"])
+    return ArtifactPath(TreeName(tree), path)
+
+
+def _own(node: Parts, path: ArtifactPath) -> dict[str, JSON]:
+    seen = node.observing.views[path.tree].files.get(path.path)
+    digest = seen.entry.digest if isinstance(seen, Seen) else None
+    entry = node.state.base.get(path)
+    refused = node.state.refused.get(path)
+    state = "Synced" if digest == (entry.digest if entry else None) else "OutOfSync"
+    return {
+        "node": node.state.me,
+        "digest": digest,
+        "state": "Refused" if refused else state,
+        "reason": refused.problem.reason if refused else "",
+    }
+
+
+def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
+    """Return what a peer holds: its revision's digest, unless its report says otherwise."""
+    for row in rows.listed(peer.report, "differing"):
+        if (row.get("tree"), row.get("path")) == (path.tree, path.path):
+            return {
+                "node": peer.name,
+                "digest": row.get("digest"),
+                "state": "OutOfSync",
+                "reason": "",
+            }
+    entry = node.state.base.get(path)
+    if peer.standing == node.state.standing.revision and entry is not None:
+        listed = not peer.trees or path.tree in peer.trees
+        return {
+            "node": peer.name,
+            "digest": entry.digest if listed else None,
+            "state": "Synced" if listed else "Unknown",
+            "reason": "" if listed else "this node does not list the tree",
+        }
+    reason = peer.down_reason if peer.link is None else peer.reason
+    return {"node": peer.name, "digest": None, "state": "Unknown", "reason": reason}
+
+
+def _problems(node: Parts, path: ArtifactPath) -> list[JSON]:
+    examined = node.observing.examined(path)
+    found = [*(examined.problems if examined else ()), *node.observing.index.problems(path)]
+    refused = node.state.refused.get(path)
+    if refused is not None and refused.problem not in found:
+        found.insert(0, refused.problem)
+    return [
+        {
+            "code": problem.code,
+            "line": problem.line,
+            "severity": str(problem.severity),
+            "reason": problem.reason,
+        }
+        for problem in found
+    ]

@@ -1,0 +1,262 @@
+"""What the node decides to have done. Values only.
+
+The node never acts: it appends effects, the hands carry them out and post a result (`results`).
+Effects of one lane are carried out in order; lanes run beside each other (`lanes`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
+    from syncagent.core.digest import Digest
+    from syncagent.core.intent import Intent, Keep, Step
+    from syncagent.core.ledger import StandingChange
+    from syncagent.core.manifest import Entry, Manifest
+    from syncagent.core.revision import Revision, Token
+    from syncagent.core.wire.messages import Blobs, Delta, Message, Want
+
+
+# --- effects: looking -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Look at some paths of a tree. Result: Looked or Scanned with a bad condition."""
+
+    tree: TreeName
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Look at a whole tree. Result: Scanned."""
+
+    tree: TreeName
+
+
+@dataclass(frozen=True, slots=True)
+class StartWatch:
+    """Watch a tree (again). Result: Watching."""
+
+    tree: TreeName
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRoot:
+    """Take this identity, or whatever is found next (None), for the tree's own."""
+
+    tree: TreeName
+    identity: str | None
+
+
+# --- effects: committing --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitToken:
+    """Have the guard admit a token. Result: TokenAdmitted or TokenRefused."""
+
+    token: Token
+    link: int | None
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StageOwn:
+    """Stage steps whose bytes the history (or the tree itself) has. Result: Staged."""
+
+    txid: int
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageBlobs:
+    """Verify, validate, keep and stage what came over the wire. Result: Staged."""
+
+    txid: int
+    blobs: Blobs | Delta
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepBlobs:
+    """Verify and keep blobs that no step needs now (a proposal's). Result: BlobsKept."""
+
+    job: int
+    blobs: Blobs | Delta
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Make what was staged durable. Result: Sealed or StageFailed."""
+
+    txid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Drop what was staged."""
+
+    txid: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitIntent:
+    """Under the guard's lock with `token` re-checked: make the intent live, enter it in the ledger.
+
+    `token` None: the node's own repair, under whatever token the guard holds. Result: CommitDone,
+    CommitFenced or CommitFailed.
+    """
+
+    token: Token | None
+    intent: Intent
+    change: StandingChange
+    revision: Revision | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Finish a commit that the disk refused half-way. Result: CommitDone or CommitFailed."""
+
+    intent: Intent
+    change: StandingChange
+    revision: Revision | None
+
+
+@dataclass(frozen=True, slots=True)
+class Declare:
+    """Make a revision and its new blobs durable. Result: Declared or DeclareFailed."""
+
+    token: Token
+    revision: Revision
+    blobs: tuple[tuple[ArtifactPath, Entry], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Append small facts to the ledger. Result: Noted."""
+
+    change: StandingChange
+
+
+@dataclass(frozen=True, slots=True)
+class KeepFile:
+    """Copy the live bytes at a path into quarantine, if they are (still) `digest`."""
+
+    path: ArtifactPath
+    digest: Digest
+    reason: Keep
+    detail: str
+
+
+# --- effects: peers -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Take the right to be manager, with an epoch above `floor`. Result: Elected or NotElected.
+
+    `promoted`: a person said so.
+    """
+
+    floor: int
+    promoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resign:
+    """Give the right to be manager back."""
+
+    highest_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Connect to a peer, one attempt."""
+
+    peer: NodeName
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message."""
+
+    link: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """Close a connection."""
+
+    link: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Answer a `Want`: `manifest` is that of the wanted revision, None if this node has not got it."""
+
+    link: int
+    want: Want
+    manifest: Manifest | None
+    deltas: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Remember an event, and log it."""
+
+    what: str
+    fields: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer a request of the desk: a JSON value, or an error."""
+
+    request: int
+    result: object
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Have a hand bring what disk or history knows; `argument` is JSON. Result: Fetched."""
+
+    request: int
+    what: str
+    argument: str
+
+
+Effect = (
+    Look
+    | Scan
+    | StartWatch
+    | TrustRoot
+    | AdmitToken
+    | StageOwn
+    | StageBlobs
+    | KeepBlobs
+    | Seal
+    | Discard
+    | CommitIntent
+    | Recover
+    | Declare
+    | Note
+    | KeepFile
+    | Acquire
+    | Resign
+    | Dial
+    | Send
+    | Hangup
+    | Serve
+    | Report
+    | Reply
+    | Fetch
+)

@@ -1,0 +1,94 @@
+"""The hand that looks: scans, looks and watches, off the loop's thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import Look, Scan, StartWatch
+from syncagent.agent.results import Looked, Scanned, Watching
+from syncagent.core.artifact import ArtifactPath
+from syncagent.core.errors import DiskError
+from syncagent.core.snapshot import Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncagent.agent.memory import Memory
+    from syncagent.agent.results import Result
+    from syncagent.core.artifact import TreeName
+    from syncagent.core.digest import Digest
+    from syncagent.core.verdict import Examined
+    from syncagent.ports import Clock, Disk, Hints
+
+
+class _Reader:
+    """Judges what a scan reads, and keeps new bytes at hand for the revision that will want them."""
+
+    def __init__(self, memory: Memory, has_blob: Callable[[Digest], bool]) -> None:
+        self._memory = memory
+        self._has_blob = has_blob
+        self.examined: dict[str, Examined] = {}
+
+    def wants(self, path: ArtifactPath, digest: Digest) -> bool:
+        return self._memory.verdict(path, digest) is None
+
+    def take(self, path: ArtifactPath, digest: Digest, content: bytes) -> None:
+        self.examined[path.path] = self._memory.examine(path, digest, content)
+        if not self._has_blob(digest):
+            self._memory.remember(digest, content)
+
+
+class Eye:
+    """Carries out Look, Scan and StartWatch."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        hints: Hints,
+        memory: Memory,
+        clock: Clock,
+        has_blob: Callable[[Digest], bool],
+    ) -> None:
+        self._disk = disk
+        self._hints = hints
+        self._memory = memory
+        self._clock = clock
+        self._has_blob = has_blob
+
+    def do(self, effect: Look | Scan | StartWatch) -> Result:
+        """Carry out one effect."""
+        if isinstance(effect, Look):
+            return self._look(effect)
+        if isinstance(effect, Scan):
+            return self._scan(effect.tree)
+        return self._watch(effect.tree)
+
+    def _look(self, effect: Look) -> Result:
+        reader = _Reader(self._memory, self._has_blob)
+        try:
+            seen = self._disk.look(effect.tree, effect.paths, reader)
+        except DiskError:
+            # The root can't be believed: a scan says how, and nothing is concluded from it.
+            return self._scan(effect.tree)
+        for path, what in seen.items():
+            where = ArtifactPath(effect.tree, path)
+            if isinstance(what, Seen):
+                known = self._memory.verdict(where, what.entry.digest)
+                if known is not None:
+                    reader.examined[path] = known
+            elif what is None:
+                self._memory.forget(where)
+        return Looked(effect.tree, seen, reader.examined)
+
+    def _scan(self, tree: TreeName) -> Scanned:
+        reader = _Reader(self._memory, self._has_blob)
+        started = self._clock.now()
+        snapshot = self._disk.scan(tree, reader)
+        identity = self._disk.identities().get(tree)
+        return Scanned(tree, snapshot, reader.examined, started, identity)
+
+    def _watch(self, tree: TreeName) -> Watching:
+        try:
+            return Watching(tree, self._hints.start(tree))
+        except DiskError as error:
+            return Watching(tree, "", str(error))

@@ -1,0 +1,150 @@
+"""One way from where a node stands to where it shall stand: the record of it, and its plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import ArtifactPath
+from syncagent.core.change import Change
+from syncagent.core.diff import diff
+from syncagent.core.ledger import StandingChange
+from syncagent.core.safety import first_contact_hold, judge_changes
+from syncagent.core.snapshot import Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncagent.agent.state import State
+    from syncagent.agent.treeview import TreeView
+    from syncagent.core.artifact import TreeName
+    from syncagent.core.digest import Digest
+    from syncagent.core.intent import Step
+    from syncagent.core.manifest import Entry, Manifest
+    from syncagent.core.revision import Revision, RevisionId, Token
+    from syncagent.core.safety import Hold
+    from syncagent.core.verdict import Examined
+
+
+class Why(StrEnum):
+    """Who wants the node to move."""
+
+    OFFER = "offer"
+    """the manager: prepare, then wait for its word"""
+    OWN = "own"
+    """this node, as manager: a proposal, a restore, a rollback"""
+    CATCH_UP = "catch-up"
+    """this node, about to lead: the newest revision that the survey found"""
+    REPAIR = "repair"
+    """this node: its own trees drifted from the revision on which it stands"""
+
+
+class Stage(StrEnum):
+    """How far a job is."""
+
+    MANIFEST = "manifest"
+    TREES = "trees"
+    HELD = "held"
+    BLOBS = "blobs"
+    SEALING = "sealing"
+    READY = "ready"
+    COMMITTING = "committing"
+    STUCK = "stuck"
+
+
+@dataclass(slots=True)
+class Job:
+    """The node's one job. `link` is who is asked for what is missing, and told."""
+
+    txid: int
+    why: Why
+    revision: RevisionId
+    parent: RevisionId | None = None
+    token: Token | None = None
+    link: int | None = None
+    changes: tuple[Change, ...] | None = None
+    target: Manifest | None = None
+    record: Revision | None = None
+    released: tuple[Digest, ...] = ()
+    only: frozenset[ArtifactPath] | None = None
+    """A repair of these paths alone, whatever the tree's policy: a person asked for it."""
+    phase: Stage = Stage.MANIFEST
+    since: float = 0.0
+    rows: list[tuple[ArtifactPath, Entry]] = field(default_factory=list)
+    steps: tuple[Step, ...] = ()
+    lacking: dict[Digest, list[Step]] = field(default_factory=dict)
+    staging: int = 0
+    examined: dict[ArtifactPath, Examined] = field(default_factory=dict)
+    hold: Hold | None = None
+    used: tuple[Digest, ...] = ()
+    go: bool = False
+    retry_at: float = 0.0
+    reason: str = ""
+    files_total: int = 0
+    bytes_total: int = 0
+
+    @property
+    def interruptible(self) -> bool:
+        """False once the commit was handed to disk."""
+        return self.phase not in {Stage.COMMITTING, Stage.STUCK}
+
+    @property
+    def change(self) -> StandingChange:
+        """The ledger record that ends this job."""
+        if self.why is Why.REPAIR:
+            return StandingChange(txid=self.txid)
+        if self.changes is not None:
+            return StandingChange(revision=self.revision, changes=self.changes, txid=self.txid)
+        return StandingChange(revision=self.revision, manifest=self.target, txid=self.txid)
+
+
+def own_changes(state: State, job: Job, target: Manifest) -> tuple[Change, ...]:
+    """Return how this node's rows change, from where it stands to `target` (already projected)."""
+    if job.changes is None:
+        return diff(state.base, target)
+    mine = set(state.settings.tree_names)
+    return tuple(change for change in job.changes if change.path.tree in mine)
+
+
+def judge_job(
+    state: State, job: Job, changes: tuple[Change, ...], views: Mapping[TreeName, TreeView]
+) -> Hold | None:
+    """Return why this job has to wait for a person, None if it may go on.
+
+    A released set counts at a worker that stands on the revision's parent: it sees what was shown.
+    """
+    if job.why is Why.REPAIR or job.target is None:
+        return None
+    if state.standing.revision.number == 0:
+        return _first_contact(state, job, views)
+    approved = set(state.approved)
+    if job.parent == state.standing.revision:
+        approved.update(job.released)
+    judgement = judge_changes(changes, state.base, state.rules, vanished=(), approved=approved)
+    job.used = judgement.released
+    return judgement.holds[0] if judgement.holds else None
+
+
+def _first_contact(state: State, job: Job, views: Mapping[TreeName, TreeView]) -> Hold | None:
+    """Hold a node that has never stood anywhere and whose trees hold something else."""
+    assert job.target is not None, "judged only when the target is known"
+    clashes: list[Change] = []
+    adds: list[Change] = []
+    for name, view in sorted(views.items()):
+        wanted = job.target.tree(name)
+        for path, seen in sorted(view.files.items()):
+            if isinstance(seen, Seen) and seen.entry != wanted.get(path):
+                clashes.append(Change(ArtifactPath(name, path), seen.entry, wanted.get(path)))
+        adds.extend(
+            Change(ArtifactPath(name, path), None, entry)
+            for path, entry in sorted(wanted.items())
+            if path not in view.files
+        )
+    if not clashes:
+        return None
+    hold = first_contact_hold(state.me, tuple(clashes + adds))
+    if hold.set_digest in state.approved:
+        job.used = (hold.set_digest,)
+        return None
+    return hold

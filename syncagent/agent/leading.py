@@ -1,0 +1,225 @@
+"""The manager's side: offer the newest revision to each worker, commit it where it is prepared.
+
+Workers are independent of each other: each has its own phase, and nothing here waits for one. What
+a worker says is compared with what it should hold; a difference is offered again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import Hangup, Send, Serve
+from syncagent.agent.state import Phase
+from syncagent.core.artifact import TreeName
+from syncagent.core.rollout import Progress, Standing, may_commit
+from syncagent.core.wire.messages import Commit, Offer, Survey
+
+if TYPE_CHECKING:
+    from syncagent.agent.declaring import Declaring
+    from syncagent.agent.results import Declared
+    from syncagent.agent.state import Peer, State
+    from syncagent.core.change import Change
+    from syncagent.core.manifest import Manifest
+    from syncagent.core.revision import Revision, RevisionId
+    from syncagent.core.wire.messages import Declined, Done, Failed, Prepared, Want
+
+CHANGES_MAX = 20_000
+"""An offer with more changes than this sends the worker for the manifest instead."""
+DECLINED_AGAIN_S = 30.0
+ANSWER_S = 300.0
+"""A worker that says nothing about an offer or a commit for this long is dialled anew."""
+SURVEY_EVERY_S = 60.0
+
+
+class Leading:
+    """Keeps every worker on the newest revision."""
+
+    def __init__(self, state: State, declaring: Declaring) -> None:
+        self._state = state
+        self._declaring = declaring
+        self._current: Revision | None = None
+        self._survey_at = 0.0
+
+    # --- what is offered --------------------------------------------------------------------
+
+    def newest(self) -> RevisionId:
+        """Return the revision that workers should have; it may still be on its way to disk."""
+        pending = self._declaring.pending
+        return pending.id if pending is not None else self._state.standing.revision
+
+    def stands_on(self, revision: Revision, now: float) -> None:
+        """This node made `revision` live on its own trees: offer it."""
+        self._current = revision
+        self.push(now)
+
+    def declared(self, result: Declared, now: float) -> None:
+        """A revision is durable: whoever has prepared it may commit it."""
+        self._current = result.revision
+        self.push(now)
+
+    def push(self, now: float) -> None:
+        """Offer to each worker what it lacks, and let those commit that may."""
+        if not self._state.leads:
+            return
+        for peer in self._state.peers.values():
+            self._offer(peer, now)
+        self._commit_prepared(now)
+
+    def _offer(self, peer: Peer, now: float) -> None:
+        newest = self.newest()
+        if peer.link is None or not peer.admitted or newest.number == 0:
+            return
+        if peer.standing == newest:
+            peer.phase = Phase.DONE
+            return
+        if peer.phase is Phase.COMMITTING:
+            return
+        waiting = peer.phase is Phase.DECLINED and now < peer.phase_at + DECLINED_AGAIN_S
+        if peer.offered == newest and (peer.phase in {Phase.OFFERED, Phase.PREPARED} or waiting):
+            return
+        assert self._state.token is not None, "only a manager offers"
+        record = self._declaring.pending or self._current
+        known = record is not None and record.id == newest
+        offer = Offer(
+            token=self._state.token,
+            revision=newest,
+            parent=record.parent if record is not None and known else newest,
+            author=record.author if record is not None and known else self._state.me,
+            note=record.note if record is not None and known else "",
+            released=record.released if record is not None and known else (),
+            changes=self._changes(record, peer) if record is not None and known else None,
+        )
+        self._phase(peer, Phase.OFFERED, now)
+        peer.offered = newest
+        self._state.do(Send(peer.link, offer))
+
+    @staticmethod
+    def _changes(record: Revision, peer: Peer) -> tuple[Change, ...] | None:
+        if peer.standing != record.parent or len(record.changes) > CHANGES_MAX:
+            return None
+        return record.changes
+
+    def _phase(self, peer: Peer, phase: Phase, now: float, reason: str = "") -> None:
+        peer.phase, peer.phase_at, peer.reason = phase, now, reason
+        self._state.changed = True
+
+    def _commit_prepared(self, now: float) -> None:
+        """Send the word to prepared workers, in the rollout's order, once it is durable here."""
+        newest = self._state.standing.revision
+        if self._declaring.pending is not None:
+            return
+        rows = [
+            Progress(peer.name, _STANDING.get(peer.phase, Standing.BEHIND), answers=False)
+            for peer in self._state.peers.values()
+            if peer.offered == newest and peer.link is not None
+        ]
+        for name in may_commit(rows, self._state.settings.rollout, manager_acked=None):
+            peer = self._state.peers[name]
+            assert peer.link is not None, "filtered"
+            assert self._state.token is not None, "only a manager commits"
+            self._phase(peer, Phase.COMMITTING, now)
+            self._state.do(Send(peer.link, Commit(self._state.token, newest)))
+
+    # --- what workers say -------------------------------------------------------------------
+
+    def want(self, link: int, want: Want, *, deltas: bool) -> None:
+        """Answer what a node lacks; the bytes are served beside the loop."""
+        self._state.do(Serve(link, want, self._manifest_of(want.revision), deltas))
+
+    def _manifest_of(self, revision: RevisionId) -> Manifest | None:
+        standing = self._state.standing
+        if revision == standing.revision:
+            return standing.manifest
+        pending = self._declaring.pending
+        if pending is not None and pending.id == revision:
+            return standing.manifest.after(pending.changes)
+        return None
+
+    def prepared(self, peer: Peer, message: Prepared, now: float) -> None:
+        """A worker has everything staged."""
+        if message.revision != peer.offered or peer.phase is Phase.COMMITTING:
+            return
+        self._phase(peer, Phase.PREPARED, now)
+        self._commit_prepared(now)
+
+    def declined(self, peer: Peer, message: Declined, now: float) -> None:
+        """A worker can't or won't have it now; it says why, and is asked again later."""
+        if message.revision == peer.offered:
+            self._phase(peer, Phase.DECLINED, now, message.reason)
+            self._state.event("declined", peer=peer.name, code=message.code, reason=message.reason)
+
+    def failed(self, peer: Peer, message: Failed, now: float) -> None:
+        """A worker's disk refused the commit; what is live there is a whole revision."""
+        if message.revision == peer.offered:
+            self._phase(peer, Phase.DECLINED, now, message.reason)
+            self._state.event("commit-failed", peer=peer.name, reason=message.reason)
+
+    def done(self, peer: Peer, message: Done, now: float) -> None:
+        """A worker stands on a revision; the digest of its rows must be what we think."""
+        peer.standing, peer.projection = message.revision, message.projection
+        self._phase(peer, Phase.DONE if message.revision == self.newest() else Phase.IDLE, now)
+        self._compare(peer)
+        self._offer(peer, now)
+        self._commit_prepared(now)
+
+    def _compare(self, peer: Peer) -> None:
+        """A worker that names our revision must have its rows: anything else is a defect."""
+        if peer.standing != self._state.standing.revision or not peer.trees:
+            return
+        mine = self._state.standing.manifest.project(TreeName(t) for t in peer.trees).digest
+        about = f"projection {peer.name}"
+        if peer.projection == mine:
+            self._state.alarm(about, None)
+        else:
+            self._state.alarm(about, f"{peer.name} holds other rows of revision {peer.standing}")
+
+    # --- time -------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Ask again who declined, give up on who is silent, compare now and then."""
+        if not self._state.leads:
+            return
+        for peer in self._state.peers.values():
+            self._patience(peer, now)
+        if now >= self._survey_at:
+            self._survey_at = now + SURVEY_EVERY_S
+            for peer in self._state.peers.values():
+                if peer.link is not None and peer.phase is Phase.DONE:
+                    self._state.do(Send(peer.link, Survey()))
+
+    def _patience(self, peer: Peer, now: float) -> None:
+        if peer.link is None:
+            return
+        busy = peer.phase in {Phase.OFFERED, Phase.COMMITTING}
+        if busy and now >= peer.phase_at + ANSWER_S:
+            self._state.do(Hangup(peer.link, f"no answer for {ANSWER_S:.0f} s"))
+            peer.phase_at = now
+        if peer.phase is Phase.DECLINED and now >= peer.phase_at + DECLINED_AGAIN_S:
+            self._offer(peer, now)
+
+    def surveyed(self, peer: Peer, now: float) -> None:
+        """The answer to the comparison: offer again if the worker stands elsewhere."""
+        if self._state.leads and peer.phase is Phase.DONE:
+            self._compare(peer)
+            if peer.standing != self.newest():
+                self._phase(peer, Phase.IDLE, now)
+                self._offer(peer, now)
+
+    def next_at(self) -> float | None:
+        """Return when `tick` has something to do."""
+        if not self._state.leads:
+            return None
+        instants = [self._survey_at]
+        for peer in self._state.peers.values():
+            if peer.link is not None and peer.phase is Phase.DECLINED:
+                instants.append(peer.phase_at + DECLINED_AGAIN_S)
+            elif peer.link is not None and peer.phase in {Phase.OFFERED, Phase.COMMITTING}:
+                instants.append(peer.phase_at + ANSWER_S)
+        return min(instants)
+
+
+_STANDING = {
+    Phase.PREPARED: Standing.PREPARED,
+    Phase.COMMITTING: Standing.COMMITTING,
+    Phase.DONE: Standing.COMMITTED,
+}

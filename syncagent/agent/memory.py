@@ -1,0 +1,72 @@
+"""What was read lately: verdicts by path, and bytes of new artifacts until they are in the history.
+
+Shared by the hands that read and the hands that commit; each operation is one step of a dict.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName
+    from syncagent.core.digest import Digest
+    from syncagent.core.verdict import Examined
+    from syncagent.ports import Validator
+
+CONTENT_BYTES_MAX = 16 * 1024 * 1024
+"""Bytes of new artifacts that are kept in memory; older ones are read again from disk."""
+
+
+class Memory:
+    """Verdicts on what is (or is about to be) at each path, and lately read bytes."""
+
+    def __init__(self, validator: Validator, kinds: Mapping[TreeName, TreeKind]) -> None:
+        self._validator = validator
+        self._kinds = dict(kinds)
+        self._verdicts: dict[ArtifactPath, tuple[Digest, Examined]] = {}
+        self._contents: OrderedDict[Digest, bytes] = OrderedDict()
+        self._bytes = 0
+
+    def examine(self, path: ArtifactPath, digest: Digest, content: bytes) -> Examined:
+        """Return the verdict on bytes at a path; each is judged once."""
+        known = self._verdicts.get(path)
+        if known is not None and known[0] == digest:
+            return known[1]
+        kind = kind_of(self._kinds[path.tree], path.path)
+        examined = self._validator.examine(kind, path.path, content)
+        self._verdicts[path] = (digest, examined)
+        return examined
+
+    def verdict(self, path: ArtifactPath, digest: Digest) -> Examined | None:
+        """Return the verdict on `digest` at a path, None if it was not judged."""
+        known = self._verdicts.get(path)
+        return known[1] if known is not None and known[0] == digest else None
+
+    def forget(self, path: ArtifactPath) -> None:
+        """Forget a path that is gone."""
+        self._verdicts.pop(path, None)
+
+    def remember(self, digest: Digest, content: bytes) -> None:
+        """Keep bytes for a while."""
+        if digest in self._contents or len(content) > CONTENT_BYTES_MAX:
+            return
+        self._contents[digest] = content
+        self._bytes += len(content)
+        while self._bytes > CONTENT_BYTES_MAX:
+            _, dropped = self._contents.popitem(last=False)
+            self._bytes -= len(dropped)
+
+    def content(self, digest: Digest) -> bytes | None:
+        """Return kept bytes."""
+        return self._contents.get(digest)
+
+    def let_go(self, digest: Digest) -> None:
+        """Drop bytes that are in the history now."""
+        dropped = self._contents.pop(digest, None)
+        if dropped is not None:
+            self._bytes -= len(dropped)

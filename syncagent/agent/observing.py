@@ -1,0 +1,297 @@
+"""Looking at the trees: when, and what is believed afterwards.
+
+Events only mark dirty (`core.settle`); a scan every `safety_scan_s` is the truth behind them. A tree
+that can't be believed is scanned more often until it can, and shows a hold meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import Look, Scan, StartWatch, TrustRoot
+from syncagent.agent.treeview import TreeView
+from syncagent.core.artifact import ArtifactPath, kind_of
+from syncagent.core.crosscheck import Index
+from syncagent.core.events import Hinted, HintKind, WatchTrouble
+from syncagent.core.ledger import StandingChange
+from syncagent.core.safety import HoldReason, tree_hold
+from syncagent.core.settle import Settling
+from syncagent.core.snapshot import Condition, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from syncagent.agent.results import Looked, Scanned, Watching
+    from syncagent.agent.state import State
+    from syncagent.core.artifact import Kind, TreeName
+    from syncagent.core.digest import Digest
+    from syncagent.core.events import WatchFault
+    from syncagent.core.manifest import Manifest
+    from syncagent.core.plan import Unknown
+    from syncagent.core.verdict import Examined
+
+BAD_TREE_SCAN_S = 5.0
+"""How often a tree is looked at that can't be believed: it resumes by itself."""
+REWATCH_S = 5.0
+
+
+class Observing:
+    """The node's eyes. Times are instants of this node's clock."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        limits = state.settings.limits
+        self._settling = Settling(
+            written_s=limits.settle_written_s,
+            created_s=limits.settle_created_s,
+            cap_s=limits.settle_cap_s,
+        )
+        self.views = {tree.name: TreeView(tree.name, tree.kind) for tree in state.settings.trees}
+        self.index = Index(_Settled(self))
+        self._rewatch: dict[TreeName, float] = {}
+        base = state.base
+        for view in self.views.values():
+            view.rebase(base)
+
+    # --- what arrives -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Ask for watches and first scans; trust the roots that the ledger knows."""
+        for name in self.views:
+            self._state.do(TrustRoot(name, self._state.standing.identities.get(name)))
+            self._state.do(StartWatch(name))
+
+    def hinted(self, event: Hinted, now: float) -> None:
+        """Take a hint."""
+        if event.tree in self.views:
+            self._settling.hint(event, now)
+
+    def faulted(self, event: WatchFault, now: float) -> None:
+        """Take a watcher's fault: scan, and watch again where it can't see any more."""
+        if event.tree not in self.views:
+            return
+        self._settling.fault(event.tree, now)
+        self._state.event(
+            "watch-fault", tree=event.tree, trouble=event.trouble, detail=event.detail
+        )
+        if event.trouble not in {WatchTrouble.OVERFLOW, WatchTrouble.WATCH_FAILED}:
+            self.views[event.tree].watch = f"lost ({event.trouble})"
+            self._rewatch[event.tree] = now + 1.0
+
+    def watching(self, result: Watching, now: float) -> None:
+        """Take how a tree is watched; one that is not is tried again and polled by scans."""
+        view = self.views[result.tree]
+        view.watch = result.how if not result.fault else f"scans only ({result.fault})"
+        if result.fault:
+            self._rewatch[result.tree] = now + REWATCH_S
+        self._state.changed = True
+
+    def looked(self, result: Looked, now: float) -> None:
+        """Take what a look saw."""
+        view = self.views[result.tree]
+        again = view.take_look(result.seen, now)
+        for path in result.seen:
+            if path not in again:
+                self._learn(view, path, result.examined.get(path))
+        if any(
+            not isinstance(what, Seen) and what is not None and what.problem.code == "folder-gone"
+            for what in result.seen.values()
+        ):
+            self.want_scan(result.tree, now)
+        self._look_again(result.tree, again, now)
+
+    def scanned(self, result: Scanned, now: float) -> None:
+        """Take what a scan saw."""
+        view = self.views[result.tree]
+        before = (view.condition, view.reason)
+        known = set(view.files)
+        again = view.take_scan(result.snapshot, result.started, now)
+        if (view.condition, view.reason) != before:
+            self._state.event(
+                "tree", tree=view.name, condition=view.condition or "", why=view.reason
+            )
+        self._hold_tree(view)
+        limits = self._state.settings.limits
+        every = limits.safety_scan_s if view.ready else BAD_TREE_SCAN_S
+        view.next_scan_at = view.confirm_at or now + every
+        if not view.ready:
+            return
+        for path in known - view.files.keys():
+            self.index.drop(ArtifactPath(view.name, path))
+        for path in view.files:
+            if path not in again and path in result.examined:
+                self._learn(view, path, result.examined[path])
+        self._look_again(result.tree, again, now)
+        self._note_identity(view, result.identity)
+
+    def committed(
+        self, paths: Iterable[tuple[ArtifactPath, Examined | None]], base: Manifest
+    ) -> None:
+        """Take what this node's own commit has done; `base` is what the node stands on now."""
+        by_tree: dict[TreeName, list[str]] = {}
+        for path, examined in paths:
+            view = self.views[path.tree]
+            by_tree.setdefault(path.tree, []).append(path.path)
+            entry = base.get(path)
+            view.committed(path.path, entry)
+            self._learn(view, path.path, examined if entry else None)
+        for name, view in self.views.items():
+            view.rebase(base, by_tree.get(name, ()))
+
+    def rebase(self, base: Manifest, paths: Iterable[ArtifactPath] | None) -> None:
+        """Take a new base that needed no commit here; only `paths` can have changed (None: all)."""
+        if paths is None:
+            for view in self.views.values():
+                view.rebase(base)
+            return
+        by_tree: dict[TreeName, list[str]] = {}
+        for path in paths:
+            by_tree.setdefault(path.tree, []).append(path.path)
+        for name, view in self.views.items():
+            view.rebase(base, by_tree.get(name, ()))
+
+    # --- what is due ------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Ask for the looks, scans and watches that are due."""
+        for name, at in list(self._rewatch.items()):
+            if now >= at:
+                del self._rewatch[name]
+                self._state.do(StartWatch(name))
+        due = self._settling.due(now)
+        for name in due.scans:
+            self.views[name].next_scan_at = min(self.views[name].next_scan_at, now)
+        for name, paths in due.paths.items():
+            view = self.views[name]
+            if view.busy or not view.ready:
+                self._look_again(name, paths, now)
+                continue
+            view.busy, view.started = True, now
+            self._state.do(Look(name, paths))
+        for view in self.views.values():
+            if not view.busy and now >= view.next_scan_at:
+                view.busy, view.started = True, now
+                self._state.do(Scan(view.name))
+
+    def next_at(self, now: float) -> float:
+        """Return when `tick` has something to do next."""
+        instants = [view.next_scan_at for view in self.views.values() if not view.busy]
+        instants.extend(self._rewatch.values())
+        settling = self._settling.next_at()
+        if settling is not None:
+            # A tree that is being looked at can't be looked at yet: its result wakes the loop.
+            busy = any(view.busy for view in self.views.values())
+            instants.append(max(settling, now + 0.05) if busy else settling)
+        return min(instants, default=now + 60.0)
+
+    def want_scan(self, name: TreeName, now: float) -> None:
+        """Have a tree scanned as soon as it is not being looked at."""
+        self.views[name].next_scan_at = now
+
+    # --- what is believed -------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """True if every tree was scanned and can be believed."""
+        return all(view.ready for view in self.views.values())
+
+    @property
+    def quiet(self) -> bool:
+        """True if nothing is being looked at, settling, or waiting to be confirmed."""
+        return self._settling.next_at() is None and not any(
+            view.busy or view.confirm_at is not None for view in self.views.values()
+        )
+
+    def scans_begun(self, since: float) -> bool:
+        """Tell whether every tree has been scanned by a scan that began at or after `since`."""
+        return all(
+            view.condition is not None and (not view.ready or view.scanned_at >= since)
+            for view in self.views.values()
+        )
+
+    def observed(self, path: ArtifactPath) -> Digest | Unknown | None:
+        """Return what is at `path`."""
+        return self.views[path.tree].observed(path.path)
+
+    def examined(self, path: ArtifactPath) -> Examined | None:
+        """Return the verdict on what is at `path`, None if it has none (yet)."""
+        return self.views[path.tree].examined.get(path.path)
+
+    def differing(self) -> tuple[ArtifactPath, ...]:
+        """Return the paths where observed differs from base, sorted."""
+        return tuple(
+            ArtifactPath(name, path)
+            for name, view in sorted(self.views.items())
+            if view.ready
+            for path in sorted(view.differing)
+        )
+
+    # --- details ----------------------------------------------------------------------------
+
+    def _learn(self, view: TreeView, path: str, examined: Examined | None) -> None:
+        """Remember a verdict; without one, forget what was known if the file is gone."""
+        where = ArtifactPath(view.name, path)
+        if examined is not None:
+            view.examined[path] = examined
+            if examined.valid:
+                self.index.put(where, self._kind(where), examined.facts)
+                return
+        if examined is not None or path not in view.files:
+            self.index.drop(where)
+
+    def _kind(self, path: ArtifactPath) -> Kind:
+        return kind_of(self.views[path.tree].kind, path.path)
+
+    def _look_again(self, name: TreeName, paths: Iterable[str], now: float) -> None:
+        for path in paths:
+            self._settling.hint(Hinted(name, path, HintKind.WRITTEN), now)
+
+    def _note_identity(self, view: TreeView, identity: str | None) -> None:
+        known = self._state.standing.identities.get(view.name)
+        if identity is not None and known != identity:
+            self._state.note(StandingChange(identities={view.name: identity}))
+
+    def _hold_tree(self, view: TreeView) -> None:
+        """Show a hold while the tree can't be believed; end it when it can."""
+        for name in [
+            name
+            for name, hold in self._state.holds.items()
+            if hold.tree == view.name
+            and hold.reason in _TREE_HOLDS.values()
+            and hold.node == self._state.me
+        ]:
+            del self._state.holds[name]
+        if view.condition is None or view.ready:
+            self._state.alarm(f"tree {view.name}", None)
+            return
+        reason = _TREE_HOLDS[view.condition]
+        approvable = view.condition is Condition.REPLACED
+        advice = (
+            "If this folder is right: syncagent approve ID."
+            if approvable
+            else "It resumes by itself when the folder is back."
+        )
+        text = f"{view.name}: {view.reason or view.condition}. Nothing was deleted. {advice}"
+        hold = tree_hold(reason, view.name, self._state.me, text, approvable=approvable)
+        self._state.holds[hold.id] = hold
+        self._state.alarm(f"tree {view.name}", hold.text)
+
+
+class _Settled:
+    """The paths that keep a name which another claims too: those that are as base has them."""
+
+    def __init__(self, observing: Observing) -> None:
+        self._observing = observing
+
+    def __contains__(self, path: object) -> bool:
+        assert isinstance(path, ArtifactPath), "only paths are asked for"
+        view = self._observing.views[path.tree]
+        return path.path in view.base and path.path not in view.differing
+
+
+_TREE_HOLDS = {
+    Condition.MISSING: HoldReason.ROOT_MISSING,
+    Condition.REPLACED: HoldReason.ROOT_REPLACED,
+    Condition.UNREADABLE: HoldReason.UNREADABLE,
+    Condition.STALLED: HoldReason.UNREADABLE,
+}

@@ -1,0 +1,102 @@
+"""What a job does to each artifact, and whether the outcome fits together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from syncagent.agent.job import Why
+from syncagent.core.artifact import ArtifactPath, kind_of
+from syncagent.core.intent import Keep
+from syncagent.core.order import order_steps
+from syncagent.core.plan import LEAVE, REVERT, make_plan
+from syncagent.core.settings import Drift, Writers
+from syncagent.core.verdict import Refused, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncagent.agent.job import Job
+    from syncagent.agent.observing import Observing
+    from syncagent.agent.state import State
+    from syncagent.core.artifact import Kind
+    from syncagent.core.digest import Digest
+    from syncagent.core.intent import Step
+    from syncagent.core.manifest import Manifest
+    from syncagent.core.plan import DriftPolicy
+    from syncagent.core.verdict import Problem
+
+
+class Planning:
+    """Plans a job from base, observed and desired, by this node's settings."""
+
+    def __init__(self, state: State, observing: Observing) -> None:
+        self._state = state
+        self._observing = observing
+
+    def plan(self, job: Job, target: Manifest, changed: list[ArtifactPath]) -> None:
+        """Give the job its steps towards `target`; `changed` and what drifted may differ."""
+        differing = self._observing.differing()
+        if job.only is not None:
+            differing = tuple(path for path in differing if path in job.only)
+        plan = make_plan(
+            [*changed, *differing],
+            base=self._state.base,
+            observed=self._observing.observed,
+            desired=target,
+            policy=lambda path: self._policy(job, path),
+        )
+        steps = plan.steps
+        if (
+            job.parent != self._state.standing.revision
+            and self._state.standing.revision > job.revision
+        ):
+            # This node stands on a revision that the cluster never knew: what it loses is kept.
+            steps = tuple(replace(step, keep=step.keep or Keep.CONFLICT) for step in steps)
+        job.steps = self.ordered(job, steps)
+
+    def _policy(self, job: Job, path: ArtifactPath) -> DriftPolicy:
+        settings = self._state.settings
+        if job.only is not None and path in job.only:
+            return REVERT
+        if job.why in {Why.OWN, Why.CATCH_UP} or settings.writers is Writers.ANY:
+            return LEAVE
+        tree = next(tree for tree in settings.trees if tree.name == path.tree)
+        return REVERT if tree.drift is Drift.REVERT else LEAVE
+
+    def _kind(self, path: ArtifactPath) -> Kind:
+        return kind_of(self._observing.views[path.tree].kind, path.path)
+
+    def _name(self, job: Job) -> Callable[[ArtifactPath, Digest], str | None]:
+        def name(path: ArtifactPath, _digest: Digest) -> str | None:
+            examined = job.examined.get(path) or self._observing.examined(path)
+            return examined.facts.name if examined else None
+
+        return name
+
+    def ordered(self, job: Job, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """Return the steps in the order in which the runtime should meet them."""
+        return order_steps(steps, self._kind, self._name(job))
+
+    def cross_check(self, job: Job) -> tuple[Refused, ...]:
+        """Check what was staged against the rest of the trees: duplicates break the runtime."""
+        index = self._observing.index
+        before = {step.path: self._observing.examined(step.path) for step in job.steps}
+        for step in job.steps:
+            index.drop(step.path)
+        for path, examined in job.examined.items():
+            index.put(path, self._kind(path), examined.facts)
+        problems = [
+            Refused(path, problem)
+            for path in job.examined
+            for problem in self._errors(index.problems(path))
+        ]
+        for path, known in before.items():
+            index.drop(path)
+            if known is not None and known.valid:
+                index.put(path, self._kind(path), known.facts)
+        return tuple(problems)
+
+    @staticmethod
+    def _errors(problems: tuple[Problem, ...]) -> list[Problem]:
+        return [problem for problem in problems if problem.severity is Severity.ERROR]

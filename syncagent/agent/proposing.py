@@ -1,0 +1,227 @@
+"""The manager's side of `writers = "any"`: a worker's valid change becomes the next revision.
+
+One proposal at a time. What collides with the manager's own state is lost to it: the worker's bytes
+stay with the worker as a conflict once the manager's reach it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import KeepBlobs, Send
+from syncagent.agent.job import Job, Why
+from syncagent.core.revision import Revision, RevisionId
+from syncagent.core.safety import judge_changes
+from syncagent.core.settings import Writers
+from syncagent.core.wire.messages import Blobs, Delta, Proposed, Want
+
+if TYPE_CHECKING:
+    from syncagent.agent.advancing import Advancing
+    from syncagent.agent.declaring import Declaring
+    from syncagent.agent.observing import Observing
+    from syncagent.agent.results import BlobsKept
+    from syncagent.agent.state import State
+    from syncagent.core.artifact import ArtifactPath, NodeName
+    from syncagent.core.change import Change
+    from syncagent.core.digest import Digest
+    from syncagent.core.wire.messages import Propose
+
+QUEUE_MAX = 100
+"""Proposals that wait; one more is answered with all lost and comes again later."""
+
+
+@dataclass(slots=True)
+class Proposal:
+    """A worker's changes on their way into a revision."""
+
+    id: int
+    link: int
+    author: NodeName
+    message: Propose
+    taken: tuple[Change, ...] = ()
+    lost: tuple[ArtifactPath, ...] = ()
+    lacking: set[Digest] = field(default_factory=set)
+    txid: int = 0
+    reason: str = ""
+
+
+class Proposing:
+    """Takes proposals one after the other."""
+
+    def __init__(
+        self, state: State, observing: Observing, advancing: Advancing, declaring: Declaring
+    ) -> None:
+        self._state = state
+        self._observing = observing
+        self._advancing = advancing
+        self._declaring = declaring
+        self._queue: list[Proposal] = []
+        self._now: Proposal | None = None
+
+    @property
+    def busy(self) -> bool:
+        """True while a proposal is being taken or waits."""
+        return self._now is not None or bool(self._queue)
+
+    def proposed(self, link: int, message: Propose, now: float) -> None:
+        """Take a proposal in."""
+        author = self._state.links.get(link)
+        if author is None:
+            return
+        proposal = Proposal(self._state.number(), link, author, message)
+        refused = ""
+        if not self._state.leads:
+            refused = "this node is not the manager"
+        elif self._state.settings.writers is not Writers.ANY:
+            refused = 'writers = "manager": only the manager\'s changes count'
+        elif len(self._queue) >= QUEUE_MAX:
+            refused = "too many proposals wait"
+        if refused:
+            proposal.lost = tuple(change.path for change in message.changes)
+            proposal.reason = refused
+            self._answer(proposal)
+            return
+        self._queue.append(proposal)
+        self.go_on(now)
+
+    def go_on(self, now: float) -> None:
+        """Begin with the next proposal if nothing else is under way."""
+        idle = self._now is None and self._advancing.job is None and not self._declaring.busy
+        if not self._queue or not idle or not self._observing.ready:
+            return
+        proposal = self._queue.pop(0)
+        self._sort(proposal)
+        if not proposal.taken:
+            self._answer(proposal)
+            self.go_on(now)
+            return
+        self._now = proposal
+        wanted = {change.after.digest for change in proposal.taken if change.after is not None}
+        proposal.lacking = {digest for digest in wanted if not self._state.has_blob(digest)}
+        if proposal.lacking:
+            want = Want(
+                proposal.message.base, manifest=False, blobs=tuple(sorted(proposal.lacking))
+            )
+            self._state.do(Send(proposal.link, want))
+        else:
+            self._begin(proposal, now)
+
+    def _sort(self, proposal: Proposal) -> None:
+        """Decide which of the proposed changes are taken: those that meet what they expect here."""
+        taken: list[Change] = []
+        lost: list[ArtifactPath] = []
+        known = set(self._state.settings.tree_names)
+        for change in proposal.message.changes:
+            here = self._state.standing.manifest.get(change.path)
+            if here == change.after:
+                continue
+            edited = change.path.tree in known and change.path.path in (
+                self._observing.views[change.path.tree].differing
+            )
+            if here == change.before and change.path.tree in known and not edited:
+                taken.append(change)
+            else:
+                lost.append(change.path)
+        judgement = judge_changes(
+            taken, self._state.base, self._state.rules, vanished=(), approved=self._state.approved
+        )
+        passed = set(judgement.passed)
+        lost.extend(change.path for change in taken if change not in passed)
+        if judgement.holds:
+            proposal.reason = judgement.holds[0].text
+        proposal.taken, proposal.lost = judgement.passed, tuple(sorted(lost))
+
+    def blobs(self, link: int, message: Blobs | Delta) -> bool:
+        """Take blobs of the proposal; return whether they belong to it."""
+        proposal = self._now
+        if proposal is None or proposal.link != link or not proposal.lacking:
+            return False
+        self._state.do(KeepBlobs(proposal.id, message))
+        return True
+
+    def kept(self, result: BlobsKept, now: float) -> None:
+        """Blobs of the proposal are in the history."""
+        proposal = self._now
+        if proposal is None or proposal.id != result.job:
+            return
+        if result.fault:
+            self._lose(proposal, result.fault, now)
+            return
+        proposal.lacking.difference_update(result.digests)
+        if not proposal.lacking:
+            self._begin(proposal, now)
+
+    def _begin(self, proposal: Proposal, now: float) -> None:
+        """Make the proposal live on this node's own trees; the ledger record makes it a revision."""
+        token = self._state.token
+        stale = self._advancing.job is not None or self._declaring.busy or token is None
+        parent = self._state.standing.revision
+        if not stale:
+            # Something else may have become a revision while the bytes travelled.
+            taken = proposal.taken
+            self._sort(proposal)
+            stale = proposal.taken != taken
+        if stale:
+            self._now = None
+            self._queue.insert(0, proposal)
+            return
+        assert token is not None, "stale otherwise"
+        manifest = self._state.standing.manifest.after(proposal.taken)
+        own = RevisionId(token.epoch, parent.number + 1, manifest.digest)
+        note = f"proposal of {proposal.author}"
+        record = Revision(own, parent, proposal.taken, proposal.author, note)
+        proposal.txid = self._advancing.next_txid()
+        job = Job(
+            proposal.txid,
+            Why.OWN,
+            own,
+            parent=parent,
+            token=token,
+            changes=proposal.taken,
+            target=manifest,
+            record=record,
+        )
+        job.released = tuple(self._state.approved)
+        self._advancing.begin(job, now)
+
+    def finished(self, job: Job, fault: str | None, now: float) -> bool:
+        """Take the end of this node's own job; return whether it was a proposal's."""
+        proposal = self._now
+        if proposal is None or job.txid != proposal.txid:
+            return False
+        if fault is None:
+            self._now = None
+            self._answer(proposal)
+        else:
+            self._lose(proposal, fault, now)
+        return True
+
+    def link_down(self, link: int, now: float) -> None:
+        """The proposer is gone: its proposal comes again when it is back."""
+        self._queue = [proposal for proposal in self._queue if proposal.link != link]
+        if self._now is not None and self._now.link == link and self._now.lacking:
+            self._now = None
+            self.go_on(now)
+
+    def stop(self) -> None:
+        """This node leads no more: the next manager is proposed to."""
+        for proposal in [*self._queue, *([self._now] if self._now else [])]:
+            proposal.lost = tuple(change.path for change in proposal.message.changes)
+            proposal.taken, proposal.reason = (), "this node is not the manager any more"
+            self._answer(proposal)
+        self._queue, self._now = [], None
+
+    def _lose(self, proposal: Proposal, reason: str, now: float) -> None:
+        self._now = None
+        proposal.lost = (*proposal.lost, *(change.path for change in proposal.taken))
+        proposal.taken, proposal.reason = (), reason
+        self._answer(proposal)
+        self.go_on(now)
+
+    def _answer(self, proposal: Proposal) -> None:
+        if proposal.link not in self._state.links:
+            return
+        taken = tuple(change.path for change in proposal.taken)
+        answer = Proposed(proposal.message.proposal, taken, proposal.lost, proposal.reason)
+        self._state.do(Send(proposal.link, answer))

@@ -1,0 +1,156 @@
+"""Rows for people and programs: the JSON values that `status`, `get` and `describe` show. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import kind_of, stem_of
+from syncagent.core.plan import Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from syncagent.agent.observing import Observing
+    from syncagent.agent.state import State
+    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.desk import JSON
+    from syncagent.core.intent import Kept
+    from syncagent.core.safety import Hold
+    from syncagent.core.verdict import Refused
+
+DIFFERING_MAX = 500
+"""Rows of differing artifacts that a node reports; more are only counted."""
+
+STATE_ORDER = ("Held", "Degraded", "OutOfSync", "Syncing", "Offline", "Unknown", "Paused", "Synced")
+"""States from the one that needs a person most to the one that needs nobody."""
+
+
+def when(at: float) -> str:
+    """Return wall time `at` as RFC 3339 text in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def hold_row(hold: Hold, at: str) -> dict[str, JSON]:
+    """Return the row of a hold."""
+    return {
+        "id": hold.id,
+        "tree": hold.tree,
+        "path": hold.paths[0].path if len(hold.paths) == 1 else f"{len(hold.paths)} artifacts",
+        "reason": hold.text,
+        "at": at,
+        "node": hold.node,
+        "kind": hold.reason,
+        "paths": [str(path) for path in hold.paths[:DIFFERING_MAX]],
+        "approvable": hold.approvable,
+    }
+
+
+def refused_row(row: Refused, node: str, at: str) -> dict[str, JSON]:
+    """Return the row of a refused artifact; the id is its place."""
+    line = f"line {row.problem.line}: " if row.problem.line else ""
+    return {
+        "id": str(row.path),
+        "tree": row.path.tree,
+        "path": row.path.path,
+        "reason": line + row.problem.reason,
+        "at": at,
+        "node": node,
+        "code": row.problem.code,
+        "line": row.problem.line,
+    }
+
+
+def kept_row(kept: Kept, node: str) -> dict[str, JSON]:
+    """Return the row of quarantined bytes."""
+    return {
+        "id": kept.id,
+        "tree": kept.path.tree,
+        "path": kept.path.path,
+        "reason": kept.reason + (f": {kept.detail}" if kept.detail else ""),
+        "at": when(kept.at),
+        "node": node,
+        "digest": kept.digest,
+        "size": kept.size,
+    }
+
+
+def artifact_rows(state: State, observing: Observing) -> list[dict[str, JSON]]:
+    """Return one row per artifact of this node: what should be here, and what is refused."""
+    rows: list[dict[str, JSON]] = []
+    for path, entry in state.base:
+        rows.append(artifact_row(state, observing, path, entry.digest))
+    known = state.base
+    rows.extend(
+        artifact_row(state, observing, path, None)
+        for path in sorted(state.refused)
+        if path not in known
+    )
+    return rows
+
+
+def artifact_row(
+    state: State, observing: Observing, path: ArtifactPath, digest: str | None
+) -> dict[str, JSON]:
+    """Return the row of one artifact. Without a runtime that answers its state is `Unknown`."""
+    view = observing.views.get(path.tree)
+    kind = kind_of(view.kind, path.path) if view else "file"
+    examined = view.examined.get(path.path) if view else None
+    row: dict[str, JSON] = {
+        "tree": path.tree,
+        "path": path.path,
+        "kind": str(kind),
+        "name": (examined.facts.name if examined else "") or stem_of(path.path),
+        "digest": digest,
+        "state": "Unknown",
+    }
+    refused = state.refused.get(path)
+    if refused is not None:
+        row["state"] = "Refused"
+        row["reason"] = refused.problem.reason
+    return row
+
+
+def differing_rows(observing: Observing) -> list[dict[str, JSON]]:
+    """Return what is on disk where it is not what base says, the first `DIFFERING_MAX` of it."""
+    rows: list[dict[str, JSON]] = []
+    for path in observing.differing()[:DIFFERING_MAX]:
+        seen = observing.observed(path)
+        digest = "unknown" if isinstance(seen, Unknown) else seen
+        rows.append({"tree": path.tree, "path": path.path, "digest": digest})
+    return rows
+
+
+def local_changes(state: State, observing: Observing) -> list[dict[str, JSON]]:
+    """Return this node's differences from the revision on which it stands."""
+    return [_change_row(state, observing, path) for path in observing.differing()]
+
+
+def _change_row(state: State, observing: Observing, path: ArtifactPath) -> dict[str, JSON]:
+    before = state.base.get(path)
+    seen = observing.observed(path)
+    word = "add" if before is None else ("delete" if seen is None else "update")
+    return {
+        "tree": path.tree,
+        "path": path.path,
+        "kind": str(kind_of(observing.views[path.tree].kind, path.path)),
+        "change": word,
+        "before": before.digest if before else None,
+        "after": seen if isinstance(seen, str) else None,
+    }
+
+
+def worst(states: Sequence[JSON]) -> str:
+    """Return the state of a cluster from those of its nodes."""
+    for state in STATE_ORDER:
+        if state in states:
+            return "OutOfSync" if state == "Offline" else state
+    return "Unknown"
+
+
+def listed(report: Mapping[str, object], name: str) -> list[dict[str, JSON]]:
+    """Return a list of rows out of a peer's report; empty if it has none (or nonsense)."""
+    rows = report.get(name)
+    if not isinstance(rows, list):
+        return []
+    return [row for row in rows if isinstance(row, dict)]

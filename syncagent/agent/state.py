@@ -1,0 +1,189 @@
+"""What the node knows, in one place, owned by the loop's thread. Decisions live in its siblings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import Note, Report
+from syncagent.core.ledger import StandingChange
+from syncagent.core.manifest import EMPTY
+from syncagent.core.safety import Rules
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping
+
+    from syncagent.agent.effects import Effect
+    from syncagent.core.artifact import ArtifactPath, NodeName
+    from syncagent.core.digest import Digest
+    from syncagent.core.guard import GuardState
+    from syncagent.core.ledger import Standing
+    from syncagent.core.manifest import Manifest
+    from syncagent.core.revision import RevisionId, Token
+    from syncagent.core.safety import Hold
+    from syncagent.core.settings import Settings
+    from syncagent.core.verdict import Refused
+
+
+class Role(StrEnum):
+    """What this node is at the moment; only LEADING may declare and push."""
+
+    WORKER = "worker"
+    SURVEYING = "surveying"
+    ADMITTING = "admitting"
+    CATCHING_UP = "catching-up"
+    LEADING = "leading"
+
+
+class Phase(StrEnum):
+    """How far one peer is with the newest revision, as the manager knows."""
+
+    IDLE = "idle"
+    OFFERED = "offered"
+    PREPARED = "prepared"
+    COMMITTING = "committing"
+    DECLINED = "declined"
+    DONE = "done"
+
+
+@dataclass(slots=True)
+class Peer:
+    """Another node, as this one knows it. Instants are of this node's own clock.
+
+    `link` is the connection that this node opened, to lead over; what the peer opened is known
+    by `State.links` only.
+    """
+
+    name: NodeName
+    link: int | None = None
+    version: int = 0
+    incarnation: str = ""
+    dialling: bool = False
+    failures: int = 0
+    dial_at: float = 0.0
+    down_reason: str = "not contacted yet"
+    seen_at: float | None = None
+    surveyed: bool = False
+    admitted: bool = False
+    standing: RevisionId | None = None
+    projection: Digest | None = None
+    trees: tuple[str, ...] = ()
+    phase: Phase = Phase.IDLE
+    offered: RevisionId | None = None
+    phase_at: float = 0.0
+    reason: str = ""
+    report: Mapping[str, object] = field(default_factory=dict)
+
+    def disconnected(self, reason: str) -> None:
+        """Forget what was true of the connection only."""
+        self.link = None
+        self.surveyed = self.admitted = False
+        self.phase, self.offered = Phase.IDLE, None
+        self.down_reason = reason
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that decisions rest on. Mutable, and touched by the loop's thread alone."""
+
+    settings: Settings
+    incarnation: str
+    standing: Standing
+    guard: GuardState
+    chance: random.Random
+    has_blob: Callable[[Digest], bool]
+    role: Role = Role.WORKER
+    token: Token | None = None
+    manager_link: int | None = None
+    peers: dict[NodeName, Peer] = field(default_factory=dict)
+    links: dict[int, NodeName] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    refused: dict[ArtifactPath, Refused] = field(default_factory=dict)
+    alarms: dict[str, str] = field(default_factory=dict)
+    approved: set[Digest] = field(default_factory=set)
+    view: Mapping[str, object] = field(default_factory=dict)
+    view_at: float = 0.0
+    changed: bool = True
+    effects: list[Effect] = field(default_factory=list)
+    next_number: int = 0
+    base: Manifest = EMPTY
+    """This node's own rows of the revision on which it stands."""
+
+    def __post_init__(self) -> None:
+        for peer in self.settings.peers:
+            self.peers.setdefault(peer.name, Peer(peer.name))
+        approved: list[Digest] = json.loads(self.standing.notes.get("approved", "[]"))
+        self.approved = set(approved)
+        self.base = self.standing.manifest.project(self.settings.tree_names)
+
+    @property
+    def me(self) -> NodeName:
+        """This node's name."""
+        return self.settings.node
+
+    @property
+    def rules(self) -> Rules:
+        """What the safety rules rest on here."""
+        return Rules(self.me, self.settings.tree_kinds, self.settings.limits)
+
+    @property
+    def leads(self) -> bool:
+        """True while this node may declare and push."""
+        return self.role is Role.LEADING and self.token is not None
+
+    def do(self, effect: Effect) -> None:
+        """Have something done after this decision."""
+        self.effects.append(effect)
+
+    def number(self) -> int:
+        """Return a number that was not used in this process (jobs, proposals, requests)."""
+        self.next_number += 1
+        return self.next_number
+
+    def event(self, what: str, **fields: str | int) -> None:
+        """Remember that something happened; `status` has changed with it."""
+        self.changed = True
+        self.do(Report(what, fields))
+
+    def approve(self, digest: Digest) -> None:
+        """Release a held set, durably."""
+        self.approved.add(digest)
+        self._note_approved()
+
+    def use_up(self, digests: tuple[Digest, ...]) -> None:
+        """Forget approvals that have been used: one approval releases one set once."""
+        if self.approved.intersection(digests):
+            self.approved.difference_update(digests)
+            self._note_approved()
+
+    def note(self, change: StandingChange) -> None:
+        """Remember small facts: at once here, durably by a hand."""
+        self.standing = self.standing.after(change)
+        self.do(Note(change))
+
+    def stand(self, change: StandingChange) -> None:
+        """Stand on what a durable ledger record says."""
+        self.standing = self.standing.after(change)
+        self.base = self.standing.manifest.project(self.settings.tree_names)
+        self.changed = True
+
+    def _note_approved(self) -> None:
+        text = json.dumps(sorted(self.approved)) if self.approved else ""
+        self.note(StandingChange(notes={"approved": text}))
+
+    def peer_of(self, link: int) -> Peer | None:
+        """Return the peer behind a connection, None if it is gone."""
+        name = self.links.get(link)
+        return self.peers.get(name) if name is not None else None
+
+    def alarm(self, about: str, text: str | None) -> None:
+        """Raise, change or (None) end an alarm."""
+        if text is None:
+            if self.alarms.pop(about, None) is not None:
+                self.changed = True
+        elif self.alarms.get(about) != text:
+            self.alarms[about] = text
+            self.event("alarm", about=about, text=text)

@@ -1,0 +1,174 @@
+"""What this node believes of one tree, and how sure it is: presence, absence, difference from base.
+
+Absence needs evidence. A look that was asked for by a hint and finds the folder but not the file
+is enough; a scan alone has to be confirmed by a second one at least `CONFIRM_S` later. Until then
+the path counts as unchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import ArtifactPath
+from syncagent.core.plan import UNKNOWN, Unknown
+from syncagent.core.snapshot import Condition, Seen, Unread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from syncagent.core.artifact import TreeKind, TreeName
+    from syncagent.core.digest import Digest
+    from syncagent.core.manifest import Entry, Manifest
+    from syncagent.core.snapshot import Snapshot
+    from syncagent.core.verdict import Examined
+
+CONFIRM_S = 1.0
+"""How long apart two scans must begin to conclude that a file is gone."""
+
+
+@dataclass(slots=True)
+class TreeView:
+    """The newest belief about one tree; `base` is this node's rows of it."""
+
+    name: TreeName
+    kind: TreeKind
+    base: Mapping[str, Entry] = field(default_factory=dict)
+    condition: Condition | None = None
+    reason: str = ""
+    files: dict[str, Seen | Unread] = field(default_factory=dict)
+    folders: frozenset[str] = frozenset()
+    unlisted: frozenset[str] = frozenset()
+    examined: dict[str, Examined] = field(default_factory=dict)
+    absent: dict[str, float] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    differing: set[str] = field(default_factory=set)
+    new_since: dict[str, float] = field(default_factory=dict)
+    busy: bool = False
+    started: float = 0.0
+    overtaken: set[str] = field(default_factory=set)
+    scans: int = 0
+    scanned_at: float = -1.0
+    next_scan_at: float = 0.0
+    confirm_at: float | None = None
+    watch: str = "starting"
+
+    @property
+    def ready(self) -> bool:
+        """True if the tree was scanned and can be believed."""
+        return self.condition is Condition.GOOD
+
+    def observed(self, path: str) -> Digest | Unknown | None:
+        """Return what is at `path`; what is not certain counts as what base says."""
+        here = self.files.get(path)
+        if isinstance(here, Seen):
+            return here.entry.digest
+        if here is not None:
+            return UNKNOWN
+        agreed = self.base.get(path)
+        return None if agreed is None or path in self.gone else agreed.digest
+
+    def rebase(self, manifest: Manifest, paths: Iterable[str] | None = None) -> None:
+        """Take a new base; only `paths` can have changed (None: all)."""
+        self.base = manifest.tree(self.name)
+        if paths is None:
+            paths = self.base.keys() | self.files.keys() | self.differing
+        for path in paths:
+            self._recheck(path)
+
+    def take_look(self, seen: Mapping[str, Seen | Unread | None], now: float) -> set[str]:
+        """Take what a look saw; return the paths that it was overtaken on: look again."""
+        again = self.overtaken & seen.keys()
+        for path, what in seen.items():
+            if path in again:
+                continue
+            if what is None:
+                self.files.pop(path, None)
+                self.examined.pop(path, None)
+                if path in self.base:
+                    self.gone.add(path)
+            else:
+                self._present(path, what, now)
+            self._recheck(path)
+        self.overtaken.clear()
+        self.busy = False
+        return again
+
+    def take_scan(self, snapshot: Snapshot, started: float, now: float) -> set[str]:
+        """Take what a scan saw; return the paths that it was overtaken on: look again."""
+        self.busy = False
+        again = set(self.overtaken)
+        self.overtaken.clear()
+        self.condition, self.reason = snapshot.condition, snapshot.reason
+        self.confirm_at = None
+        if snapshot.condition is not Condition.GOOD:
+            # Nothing is concluded from it: not presence, not absence, not difference.
+            return set()
+        kept = {path: self.files[path] for path in again if path in self.files}
+        before = self.files
+        self.files = {path: what for path, what in snapshot.files.items() if path not in again}
+        self.files.update(kept)
+        self.folders, self.unlisted = snapshot.folders, snapshot.unlisted
+        self.scans += 1
+        self.scanned_at = started
+        for path in [path for path in self.examined if path not in self.files]:
+            del self.examined[path]
+        self._judge_absence(snapshot, started, again)
+        for path in self.files.keys() - before.keys():
+            self.new_since.setdefault(path, now)
+        self.differing.clear()
+        for path in self.base.keys() | self.files.keys():
+            self._recheck(path)
+        return again
+
+    def committed(self, path: str, after: Entry | None) -> None:
+        """Take what this node's own commit has put at `path`."""
+        if self.busy:
+            self.overtaken.add(path)
+        if after is None:
+            self.files.pop(path, None)
+            self.examined.pop(path, None)
+            self.gone.add(path)
+        else:
+            self.files[path] = Seen(after, 0)
+            self.gone.discard(path)
+            self.absent.pop(path, None)
+        self.new_since.pop(path, None)
+
+    def vanished(self, paths: Iterable[str]) -> set[ArtifactPath]:
+        """Return the folders of absent `paths` that are not there any more themselves."""
+        folders = {path.rpartition("/")[0] for path in paths}
+        return {
+            ArtifactPath(self.name, folder)
+            for folder in folders
+            if folder and folder not in self.folders
+        }
+
+    def _present(self, path: str, what: Seen | Unread, now: float) -> None:
+        if path not in self.files:
+            self.new_since.setdefault(path, now)
+        self.files[path] = what
+        self.gone.discard(path)
+        self.absent.pop(path, None)
+
+    def _judge_absence(self, snapshot: Snapshot, started: float, again: set[str]) -> None:
+        """Confirm, begin or end the absence of each base path that the scan did not see."""
+        for path in self.files:
+            self.absent.pop(path, None)
+        self.gone -= self.files.keys()
+        for path in self.base.keys() - self.files.keys() - self.gone - again:
+            if not snapshot.tells_absence(path):
+                self.absent.pop(path, None)
+            elif started - self.absent.setdefault(path, started) >= CONFIRM_S:
+                self.gone.add(path)
+                del self.absent[path]
+        if self.absent:
+            self.confirm_at = started + CONFIRM_S
+
+    def _recheck(self, path: str) -> None:
+        agreed = self.base.get(path)
+        if self.observed(path) == (agreed.digest if agreed else None):
+            self.differing.discard(path)
+            self.new_since.pop(path, None)
+        else:
+            self.differing.add(path)

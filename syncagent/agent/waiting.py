@@ -1,0 +1,185 @@
+"""`reconcile` and `wait`: answered when the world is as asked for, or at the deadline.
+
+`reconcile` first has everything scanned that was on disk when it was called, twice where absence
+has to be confirmed, and ends when what came of it is live on every node that can be reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from syncagent.agent import rows
+from syncagent.agent.effects import Reply
+from syncagent.agent.job import Stage
+from syncagent.agent.state import Phase
+from syncagent.core.errors import BusyError, DeadlineError, HeldError
+
+if TYPE_CHECKING:
+    from syncagent.agent.parts import Parts
+    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.desk import JSON
+
+CHECK_S = 0.02
+"""How often a request is looked at while it waits; it costs a few microseconds."""
+
+
+@dataclass(slots=True)
+class Waiter:
+    """One request that waits. `since`: scans that began earlier do not count."""
+
+    request: int
+    verb: str
+    since: float
+    until: float
+    dry_run: bool = False
+    revision: int | None = None
+    start_revision: int = 0
+
+
+class Waiting:
+    """Keeps the requests that are answered later."""
+
+    def __init__(self, node: Parts) -> None:
+        self._node = node
+        self._waiters: dict[int, Waiter] = {}
+
+    @property
+    def active(self) -> bool:
+        """True while somebody waits."""
+        return bool(self._waiters)
+
+    def reconcile(self, request: int, now: float, *, dry_run: bool, timeout_s: float) -> None:
+        """Have everything scanned, and answer when it is live everywhere."""
+        waiter = Waiter(request, "reconcile", now, now + timeout_s, dry_run=dry_run)
+        self._begin(waiter, now)
+        for name in self._node.observing.views:
+            self._node.observing.want_scan(name, now)
+
+    def wait(self, request: int, now: float, *, revision: int | None, timeout_s: float) -> None:
+        """Answer when this cluster is in sync, and at `revision` at least."""
+        self._begin(Waiter(request, "wait", now, now + timeout_s, revision=revision), now)
+        for name in self._node.observing.views:
+            self._node.observing.want_scan(name, now)
+
+    def _begin(self, waiter: Waiter, now: float) -> None:
+        waiter.start_revision = self._node.state.standing.revision.number
+        self._waiters[waiter.request] = waiter
+        self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """Answer who can be answered."""
+        for waiter in list(self._waiters.values()):
+            if self._over(waiter):
+                self._answer(waiter, now)
+            elif now >= waiter.until:
+                self._late(waiter)
+
+    def next_at(self, now: float) -> float | None:
+        """Return when to look again."""
+        return now + CHECK_S if self._waiters else None
+
+    # --- is it so ---------------------------------------------------------------------------
+
+    def _over(self, waiter: Waiter) -> bool:
+        node = self._node
+        if not node.observing.scans_begun(waiter.since) or not node.observing.quiet:
+            return False
+        if waiter.dry_run:
+            return True
+        job = node.advancing.job
+        settled = job is None or job.phase in {Stage.HELD, Stage.TREES, Stage.STUCK}
+        if not settled or node.declaring.busy or node.proposing.busy:
+            return False
+        if waiter.verb == "wait":
+            return self._in_sync(waiter)
+        return self._peers_settled() and (not self._open() or self._stopped())
+
+    def _stopped(self) -> bool:
+        """True if what is open waits for a person or for something outside."""
+        state = self._node.state
+        return bool(state.holds or state.alarms or not state.settings.apply)
+
+    def _open(self) -> list[ArtifactPath]:
+        """Return local differences that should still become something."""
+        state = self._node.state
+        return [p for p in self._node.observing.differing() if p not in state.refused]
+
+    def _peers_settled(self) -> bool:
+        state = self._node.state
+        if not state.leads:
+            return True
+        final = {Phase.DONE, Phase.DECLINED}
+        newest = self._node.leading.newest()
+        return all(
+            peer.phase in final or newest.number == 0
+            for peer in state.peers.values()
+            if peer.link is not None and peer.admitted
+        )
+
+    def _in_sync(self, waiter: Waiter) -> bool:
+        state = self._node.state
+        number = state.standing.revision.number
+        if waiter.revision is not None and number < waiter.revision:
+            return False
+        if self._open() or not self._node.observing.ready or state.holds:
+            return False
+        if state.leads:
+            newest = self._node.leading.newest()
+            return newest.number == 0 or all(
+                peer.link is not None and peer.standing == newest for peer in state.peers.values()
+            )
+        seen = state.view.get("revision")
+        return state.manager_link is not None and isinstance(seen, int) and number >= seen
+
+    # --- the answer -------------------------------------------------------------------------
+
+    def _answer(self, waiter: Waiter, now: float) -> None:
+        del self._waiters[waiter.request]
+        state = self._node.state
+        if waiter.verb == "wait":
+            result: dict[str, JSON] = {
+                "revision": state.standing.revision.number,
+                "state": "Synced",
+            }
+            state.do(Reply(waiter.request, result))
+            return
+        state.do(Reply(waiter.request, self.outcome(waiter, now)))
+
+    def outcome(self, waiter: Waiter, now: float) -> dict[str, JSON]:
+        """Return what a reconcile found or did."""
+        node = self._node
+        status = node.reporting.status(now)
+        nodes: list[JSON] = [
+            {name: row.get(name) for name in ("name", "state", "reason", "revision")}
+            for row in rows.listed(status, "nodes")
+        ]
+        return {
+            "revision": node.state.standing.revision.number,
+            "from_revision": waiter.start_revision,
+            "changes": list(rows.local_changes(node.state, node.observing)),
+            "nodes": nodes,
+            "held": status["held"],
+            "refused": [
+                rows.refused_row(row, node.state.me, "") for row in node.state.refused.values()
+            ],
+        }
+
+    def _late(self, waiter: Waiter) -> None:
+        del self._waiters[waiter.request]
+        state = self._node.state
+        hold = next(iter(state.holds.values()), None)
+        error: Exception
+        if hold is not None:
+            error = HeldError(hold.text, hint=f"syncagent approve {hold.id}")
+        else:
+            reason = self._node.reporting.why_not_synced()
+            error = DeadlineError(f"not reached in time: {reason}", hint="syncagent status")
+        state.do(Reply(waiter.request, None, error))
+
+    def stepped_down(self, reason: str) -> None:
+        """A reconcile can't be finished by a node that leads no more."""
+        for waiter in [w for w in self._waiters.values() if w.verb == "reconcile"]:
+            del self._waiters[waiter.request]
+            error = BusyError(f"this node is not the manager any more: {reason}")
+            self._node.state.do(Reply(waiter.request, None, error))

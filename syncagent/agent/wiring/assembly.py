@@ -1,0 +1,244 @@
+"""One agent, put together from its parts; started and stopped in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from syncagent import __version__
+from syncagent.agent import effects as fx
+from syncagent.agent import results as rs
+from syncagent.agent.committer import Committer, finish_interrupted
+from syncagent.agent.desk import AgentDesk
+from syncagent.agent.eye import Eye
+from syncagent.agent.fetching import Fetching
+from syncagent.agent.lanes import Lane
+from syncagent.agent.loop import Loop, Stop
+from syncagent.agent.memory import Memory
+from syncagent.agent.node import Node
+from syncagent.agent.serving import Serving
+from syncagent.agent.state import State
+from syncagent.core.artifact import NodeName
+from syncagent.core.election import Election
+from syncagent.core.errors import RefusedError, SyncagentError
+from syncagent.core.lease import Candidate, Timing
+from syncagent.core.settings import PeerSettings
+from syncagent.disk.node_disk import NodeDisk
+from syncagent.fsio import OsFS
+from syncagent.history.guard import FileGuard
+from syncagent.history.node_history import NodeHistory
+from syncagent.leases.elector import Elector
+from syncagent.leases.static import StaticStore
+from syncagent.ports import Instant, LinkId
+from syncagent.settings.trusted import trust
+from syncagent.ssh.keys import KEY_FILE, fingerprint, load_key, make_key, parse_pinned
+from syncagent.ssh.links import Identity, SshLinks
+from syncagent.ssh.stdio import Doorway
+from syncagent.validation.validator import ArtifactValidator
+from syncagent.watch.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncagent.agent.effects import Effect
+    from syncagent.core.desk import JSON
+    from syncagent.core.settings import Settings
+    from syncagent.history.home import StateHome
+
+LOG = logging.getLogger("syncagent")
+
+
+class SystemClock:
+    """The `Clock` port on this machine."""
+
+    def now(self) -> Instant:
+        """Return CLOCK_BOOTTIME: counts suspend, never steps."""
+        return Instant(time.clock_gettime(time.CLOCK_BOOTTIME))
+
+    def wall(self) -> float:
+        """Return seconds since the Unix epoch."""
+        return time.time()  # noqa: TID251 - the Clock port itself
+
+
+class Assembly:
+    """An agent's parts. `home` is open (locked, and this node's own) and stays the caller's."""
+
+    def __init__(self, settings: Settings, home: StateHome) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.incarnation = uuid.uuid4().hex
+        fs = OsFS()
+        self.guard = FileGuard(fs, home.path, settings.cluster)
+        guard_state = self.guard.enrol()
+        self.history = NodeHistory(fs, home.path, wall=self.clock.wall, limits=settings.limits)
+        self.disk = NodeDisk(fs, settings.trees, settings.limits, home.path, self.clock)
+        self._recover()
+        self.loop: Loop
+        self.desk = AgentDesk(self.post)
+        key_path = home.file(KEY_FILE)
+        key = load_key(fs, key_path) or make_key(fs, key_path)
+        identity = Identity(settings.cluster, settings.node, self.incarnation, key, __version__)
+        others = [peer for peer in settings.peers if peer.name != settings.node]
+        self.links = SshLinks(identity, others, self.post)
+        self.doorway = Doorway(fs, home.path, self.links.take_local)
+        limits = settings.limits
+        self.hints = Watcher(fs, settings.trees, post=self.post, poll_s=limits.poll_s)
+        store = StaticStore(NodeName(settings.election.manager), self.guard)
+        candidate = Candidate(settings.cluster, settings.node, self.incarnation)
+        chance = random.Random()  # noqa: S311 - jitter, no secret
+        election = Election(
+            candidate,
+            _timing(settings),
+            server_expiry=store.server_expiry,
+            never_expires=not store.auto_failover,
+            jitter=chance.random,
+        )
+        self.elector = Elector(store, election, self.clock, lambda _change: None)
+        self.state = State(
+            settings=settings,
+            incarnation=self.incarnation,
+            standing=self.history.standing(),
+            guard=guard_state,
+            chance=chance,
+            has_blob=self.history.has,
+        )
+        self.node = Node(self.state)
+        self._fs = fs
+        self._make_lanes()
+        self.loop = Loop(self.node, self.clock, self.carry_out)
+
+    def _recover(self) -> None:
+        """Finish what a crash interrupted, before any door opens."""
+        self.history.load()
+        change = finish_interrupted(self.disk, self.history)
+        if change is not None:
+            LOG.warning("recovered an interrupted commit (txid %d)", change.txid)
+
+    def _make_lanes(self) -> None:
+        memory = Memory(
+            ArtifactValidator(self.settings.limits.file_bytes), self.settings.tree_kinds
+        )
+        history, disk, kinds = self.history, self.disk, self.settings.tree_kinds
+        self.committer = Committer(disk, self.guard, history, memory, self.clock)
+        eye = Eye(disk, self.hints, memory, self.clock, history.has)
+        serving = Serving(history, memory, self._send)
+        self.fetching = Fetching(disk, history, self.clock, kinds, self._trust)
+        self.lanes: dict[str, Lane[Effect]] = {
+            "eye": Lane("eye", eye.do, self.post),  # type: ignore[arg-type]  # gets only its own kinds
+            "commit": Lane("commit", self.committer.do, self.post),
+            "serve": Lane("serve", serving.do, self.post),  # type: ignore[arg-type]
+            "clerk": Lane("clerk", self._clerk, self.post),
+        }
+        routes: dict[type, Callable[[Effect], None]] = {
+            fx.Dial: self._dial,  # type: ignore[dict-item]  # each takes its own key's type
+            fx.Send: self._forward,  # type: ignore[dict-item]
+            fx.Hangup: self._hangup,  # type: ignore[dict-item]
+            fx.Reply: self.desk.reply,  # type: ignore[dict-item]
+            fx.Serve: self.lanes["serve"].put,
+            fx.Report: self.lanes["clerk"].put,
+            fx.Fetch: self.lanes["clerk"].put,
+            fx.Acquire: self._acquire,  # type: ignore[dict-item]
+            fx.Resign: self._resign,  # type: ignore[dict-item]
+        }
+        routes.update(dict.fromkeys((fx.Look, fx.Scan, fx.StartWatch), self.lanes["eye"].put))
+        routes.update(dict.fromkeys(self.committer.kinds, self.lanes["commit"].put))
+        self._routes = routes
+
+    # --- effects ----------------------------------------------------------------------------
+
+    def carry_out(self, effect: Effect) -> None:
+        """Hand an effect to who carries it out."""
+        self._routes[type(effect)](effect)
+
+    def post(self, event: object) -> None:
+        """Take an event into the loop's inbox."""
+        self.loop.post(event)
+
+    def _clerk(self, effect: Effect) -> object | None:
+        if isinstance(effect, fx.Report):
+            self.fetching.report(effect)
+            return None
+        assert isinstance(effect, fx.Fetch), "nothing else is routed here"
+        return self.fetching.do(effect)
+
+    def _dial(self, effect: fx.Dial) -> None:
+        self.links.dial(effect.peer)
+
+    def _forward(self, effect: fx.Send) -> None:
+        self._send(effect.link, effect.message)
+
+    def _send(self, link: int, message: object) -> None:
+        self.links.send(LinkId(link), message)  # type: ignore[arg-type]  # made by the node and serving only
+
+    def _hangup(self, effect: fx.Hangup) -> None:
+        self.links.close(LinkId(effect.link), effect.reason)
+
+    def _acquire(self, effect: fx.Acquire) -> None:
+        try:
+            token = self.elector.acquire(effect.floor, promoted=effect.promoted)
+        except SyncagentError as error:
+            self.post(rs.NotElected(str(error)))
+            return
+        self.post(rs.Elected(token) if token else rs.NotElected("another node holds the lease"))
+
+    def _resign(self, effect: fx.Resign) -> None:
+        self.elector.fenced(effect.highest_epoch)
+
+    def _trust(self, name: str, key: str | None) -> JSON:
+        """Pin a key: the given one, or the one that a refused peer of this name showed."""
+        if key is None:
+            shown = [e for e, _ in self.node.reporting.strangers.values() if e.name == name]
+            if len(shown) != 1:
+                hint = "syncagent keys trust NAME --key 'ssh-ed25519 ...'"
+                raise RefusedError(
+                    f"{len(shown)} refused peers called {name!r} are known", hint=hint
+                )
+            key = shown[0].key
+        trust(self._fs, self.settings.state_dir, name, key)
+        address = next((p.address for p in self.settings.peers if p.name == name), "")
+        self.links.trust(PeerSettings(NodeName(name), address, key))
+        return {"name": name, "fingerprint": fingerprint(parse_pinned(key)[0].asbytes())}
+
+    # --- life -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the hands, then open the doors. Raises UnreachableError if an address is taken."""
+        for lane in self.lanes.values():
+            lane.start()
+        self.elector.start()
+        self.doorway.start()
+        if self.settings.listen:
+            port = self.links.listen(self.settings.listen)
+            LOG.info("listening for peers at %s (port %d)", self.settings.listen, port)
+
+    def request_stop(self) -> None:
+        """Have the loop end; safe in a signal handler."""
+        self.post(Stop())
+
+    def stop(self) -> None:
+        """Close the doors, let the hands finish, close the files."""
+        self.desk.close()
+        self.hints.stop()
+        self.doorway.stop()
+        self.links.stop()
+        for lane in self.lanes.values():
+            if not lane.stop():
+                LOG.error("a hand did not finish; what it did is recovered at the next start")
+        self.elector.close()
+        self.disk.save_cache()
+        self.history.close()
+
+
+def _timing(settings: Settings) -> Timing:
+    given = settings.election
+    return Timing(given.lease_s, given.renew_s, given.operation_s, given.margin_s)
+
+
+def quiet_logging() -> None:
+    """Log to stderr: one line each, words and numbers, level from SYNCAGENT_LOG."""
+    level = os.environ.get("SYNCAGENT_LOG", "INFO").upper()
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")

@@ -1,0 +1,148 @@
+"""The daemon: `run`, and what works without one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from syncagent.agent.wiring.assembly import LOG, Assembly, quiet_logging
+from syncagent.agent.wiring.tools import control_path
+from syncagent.core.desk import API_VERSION
+from syncagent.core.errors import SettingsError, StateError
+from syncagent.fsio import OsFS
+from syncagent.history.guard import FileGuard
+from syncagent.history.home import StateHome
+from syncagent.history.node_history import NodeHistory
+from syncagent.settings.gateway import discover, refuse_synchronizer, with_new_trees
+from syncagent.settings.load import load
+from syncagent.settings.reload import changes_that_need_restart
+from syncagent.web.server import ControlServer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncagent.core.desk import JSON
+    from syncagent.core.settings import Settings
+
+SWITCH_S = 0.0005
+"""The interpreter's switch interval: its default of 5 ms would be the largest delay of a push."""
+ROUND_S = 300.0
+"""Longest time for one round without a daemon."""
+
+
+def run(settings_path: Path) -> int:
+    """Run the agent until SIGTERM or SIGINT. Raises SyncagentError if it can't start."""
+    settings = load(str(settings_path), os.environ)
+    quiet_logging()
+    sys.setswitchinterval(SWITCH_S)
+    if settings.gateway_home:
+        refuse_synchronizer(discover(settings.gateway_home))
+    settings = with_new_trees(settings)
+    with StateHome.open(settings.state_dir, settings.cluster, settings.node, OsFS()) as home:
+        agent = Assembly(settings, home)
+        control = ControlServer(control_path(settings), agent.desk)
+        _on_signals(agent, settings_path)
+        agent.start()
+        control.start()
+        LOG.info("%s of cluster %s is up", settings.node, settings.cluster)
+        try:
+            agent.loop.run()
+        finally:
+            control.stop()
+            agent.stop()
+    return 0
+
+
+def _on_signals(agent: Assembly, settings_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.request_stop())
+    signal.signal(signal.SIGHUP, lambda *_: _reload(agent, settings_path))
+
+
+def _reload(agent: Assembly, settings_path: Path) -> None:
+    """Take up new settings: peers and keys at once; what needs a restart is named."""
+    try:
+        new = load(str(settings_path), os.environ)
+        agent.links.replace_peers([peer for peer in new.peers if peer.name != new.node])
+    except SettingsError as error:
+        LOG.error("settings not taken up: %s %s", error, "; ".join(error.mistakes))
+        return
+    for line in changes_that_need_restart(agent.settings, new):
+        LOG.warning("needs a restart: %s", line)
+    LOG.info("settings read again")
+
+
+def offline_status(settings: Settings) -> Mapping[str, JSON]:
+    """Return what this node's files say, for `status` while no agent runs. Raises StateError."""
+    folder = Path(settings.state_dir)
+    ledger = folder / "ledger"
+    if not ledger.is_file():
+        raise StateError(
+            f"{folder} holds no state of an agent",
+            hint="start the agent (syncagent run) or name the right settings with --config",
+        )
+    fs = OsFS()
+    history = NodeHistory(fs, settings.state_dir, wall=lambda: 0.0, limits=settings.limits)
+    standing = history.load()
+    guard = FileGuard(fs, settings.state_dir, settings.cluster).state()
+    history.close()
+    holder = guard.highest.holder if guard.highest else None
+    artifacts = len(standing.manifest.project(settings.tree_names))
+    changed = datetime.fromtimestamp(ledger.stat().st_mtime, UTC)
+    row: dict[str, JSON] = {
+        "name": settings.node,
+        "role": "manager" if holder == settings.node else "worker",
+        "state": "Unknown",
+        "revision": standing.revision.number,
+        "lag_s": None,
+        "artifacts": artifacts,
+        "deployed": None,
+        "pending": None,
+        "rejected": None,
+        "unknown": artifacts,
+        "refused": None,
+        "watch": "not running",
+        "seen_s": None,
+        "reason": "the agent is not running",
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "cluster": settings.cluster,
+        "mode": settings.mode,
+        "manager": holder,
+        "epoch": guard.epoch,
+        "revision": standing.revision.number,
+        "digest": standing.revision.digest,
+        "state": "Unknown",
+        "nodes": [row],
+        "held": [],
+        "alarms": ["the agent is not running on this node"],
+        "as_of": changed.isoformat(timespec="seconds").replace("+00:00", "Z"),
+    }
+
+
+def reconcile_once(settings: Settings, *, dry_run: bool) -> Mapping[str, JSON]:
+    """Do one full round without a daemon: a manager declares and pushes, a worker repairs itself.
+
+    Raises BusyError if an agent runs.
+    """
+    settings = with_new_trees(settings)
+    with StateHome.open(settings.state_dir, settings.cluster, settings.node, OsFS()) as home:
+        agent = Assembly(settings, home)
+        agent.start()
+        thread = threading.Thread(target=agent.loop.run, name="loop", daemon=True)
+        thread.start()
+        try:
+            wish: dict[str, JSON] = {"dry_run": dry_run, "timeout_s": ROUND_S}
+            result = cast("dict[str, JSON]", agent.desk.ask("reconcile", wish, ROUND_S))
+            result["role"] = "manager" if agent.state.token is not None else "worker"
+        finally:
+            agent.request_stop()
+            thread.join()
+            agent.stop()
+    return result
