@@ -10,9 +10,13 @@ def main() -> None:
     if not __debug__:
         sys.stderr.write("syncagent: refuses to run under python -O: its assertions are wanted\n")
         raise SystemExit(2)
-    from syncagent.cli.main import run  # noqa: PLC0415 - not before the check above
+    try:
+        from syncagent.cli.main import run  # noqa: PLC0415 - not before the check above
 
-    raise SystemExit(run())
+        code = run()
+    except KeyboardInterrupt:  # ^C while modules still load
+        code = 130
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

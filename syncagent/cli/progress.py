@@ -44,7 +44,7 @@ def watched(session: Session, question: Callable[[], JSON]) -> JSON:
                 answer, error = done.get(timeout=pause_s)
             except queue.Empty:
                 if show is None:
-                    show = _bars(screen) if on_terminal else _line
+                    show = _bars(screen) if on_terminal else _say
                     pause_s = BARS_S if on_terminal else LINES_S
                 show(_progress(session))
                 continue
@@ -69,14 +69,18 @@ def _progress(session: Session) -> Sequence[Row]:
         return ()
 
 
-def _line(nodes: Sequence[Row]) -> None:
-    """Say in one line where each node is."""
+def _say(nodes: Sequence[Row]) -> None:
+    talk(line(nodes))
+
+
+def line(nodes: Sequence[Row]) -> str:
+    """Return in one line where each node is."""
     parts = [
         f"{text(node, 'name')} {text(node, 'phase')}"
         f" {count(node, 'files_done')}/{count(node, 'files_total')} files"
         for node in nodes
     ]
-    talk("; ".join(parts) if parts else "working")
+    return "; ".join(parts) if parts else "working"
 
 
 def _bars(screen: ExitStack) -> Callable[[Sequence[Row]], None]:

@@ -20,9 +20,9 @@ from syncagent.core.errors import ExitCode
 )
 @config_option
 @pass_session
-def run(session: Session) -> ExitCode:
+def run(session: Session) -> int:
     """Run the agent in the foreground until SIGTERM."""
-    return ExitCode(tools.run(session.config))
+    return tools.run(session.config)
 
 
 @click.command(

@@ -6,6 +6,7 @@ import click
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
 from syncagent.cli.help import ExampleCommand
+from syncagent.cli.session import config_option
 from syncagent.core.errors import ExitCode
 
 _SHELLS: dict[str, type[ShellComplete]] = {
@@ -24,6 +25,7 @@ _SHELLS: dict[str, type[ShellComplete]] = {
     ],
 )
 @click.argument("shell", type=click.Choice(list(_SHELLS)))
+@config_option
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> ExitCode:
     """Write a completion script for a shell."""
