@@ -38,6 +38,8 @@ WRITE_BYTES = 1024 * 1024
 QUEUE_BYTES_MAX = 128 * 1024 * 1024
 QUEUE_MESSAGES_MAX = 10_000
 ASIDE_BYTES = 500
+GOODBYE_S = 2.0
+"""Seconds that the other end has to hang up after a goodbye."""
 
 BROKEN = (OSError, EOFError, paramiko.SSHException)
 """What a stream raises when it can't go on."""
@@ -244,16 +246,19 @@ class Link:
         with contextlib.suppress(*BROKEN):
             while data := self._next_bytes():
                 self._pipe.send(data)
+            if not self._over:
+                self._await_hang_up()
             return
         # The reader learns it from the stream, which may take it long: the other half can live on.
         self._pipe.finish()
 
     def _next_bytes(self) -> bytes:
-        """Wait for and return what to write next, empty when the link is over."""
+        """Wait for and return what to write next, empty when the link is over or a goodbye went."""
         with self._ready:
-            while not self._queue and not self._over:
-                self._ready.wait()
-            if self._over:
+            self._ready.wait_for(
+                lambda: self._queue or self._over or self.closing_since is not None
+            )
+            if self._over or not self._queue:
                 return b""
             parts = [self._queue.popleft()]
             size = len(parts[0])
@@ -262,6 +267,12 @@ class Link:
                 size += len(parts[-1])
             self._queued -= size
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _await_hang_up(self) -> None:
+        """Give the other end time to hang up after our goodbye; our hanging up could outrun it."""
+        with self._ready:
+            self._ready.wait_for(lambda: self._over, GOODBYE_S)
+        self._pipe.finish()
 
     def _end(self) -> None:
         with self._ready:

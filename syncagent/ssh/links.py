@@ -58,11 +58,12 @@ class Pace:
     """without a byte before a sign of life is asked for"""
     silent_s: float = 45.0
     """without a byte before a link is dead"""
-    goodbye_s: float = 2.0
-    """between a goodbye and its end"""
+    goodbye_s: float = 5.0
+    """between the wish to close a link and its end, whether or not the goodbye could be sent"""
     rival_s: float = 5.0
     """for an old link of a restarted peer to show that it still lives"""
-    tick_s: float = 1.0
+    tick_s: float = 5.0
+    """between two looks at all links"""
 
 
 @dataclass(frozen=True)

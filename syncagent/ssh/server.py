@@ -37,6 +37,8 @@ SILENT_MAX = 256
 """Connections that may wait to send their first bytes."""
 GREETING_MAX = 16
 """Connections that may be between their first bytes and their hello."""
+NAME_MAX = 253
+"""Letters of a claimed name that are kept."""
 _BACKLOG = 128
 _FIRST_BYTES = b"SSH-"
 _TICK_S = 1.0
@@ -68,13 +70,13 @@ class Gate(paramiko.ServerInterface):
 
     def get_allowed_auths(self, username: str) -> str:
         """Name the only way in."""
-        self._caller.name = username
+        self._caller.name = _shown(username)
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         """Accept the pinned key of the claimed node; paramiko then checks the signature."""
         caller = self._caller
-        caller.name, caller.key = username, key
+        caller.name, caller.key = _shown(username), key
         try:
             caller.peer = self._admit(username, key)
         except RefusedError as error:
@@ -285,6 +287,11 @@ class Server:
         while transport.is_active() and self._clock() < deadline:
             if caller.asked.wait(0.1):
                 return
+
+
+def _shown(name: str) -> str:
+    """Return a claimed name as it may be shown to a person: it comes from a stranger."""
+    return "".join(letter for letter in name[:NAME_MAX] if letter.isprintable())
 
 
 def _listener(host: str, port: int) -> socket.socket:

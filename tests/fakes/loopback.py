@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from syncagent.core.artifact import NodeName
+from syncagent.core.events import Received
 from syncagent.core.settings import PeerSettings
 from syncagent.core.wire.messages import VERSIONS
 from syncagent.ssh.keys import NodeKey, public_line
@@ -50,6 +51,21 @@ class Told:
         with self._news:
             assert self._news.wait_for(lambda: found(self.events), WAIT_S), self.events[-5:]
             return list(self.events)
+
+
+class Stuck(Told):
+    """An inbox that takes no messages until `go`: an agent that hangs, or can't keep up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.stuck = threading.Event()
+
+    def post(self, event: ShellEvent) -> None:
+        if isinstance(event, Received):
+            self.stuck.set()
+            self.go.wait(WAIT_S)
+        super().post(event)
 
 
 def eventually(fact: Callable[[], bool], what: str) -> None:
