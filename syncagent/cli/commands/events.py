@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from typing import TYPE_CHECKING
 
 import click
@@ -38,7 +39,7 @@ _BATCH = 1_000
 @pass_session
 def events(session: Session, limit: int, *, follow: bool) -> ExitCode:
     """Show what happened on this node, oldest first."""
-    seen = rows(session.ask("events", {"after": 0, "limit": limit}))
+    seen = _newest(session, limit)
     if not follow:
         session.emit(seen, lambda _: _lines(seen))
         return ExitCode.DONE
@@ -51,6 +52,22 @@ def events(session: Session, limit: int, *, follow: bool) -> ExitCode:
             click.echo(line if session.output == "json" else _lines([event]), nl=False)
         pause.wait(FOLLOW_S)
         seen = rows(session.ask("events", {"after": last, "limit": _BATCH}))
+
+
+def _newest(session: Session, limit: int) -> list[Row]:
+    """Return the newest events, oldest first; the agent gives them out from the oldest on."""
+    newest: deque[Row] = deque(maxlen=limit)
+    last = -1
+    batch = rows(session.ask("events", {"after": 0, "limit": _BATCH}))
+    while batch and count(batch[-1], "id") > last:
+        newest.extend(batch)
+        last = count(batch[-1], "id")
+        batch = (
+            rows(session.ask("events", {"after": last, "limit": _BATCH}))
+            if len(batch) == _BATCH
+            else []
+        )
+    return list(newest)
 
 
 def _lines(seen: Sequence[Row]) -> str:

@@ -23,12 +23,13 @@ def _field(key: str, spare: int = 0) -> Column:
 
 _ENTRY = (
     _field("id"),
+    _field("node", 3),
     _field("tree", 1),
     _field("path"),
     _field("at", 2),
     Column("REASON", lambda row: text(row, "reason")),
 )
-_HELD = (_field("id"), _field("node"), *_ENTRY[1:])
+_HELD = (_field("id"), _field("node"), *_ENTRY[2:])
 _ARTIFACT = (
     _field("tree", 1),
     _field("kind", 2),

@@ -24,6 +24,9 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 
 def _deployed(node: Row) -> str:
+    """Return `DEPLOYED/ALL`, or `-` where no runtime says: 0 would read as a failure."""
+    if count(node, "unknown") and count(node, "unknown") == count(node, "artifacts"):
+        return "-"
     if number(node, "deployed") is None or number(node, "artifacts") is None:
         return "-"
     return f"{count(node, 'deployed')}/{count(node, 'artifacts')}"

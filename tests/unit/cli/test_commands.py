@@ -13,9 +13,13 @@ from syncagent.core.errors import (
     RefusedError,
     SyncagentError,
 )
+from syncagent.web.server import ControlServer
 from tests.fakes.terminal import CommandLine, golden
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncagent.core.desk import JSON
     from tests.fakes.desk import FakeDesk
 
 
@@ -349,7 +353,41 @@ def test_events_are_lines_for_people_and_an_array_in_json(
     assert call("events").out == (
         "2026-11-21T12:00:00Z  committed  revision=412\n2026-11-21T12:00:01Z  link-down\n"
     )
-    assert desk.asked[-1][:2] == ("events", {"after": 0, "limit": 50})
+
+
+class Diary:
+    """A desk with more events than it gives out at once, oldest first."""
+
+    def __init__(self, many: int) -> None:
+        self.many = many
+
+    def ask(self, verb: str, arguments: Mapping[str, JSON], timeout_s: float) -> JSON:
+        assert verb == "events"
+        after, limit = arguments["after"], arguments["limit"]
+        assert isinstance(after, int)
+        assert isinstance(limit, int)
+        last = min(after + limit, self.many)
+        return [{"id": n, "at": "", "what": "x", "fields": {}} for n in range(after + 1, last + 1)]
+
+
+@pytest.mark.parametrize("many", [0, 1, 2, 999, 1000, 1001, 2500])
+def test_events_are_the_newest_also_where_there_are_many(call: CommandLine, many: int) -> None:
+    server = ControlServer(call.socket, Diary(many))
+    server.start()
+    try:
+        seen = call("events", "--limit", "2", "-o", "json").json
+    finally:
+        server.stop()
+    assert isinstance(seen, list)
+    assert [event["id"] for event in seen] == list(range(1, many + 1))[-2:]
+
+
+def test_deployed_is_left_open_where_no_runtime_answers(call: CommandLine, desk: FakeDesk) -> None:
+    silent = {"name": "gw-1", "artifacts": 9, "deployed": 0, "unknown": 9}
+    desk.answers["status"] = {"nodes": [silent]}
+    assert "0/9" not in call("status").out
+    desk.answers["status"] = {"nodes": [{**silent, "unknown": 0, "pending": 9}]}
+    assert "0/9" in call("status").out
 
 
 def test_validate_exits_6_and_names_file_line_and_reason(call: CommandLine) -> None:
