@@ -86,6 +86,51 @@ def _rows_after(
     return rows
 
 
+def peek(fs: OsFS, path: str) -> Standing | None:
+    """Return what the ledger at `path` says, changing nothing; None if there is none.
+
+    For looking while another process may be appending: its unfinished record is not counted.
+    Raises StateError or DiskError.
+    """
+    content = _read(fs, path)
+    return None if content is None else replay(content, path)[0]
+
+
+def replay(content: bytes, path: str) -> tuple[Standing, int]:
+    """Return the standing after the records in `content`, and where the last of them ends.
+
+    Raises StateError if they are damaged; `path` is named in it.
+    """
+    changes: list[StandingChange] = []
+    end = 0
+    for frame in frames(MAGIC, content):
+        try:
+            changes.append(decode_change(frame.header))
+        except ProtocolError as error:
+            raise _damaged(path, f"the record at byte {end} is not one: {error}") from error
+        end = frame.end
+    if not changes:
+        # The first record came with the file's name, so it can't be torn.
+        raise _damaged(path, "it has no readable record")
+    good = good_frame_after(MAGIC, content, end) if end < len(content) else None
+    if good is not None:
+        raise _damaged(path, f"bytes {end} to {good} are not a record, but later ones are")
+    return fold(changes), end
+
+
+def _read(fs: OsFS, path: str) -> bytes | None:
+    with disk_errors(f"read {path}"):
+        return read_if_there(fs, path, LEDGER_BYTES_MAX)
+
+
+def _damaged(path: str, why: str) -> StateError:
+    return StateError(
+        f"the ledger {path} is damaged: {why}",
+        hint="stop here: restore the file, or move it away and run `syncagent init --re-enrol` "
+        "(the node then learns from its peers where it stands)",
+    )
+
+
 class Ledger:
     """The ledger file at `path`. One thread at a time (see `NodeHistory`)."""
 
@@ -108,29 +153,17 @@ class Ledger:
         return self._size
 
     def load(self) -> Standing:
-        """Read the file, or make it if there is none. Raises StateError or DiskError."""
+        """Read the file, or make it if there is none. Raises StateError or DiskError.
+
+        Only the process that holds the state folder's lock may: it mends what it finds.
+        """
         self.close()
-        with disk_errors(f"read {self._path}"):
-            content = read_if_there(self._fs, self._path, LEDGER_BYTES_MAX)
+        content = _read(self._fs, self._path)
         if content is None:
             self._standing = Standing()
             self._rewrite()
             return self._standing
-        changes: list[StandingChange] = []
-        end = 0
-        for frame in frames(MAGIC, content):
-            try:
-                changes.append(decode_change(frame.header))
-            except ProtocolError as error:
-                raise self._damaged(f"the record at byte {end} is not one: {error}") from error
-            end = frame.end
-        if not changes:
-            # The first record came with the file's name, so it can't be torn.
-            raise self._damaged("it has no readable record")
-        good = good_frame_after(MAGIC, content, end) if end < len(content) else None
-        if good is not None:
-            raise self._damaged(f"bytes {end} to {good} are not a record, but later ones are")
-        self._standing = fold(changes)
+        self._standing, end = replay(content, self._path)
         self._size = len(content)
         self._open()
         with disk_errors(f"write {self._path}"):
@@ -201,10 +234,3 @@ class Ledger:
             self._size = end
         self._fs.fsync(self._fd)
         self._fs.fsync_dir(os.path.dirname(self._path))  # noqa: PTH120 - strings, as in fsio
-
-    def _damaged(self, why: str) -> StateError:
-        return StateError(
-            f"the ledger {self._path} is damaged: {why}",
-            hint="stop here: restore the file, or move it away and run `syncagent init --re-enrol` "
-            "(the node then learns from its peers where it stands)",
-        )

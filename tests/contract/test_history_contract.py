@@ -103,6 +103,12 @@ def test_what_was_stood_on_is_there_after_a_restart(bench: Bench) -> None:
     assert dict(expected.notes) == {"pause": "{}"}
 
 
+def test_it_says_where_the_node_stands_now(bench: Bench) -> None:
+    assert bench.history.standing() == Standing()
+    standing = declare(bench.history, Standing(), "a", "one")
+    assert bench.history.standing() == standing
+
+
 def test_a_whole_manifest_replaces_the_one_before(bench: Bench) -> None:
     declare(bench.history, Standing(), "a", "one")
     entry, _ = blob("other")

@@ -60,6 +60,9 @@ class FakeHistory:
     def load(self) -> Standing:
         return self._standing
 
+    def standing(self) -> Standing:
+        return self._standing
+
     def stand(self, change: StandingChange, blobs: Sequence[tuple[Entry, bytes]] = ()) -> None:
         after = self._standing.after(change)
         self.fail("stand")

@@ -14,10 +14,11 @@ from syncagent.agent.wiring.assembly import LOG, Assembly, quiet_logging
 from syncagent.agent.wiring.tools import control_path
 from syncagent.core.desk import API_VERSION
 from syncagent.core.errors import SettingsError, StateError
+from syncagent.core.ledger import Standing
 from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.home import StateHome
-from syncagent.history.node_history import NodeHistory
+from syncagent.history.ledger import peek
 from syncagent.settings.gateway import discover, refuse_synchronizer, with_new_trees
 from syncagent.settings.load import load
 from syncagent.settings.reload import changes_that_need_restart
@@ -87,10 +88,9 @@ def offline_status(settings: Settings) -> Mapping[str, JSON]:
             hint="start the agent (syncagent run) or name the right settings with --config",
         )
     fs = OsFS()
-    history = NodeHistory(fs, settings.state_dir, wall=lambda: 0.0, limits=settings.limits)
-    standing = history.load()
+    # An agent that only does not answer may be appending: its files are looked at, never mended.
+    standing = peek(fs, str(ledger)) or Standing()
     guard = FileGuard(fs, settings.state_dir, settings.cluster).state()
-    history.close()
     holder = guard.highest.holder if guard.highest else None
     artifacts = len(standing.manifest.project(settings.tree_names))
     changed = datetime.fromtimestamp(ledger.stat().st_mtime, UTC)

@@ -22,7 +22,7 @@ from syncagent.core.wire.standing import (
 )
 from syncagent.fsio import OsFS
 from syncagent.history.frames import encode_frame
-from syncagent.history.ledger import COMPACT_BYTES, MAGIC, Ledger, fold
+from syncagent.history.ledger import COMPACT_BYTES, MAGIC, Ledger, fold, peek
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,6 +152,19 @@ def test_a_torn_tail_is_cut_off_at_every_byte(tmp_path: Path) -> None:
             assert ledger.append(next_revision(stood[2], "api/z.xml", 99)).txid == 99
             ledger.close()
             assert open_ledger(tmp_path).standing.txid == 99
+
+
+def test_peeking_changes_nothing_while_another_process_appends(tmp_path: Path) -> None:
+    stood, sizes = grown(tmp_path, 3)
+    file = tmp_path / "ledger"
+    content = file.read_bytes()
+    for size in (sizes[3], sizes[3] - 1, sizes[2] + 1, sizes[2]):
+        file.write_bytes(content[:size])
+        expected = stood[3] if size == sizes[3] else stood[2]
+        assert peek(OsFS(), str(file)) == expected
+        assert file.read_bytes() == content[:size]
+    assert peek(OsFS(), str(tmp_path / "none")) is None
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("record", [0, 1, 2])
