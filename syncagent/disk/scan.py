@@ -193,7 +193,9 @@ class _Listing:
         """Ask by name for the known files that the listing did not show."""
         if len(self._names) == len(self._known.rows):
             return
-        for name in self._known.rows.keys() - self._names:
+        # A look beside this scan may have made a row meanwhile for a name that was met as new.
+        met = {entry.name for entry, _, _ in self._fresh}
+        for name in self._known.rows.keys() - self._names - met:
             path = self._prefix + name
             try:
                 self._sight.fs.stat(name, dir_fd=self._fd, follow_symlinks=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -147,3 +148,33 @@ def test_a_commit_beside_a_scan_shows_old_or_new(eyes: Eyes) -> None:
 
     before_opening(eyes, "a.xml", commit)
     assert eyes.scan().files["api/a.xml"].entry.digest == digest_of(b"new")
+
+
+@pytest.mark.parametrize("what", ["name", "descriptor"])
+@pytest.mark.parametrize("field", ["st_size", "st_mtime_ns", "st_ctime_ns", "st_ino"])
+def test_a_file_is_stable_only_if_all_three_looks_agree_in_everything(
+    eyes: Eyes, what: str, field: str
+) -> None:
+    inode = (eyes.tree / "api/a.xml").stat().st_ino
+    real_fstat, real_stat = eyes.fs.fstat, eyes.fs.stat
+    looks = []
+
+    def other(status: os.stat_result) -> object:
+        fields = ("st_mode", "st_dev", "st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
+        said = {name: getattr(status, name) for name in fields}
+        said[field] += 1
+        return SimpleNamespace(**said)
+
+    def fstat(fd: int) -> object:
+        status = real_fstat(fd)
+        if status.st_ino == inode:
+            looks.append(fd)
+        second = len(looks) == 2 and status.st_ino == inode
+        return other(status) if what == "descriptor" and second else status
+
+    def stat(name: str, **more: object) -> object:
+        status = real_stat(name, **more)
+        return other(status) if what == "name" and name == "a.xml" else status
+
+    eyes.fs.fstat, eyes.fs.stat = fstat, stat
+    assert codes(eyes.scan()) == {"api/a.xml": "unstable"}

@@ -288,6 +288,8 @@ def test_a_tree_with_too_many_names_is_not_looked_at_by_halves(tmp_path: Path) -
         assert not snapshot.tells_absence("api/other.xml")
     eyes.fresh(tree_files=13)
     assert len(eyes.scan().files) == 12
+    eyes.put("sequences")
+    assert eyes.scan().condition is Condition.UNREADABLE
 
 
 def test_a_hard_link_is_a_file_like_any_other(eyes: Eyes) -> None:
