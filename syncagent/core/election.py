@@ -162,6 +162,14 @@ class Election:
         """Take note of an epoch that somebody has admitted: ours must be above it."""
         self.floor = max(self.floor, epoch)
 
+    def outbid(self, floor: int) -> Lost | None:
+        """An epoch above `floor` is wanted: a belief under a lower one, or that one, ends."""
+        self.raise_floor(floor)
+        belief = self._leadership
+        if belief is None or belief.token.epoch > floor:
+            return None
+        return self._step_down(f"an epoch above {floor} is wanted", give_back=True)
+
     def fenced(self, highest: int) -> Lost | None:
         """Somebody has admitted `highest`: raise the floor; step down if that is above our epoch."""
         self.raise_floor(highest)

@@ -85,12 +85,13 @@ class Elector:
     def acquire(self, floor: int, *, promoted: bool = False) -> Token | None:
         """Try to lead, with an epoch above `floor`; return the token if this node leads now.
 
+        A belief under `floor` or a lower epoch ends first: two holders of one epoch are parted so.
         With a store that elects by itself this only starts trying. With one that does not, it is
         one attempt, made in the calling thread; `promoted` says that a person wants it. Raises
         StoreUnavailable.
         """
         with self._changed:
-            self._election.raise_floor(floor)
+            self._tell(self._election.outbid(floor))
             self._election.me = replace(self._election.me, promoted=promoted)
             self._election.campaign()
             self._changed.notify_all()

@@ -355,6 +355,16 @@ def test_a_higher_epoch_elsewhere_ends_the_belief(hand: Hand, table: MemoryTable
     assert one.epoch == 10
 
 
+def test_wanting_a_higher_epoch_ends_a_lower_belief_only(hand: Hand, table: MemoryTable) -> None:
+    one = Player("gw-1", table, hand)
+    one.settle()
+    assert one.election.outbid(0) is None
+    assert isinstance(one.election.outbid(1), Lost)
+    assert one.election.outbid(1) is None
+    run(hand, [one], RENEW_S)
+    assert one.epoch == 2
+
+
 def test_being_fenced_while_acquiring_makes_that_epoch_unwanted(
     hand: Hand, table: MemoryTable
 ) -> None:

@@ -101,7 +101,7 @@ def records(draw: st.DrawFn, standing: Standing) -> StandingChange:
     return StandingChange(revision, tuple(edits), None, txid, identities, notes)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(changes=change_lists())
 def test_folding_is_the_same_as_going_step_by_step(changes: list[StandingChange]) -> None:
     standing = Standing()
@@ -110,7 +110,7 @@ def test_folding_is_the_same_as_going_step_by_step(changes: list[StandingChange]
     assert fold(changes) == standing
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(changes=change_lists())
 def test_a_record_comes_back_as_it_went(changes: list[StandingChange]) -> None:
     for change in changes:

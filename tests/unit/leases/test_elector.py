@@ -223,6 +223,17 @@ def test_static_steps_down_when_fenced_and_comes_back_by_promotion() -> None:
     assert again.epoch == 3
 
 
+def test_static_takes_a_new_epoch_when_its_own_is_not_enough() -> None:
+    """Two nodes were promoted apart and hold one epoch: the next promotion parts them."""
+    elector, changes = static_elector(FakeGuard("apim"))
+    first = elector.acquire(0)
+    assert first is not None
+    again = elector.acquire(first.epoch, promoted=True)
+    assert again is not None
+    assert again.epoch == 2
+    assert changes == [Lost(first, "an epoch above 1 is wanted")]
+
+
 def test_static_resigns_and_leads_again_with_a_new_epoch() -> None:
     elector, _ = static_elector(FakeGuard("apim"))
     elector.acquire(0)
