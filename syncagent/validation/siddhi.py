@@ -15,27 +15,47 @@ from syncagent.core.verdict import Facts, Problem, Severity
 
 _TOKEN = re.compile(
     r"--[^\r\n]*|/\*.*?\*/"  # comments
-    r'|"""(?P<long>.*?)"""|"(?P<double>[^"\r\n]*)"|\'(?P<single>[^\'\r\n]*)\''
+    r'|"""(?P<long>.*?)"""|"(?P<double>[^"\x00-\x1f]*)"|\'(?P<single>[^\'"\x00-\x1f]*)\''
     r"|(?P<open>[(\[])|(?P<close>[)\]])|(?P<end>;)"
     r"|(?P<loose>/\*|\"\"\"|[\"'])"
     r"|(?P<word>[^\W\d]\w*)|(?P<other>[^\s\w])",
     re.DOTALL,
 )
 _SCRIPT = re.compile(
-    r"""//[^\r\n]*|"[^"]*"|'[^'\r\n]*'|(?P<open>\{)|(?P<close>\})""",
+    r"""//[^\r\n]*|"[^"]*"|(?P<open>\{)|(?P<close>\})""",
 )
 """What counts in the body of a function, which is another language: `--` is no comment there."""
 _TEXTS = frozenset({"long", "double", "single"})
 _CLOSES = {"(": ")", "[": "]"}
+_ANY = "*"
 _NEEDS = {
     "define": frozenset({"stream", "table", "window", "trigger", "function"}),
     "from": frozenset({"insert", "delete", "update", "return"}),
     "partition": frozenset({"begin"}),
     "end": frozenset[str](),
 }
-"""With which word a statement begins, and one of which words it must have."""
+"""With which word a statement begins, and one of which it must have then."""
+_THEN = {
+    "stream": frozenset({"("}),
+    "table": frozenset({"("}),
+    "window": frozenset({"("}),
+    "trigger": frozenset({"at"}),
+    "at": frozenset({_ANY}),
+    "function": frozenset({"{"}),
+    "insert": frozenset({"into", "overwrite"}),
+    "into": frozenset({_ANY}),
+    # The two may be names of attributes as well: then one of the other words comes after them.
+    "delete": frozenset({"on", "insert", "return"}),
+    "update": frozenset({"on", "insert", "return"}),
+    "overwrite": frozenset({"on"}),
+}
+"""What must follow, somewhere in the statement, once such a word was there."""
+_GAP = r"(?:\s++|--[^\r\n]*+|/\*(?>.*?\*/))*+"
+_ATTRIBUTE = rf"{_GAP}(?:[A-Za-z_]\w*+|`[^`]*+`){_GAP}(?<![\w`])(?:string|int|long|float|double|bool|object)\b{_GAP}"
+_ATTRIBUTES = re.compile(rf"\({_ATTRIBUTE}(?:,{_ATTRIBUTE})*+\)", re.DOTALL | re.IGNORECASE)
+"""What a stream, table or window consists of."""
 _NAME_HEAD = ["@", "plan", ":", "name"]
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 
 def examine_plan(path: str, content: bytes) -> tuple[Facts, tuple[Problem, ...]]:
@@ -44,14 +64,23 @@ def examine_plan(path: str, content: bytes) -> tuple[Facts, tuple[Problem, ...]]
     if isinstance(text, Problem):
         return Facts(), (text,)
     reader = _Reader(text)
-    problem = reader.read() or _name_problem(reader.names)
+    problem = reader.read() or _name_problem(reader.names) or reader.late
     if problem is not None:
         return Facts(), (problem,)
     name = reader.names[0][0]
-    if stem_of(path) == name:
-        return Facts(name), ()
-    reason = f"the file of the plan {name!r} would be {name}.siddhiql if the runtime wrote it"
-    return Facts(name), (Problem("file-name", reason, 0, Severity.WARNING),)
+    return Facts(name), _warnings(path, name, statements=reader.statements)
+
+
+def _warnings(path: str, name: str, *, statements: int) -> tuple[Problem, ...]:
+    """Tell what is odd about a plan that the runtime takes."""
+    found = []
+    if not statements:
+        reason = "the plan has a name and no statement"
+        found.append(Problem("no-statement", reason, 0, Severity.WARNING))
+    if stem_of(path) != name:
+        reason = f"the file of the plan {name!r} would be {name}.siddhiql if the runtime wrote it"
+        found.append(Problem("file-name", reason, 0, Severity.WARNING))
+    return tuple(found)
 
 
 def _text_of(content: bytes) -> str | Problem:
@@ -91,26 +120,34 @@ class _Statement:
 
 
 class _Reader:
-    """One pass over a plan's tokens. `names` are its @Plan:name values with their lines."""
+    """One pass over a plan's tokens.
+
+    `names` are its @Plan:name values with their lines, `statements` how many there are, `late`
+    what is wrong if a plan's annotation comes after one of them.
+    """
 
     def __init__(self, text: str) -> None:
         self.names: list[tuple[str, int]] = []
         self._text = text
         self._brackets: list[tuple[str, int]] = []
+        self.late: Problem | None = None
         self._annotation: list[str] = []
         self._statement: _Statement | None = None
         self._partition: int | None = None
-        self._statements = 0
+        self.statements = 0
+        self._waiting: int | None = None
+        """Where an annotation began that the next statement has to take."""
 
     def read(self) -> Problem | None:
         """Read to the end; return the first problem."""
         token = _TOKEN.search(self._text)
         while token is not None:
             end = token.end()
-            if token.group() == "{":
+            if token.group() == "{" and self._wants("{"):
                 end = self._script_end(token.start())
                 if end < 0:
                     return self._problem("unbalanced", "'{' is never closed", token.start())
+                self._in_statement("{", end)
             elif (problem := self._take(token)) is not None:
                 return problem
             token = _TOKEN.search(self._text, end)
@@ -133,9 +170,11 @@ class _Reader:
         problem = self._end_statement()
         if problem is not None:
             return problem
+        if self._waiting is not None:
+            return self._problem("unfinished", "no statement follows", self._waiting)
         if self._partition is not None:
             return self._problem("unfinished", "the partition has no 'end'", self._partition)
-        return None if self._statements else Problem("no-statement", "the plan says nothing", 1)
+        return None
 
     def _problem(self, code: str, reason: str, at: int) -> Problem:
         return Problem(code, reason, self._text.count("\n", 0, at) + 1)
@@ -149,14 +188,22 @@ class _Reader:
             what = "comment" if token.group() == "/*" else "text"
             reason = f"{token.group()} begins a {what} that does not end"
             return self._problem("unbalanced", reason, token.start())
-        if group == "open":
-            self._brackets.append((token.group(), token.start()))
-        elif group == "close":
-            return self._close(token)
-        elif self._brackets:
-            self._inside(group, token)
-        else:
-            return self._outside(group, token)
+        if group in {"open", "close"}:
+            return self._open(token) if group == "open" else self._close(token)
+        if token.group() in {"{", "}"}:
+            reason = f"{token.group()!r} outside a function's body"
+            return self._problem("statement", reason, token.start())
+        if self._brackets:
+            return self._inside(group, token)
+        return self._outside(group, token)
+
+    def _open(self, token: re.Match[str]) -> Problem | None:
+        if not self._brackets and self._wants("("):
+            if _ATTRIBUTES.match(self._text, token.start()) is None:
+                reason = "not a list of attributes: (name type, ...)"
+                return self._problem("attributes", reason, token.start())
+            self._in_statement("(", token.start())
+        self._brackets.append((token.group(), token.start()))
         return None
 
     def _close(self, token: re.Match[str]) -> Problem | None:
@@ -167,28 +214,44 @@ class _Reader:
             self._annotation = []
         return None
 
-    def _inside(self, group: str, token: re.Match[str]) -> None:
-        """Take a token inside brackets: only the text of a name annotation matters."""
+    def _inside(self, group: str, token: re.Match[str]) -> Problem | None:
+        """Take a token inside brackets: only `;` and the text of a name annotation matter."""
+        if group == "end":
+            bracket, at = self._brackets[-1]
+            return self._problem("unbalanced", f"{bracket!r} is not closed before ';'", at)
         if group in _TEXTS and self._annotation == _NAME_HEAD:
             line = self._text.count("\n", 0, token.start()) + 1
             self.names.append((token.group(group), line))
+        return None
 
     def _outside(self, group: str, token: re.Match[str]) -> Problem | None:
         """Take a word, text, `;` or sign outside all brackets."""
         word = token.group().lower()
         if self._annotation and (word == ":" or self._annotation[-1] in {"@", ":"}):
-            self._annotation.append(word)
-            return None
+            return self._in_annotation(word, token.start())
         self._annotation = []
         if group == "end":
+            if self._statement is None:
+                return self._problem("statement", "';' ends nothing", token.start())
             return self._end_statement()
         if self._statement is not None:
-            self._in_statement(word)
+            self._in_statement(word, token.start())
             return None
         if word == "@":
-            self._annotation = ["@"]
+            self._annotation, self._waiting = ["@"], token.start()
             return None
         return self._begin_statement(word, token)
+
+    def _in_annotation(self, word: str, at: int) -> Problem | None:
+        """Take a part of an annotation's name; those of the plan come before all statements."""
+        self._annotation.append(word)
+        if self._annotation == ["@", "plan", ":"]:
+            self._waiting = None
+            if self.statements and self.late is None:
+                self.late = self._problem("statement", "@Plan annotations come first", at)
+        elif word == ":":
+            return self._problem("statement", "only @Plan: has a colon", at)
+        return None
 
     def _begin_statement(self, word: str, token: re.Match[str]) -> Problem | None:
         needs = _NEEDS.get(word)
@@ -197,24 +260,32 @@ class _Reader:
             return self._problem("statement", reason, token.start())
         if word == "end":
             self._partition = None
-        self._statements += 1
+        self.statements += 1
+        self._waiting = None
         self._statement = _Statement(word, token.start(), needs)
         return None
 
-    def _in_statement(self, word: str) -> None:
+    def _wants(self, word: str) -> bool:
+        return self._statement is not None and word in self._statement.missing
+
+    def _in_statement(self, word: str, at: int) -> None:
+        """Take a word of the statement that is being read."""
         statement = self._statement
         assert statement is not None, "only called inside a statement"
-        if word not in statement.missing:
-            return
-        statement.missing = frozenset()
-        if word == "begin":
-            self._partition, self._statement = statement.at, None
+        if word == "end" and not statement.missing and self._partition is not None:
+            self._partition, self._statement = None, _Statement("end", at)
+        elif word in statement.missing or _ANY in statement.missing:
+            statement.missing = _THEN.get(word, frozenset()) - {word}
+            if word == "begin":
+                self._partition, self._statement = statement.at, None
 
     def _end_statement(self) -> Problem | None:
         """Judge the statement that ends here, if there is one."""
         statement, self._statement = self._statement, None
         if statement is None or not statement.missing:
             return None
-        wanted = ", ".join(f"'{word}'" for word in sorted(statement.missing))
-        reason = f"the statement that begins with '{statement.word}' has none of {wanted}"
+        wanted = " or ".join(f"'{word}'" for word in sorted(statement.missing - {_ANY}))
+        reason = f"the statement that begins with '{statement.word}' ends too early"
+        if wanted:
+            reason += f": {wanted} is missing"
         return self._problem("unfinished", reason, statement.at)
