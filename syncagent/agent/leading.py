@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CHANGES_MAX = 20_000
 """An offer with more changes than this sends the worker for the manifest instead."""
+EARLY_CHANGES_MAX = 64
+EARLY_BYTES_MAX = 1024 * 1024
 DECLINED_AGAIN_S = 30.0
 ANSWER_S = 300.0
 """A worker that says nothing about an offer or a commit for this long is dialled anew."""
@@ -43,9 +45,18 @@ class Leading:
     # --- what is offered --------------------------------------------------------------------
 
     def newest(self) -> RevisionId:
-        """Return the revision that workers should have; it may still be on its way to disk."""
-        pending = self._declaring.pending
+        """Return the revision that workers should have; a small one while it goes to disk."""
+        pending = self._early()
         return pending.id if pending is not None else self._state.standing.revision
+
+    def _early(self) -> Revision | None:
+        """Return the revision on its way to disk if it may be offered meanwhile: its bytes are in
+        memory, and the flush here overlaps with staging there."""
+        pending = self._declaring.pending
+        if pending is None or len(pending.changes) > EARLY_CHANGES_MAX:
+            return None
+        size = sum(change.after.size for change in pending.changes if change.after is not None)
+        return pending if size <= EARLY_BYTES_MAX else None
 
     def stands_on(self, revision: Revision, now: float) -> None:
         """This node made `revision` live on its own trees: offer it."""
@@ -78,7 +89,7 @@ class Leading:
         if peer.offered == newest and (peer.phase in {Phase.OFFERED, Phase.PREPARED} or waiting):
             return
         assert self._state.token is not None, "only a manager offers"
-        record = self._declaring.pending or self._current
+        record = self._early() or self._current
         known = record is not None and record.id == newest
         offer = Offer(
             token=self._state.token,

@@ -81,7 +81,8 @@ class Serving:
         for digest in wanted:
             if digest in sent:
                 continue
-            content = self._memory.content(digest)
+            # A revision that is being made durable moves its bytes from memory to history meanwhile.
+            content = self._bytes(digest)
             if content is None:
                 lacking.append(digest)
             else:

@@ -37,7 +37,6 @@ from syncagent.ports import Instant, LinkId
 from syncagent.settings.trusted import trust
 from syncagent.ssh.keys import KEY_FILE, fingerprint, load_key, make_key, parse_pinned
 from syncagent.ssh.links import Identity, SshLinks
-from syncagent.ssh.stdio import Doorway
 from syncagent.validation.validator import ArtifactValidator
 from syncagent.watch.watcher import Watcher
 
@@ -84,7 +83,7 @@ class Assembly:
         identity = Identity(settings.cluster, settings.node, self.incarnation, key, __version__)
         others = [peer for peer in settings.peers if peer.name != settings.node]
         self.links = SshLinks(identity, others, self.post)
-        self.doorway = Doorway(fs, home.path, self.links.take_local)
+        self._state_dir = home.path
         limits = settings.limits
         self.hints = Watcher(fs, settings.trees, post=self.post, poll_s=limits.poll_s)
         store = StaticStore(NodeName(settings.election.manager), self.guard)
@@ -210,7 +209,7 @@ class Assembly:
         for lane in self.lanes.values():
             lane.start()
         self.elector.start()
-        self.doorway.start()
+        self.links.listen_local(self._fs, self._state_dir)
         if self.settings.listen:
             port = self.links.listen(self.settings.listen)
             LOG.info("listening for peers at %s (port %d)", self.settings.listen, port)
@@ -223,7 +222,6 @@ class Assembly:
         """Close the doors, let the hands finish, close the files."""
         self.desk.close()
         self.hints.stop()
-        self.doorway.stop()
         self.links.stop()
         for lane in self.lanes.values():
             if not lane.stop():

@@ -36,7 +36,7 @@ _BLOBS = packing.RAW_BYTES_MAX + _MEDIUM
 MESSAGE_BYTES_MAX = _BLOBS
 """Bytes that the largest message may have."""
 
-DECLINED_CODES = frozenset({"held", "refused", "observing", "disk"})
+DECLINED_CODES = frozenset({"disk", "failed", "held", "manifest", "observing", "refused", "tree"})
 """What `Declined.code` can be."""
 
 _COMPRESSED = 0x80
