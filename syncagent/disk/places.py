@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError
+from syncagent.disk.identity import let_go
 from syncagent.disk.refusal import disk_error
 from syncagent.fsio import O_FOLDER, O_NEW
 
@@ -36,6 +37,10 @@ OWN_FOLDER = ".syncagent"
 _PROBE = ".syncagent-probe.part"
 _SLOT = re.compile(r"\.([0-9a-f]+)-[0-9a-f]{32}\.(?:part|fill)")
 _PRIVATE = 0o700
+_ELSEWHERE = frozenset(
+    {errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP}
+)
+"""What says that bytes can't wait beside the root. Anything else may pass, and is an error."""
 _O_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC  # a root itself may be a symlink
 
 
@@ -102,20 +107,29 @@ class Places:
         """
         root = self.root_of(tree)
         try:
-            fd = self._fs.open(root, _O_ROOT)
+            key = self._key(root)
         except OSError as error:
             raise disk_error(f"tree {tree} ({root}) can't be opened", error) from error
+        known = self._known.get(tree)
+        if known is None or known.root_key != key or inside not in {None, known.inside}:
+            known = self._known[tree] = self._find(tree, root, key, inside=inside)
+        return known
+
+    def _key(self, root: str) -> tuple[int, int]:
+        fd = self._fs.open(root, _O_ROOT)
         try:
             status = self._fs.fstat(fd)
-            key = (status.st_dev, status.st_ino)
-            known = self._known.get(tree)
-            if known is not None and known.root_key == key and inside in {None, known.inside}:
-                return known
-            place = self._find(tree, root, key, inside=inside)
         finally:
-            self._fs.close(fd)
-        self._known[tree] = place
-        return place
+            let_go(self._fs, fd)
+        return status.st_dev, status.st_ino
+
+    def possible(self) -> tuple[Place, ...]:
+        """Return both places of every tree whose root can be had: an earlier one may be in use."""
+        return tuple(
+            _place(place.tree, place.root, place.root_key, inside=kind)
+            for place in self.within_reach()
+            for kind in (False, True)
+        )
 
     def within_reach(self) -> tuple[Place, ...]:
         """Return the places of all trees whose root can be had now."""
@@ -130,26 +144,24 @@ class Places:
     def _find(
         self, tree: TreeName, root: str, key: tuple[int, int], *, inside: bool | None
     ) -> Place:
-        refused: OSError | None = None
-        for kind in (False, True):
-            if inside not in {None, kind}:
-                continue
-            base = root if kind else root.rstrip("/").rpartition("/")[0] or "/"
-            own = f"{base.rstrip('/')}/{OWN_FOLDER}"
-            stage = root if kind else f"{own}/stage"
-            place = Place(tree, root, stage, f"{own}/quarantine", kind, key)
+        for kind in (False, True) if inside is None else (inside,):
+            place = _place(tree, root, key, inside=kind)
             try:
-                self._prepare(base, own, place)
+                self._prepare(place)
                 self._try_rename(place)
             except OSError as error:
-                refused = error
-                continue
+                if error.errno in _ELSEWHERE and not kind and inside is None:
+                    continue
+                raise disk_error(
+                    f"nothing can be staged for tree {tree} ({root})", error
+                ) from error
             return place
-        assert refused is not None, "at least one kind was tried"
-        raise disk_error(f"nothing can be staged for tree {tree} ({root})", refused)
+        raise AssertionError("the last kind either works or is refused")
 
-    def _prepare(self, base: str, own: str, place: Place) -> None:
+    def _prepare(self, place: Place) -> None:
         fs = self._fs
+        own = place.quarantine.rpartition("/")[0]
+        base = own.rpartition("/")[0] or "/"
         for folder in (own, place.quarantine, *(() if place.inside else (place.stage,))):
             try:
                 fs.mkdir(folder, _PRIVATE)
@@ -183,6 +195,12 @@ class Places:
                 continue
 
 
+def _place(tree: TreeName, root: str, key: tuple[int, int], *, inside: bool) -> Place:
+    base = root if inside else root.rstrip("/").rpartition("/")[0]
+    own = f"{base.rstrip('/')}/{OWN_FOLDER}"
+    return Place(tree, root, root if inside else f"{own}/stage", f"{own}/quarantine", inside, key)
+
+
 class Ground:
     """One tree while it is worked on: descriptors of its root and stage. Close it.
 
@@ -198,7 +216,7 @@ class Ground:
             self._check_root()
             self.stage_fd = open_stage(fs, place)
         except OSError:
-            fs.close(self.root_fd)
+            let_go(fs, self.root_fd)
             raise
 
     def _check_root(self) -> None:
@@ -209,10 +227,10 @@ class Ground:
     def close(self) -> None:
         """Close what is open; the object is of no use afterwards."""
         if self._last is not None:
-            self.fs.close(self._last[1])
+            let_go(self.fs, self._last[1])
             self._last = None
-        self.fs.close(self.stage_fd)
-        self.fs.close(self.root_fd)
+        let_go(self.fs, self.stage_fd)
+        let_go(self.fs, self.root_fd)
 
     def folder(self, path: str) -> int:
         """Return a descriptor of folder `path` ("" is the root), good until the next call."""
@@ -222,7 +240,7 @@ class Ground:
             if self._last[0] == path:
                 return self._last[1]
             last, self._last = self._last, None
-            self.fs.close(last[1])
+            let_go(self.fs, last[1])
         fd = self.fs.openat2(self.root_fd, path, O_FOLDER)
         self._last = (path, fd)
         return fd

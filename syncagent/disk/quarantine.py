@@ -186,7 +186,16 @@ class Quarantine:
     # Private.
 
     def _folders(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(place.quarantine for place in self._places.within_reach()))
+        found = []
+        for folder in dict.fromkeys(place.quarantine for place in self._places.possible()):
+            try:
+                self._fs.close(self._fs.open(folder, O_FOLDER))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise disk_error(f"{folder} can't be opened", error) from error
+            found.append(folder)
+        return tuple(found)
 
     def _of_folder(self, folder: str) -> list[Kept]:
         fd = self._fs.open(folder, O_FOLDER)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from syncagent.core.artifact import ArtifactPath, TreeName
     from syncagent.core.intent import Step
-    from syncagent.disk.places import Places
+    from syncagent.disk.places import Place, Places
     from syncagent.fsio import OsFS
     from syncagent.ports import Clock
 
@@ -162,18 +162,24 @@ class Staging:
 
     def sweep(self, txid: int | None = None) -> None:
         """Remove staged names of `txid`, or of every transaction. Raises DiskError."""
-        for place in self._places.within_reach():
+        places = self._places.possible() if txid is None else self._places.within_reach()
+        for place in places:
             try:
-                fd = open_stage(self._fs, place)
-                try:
-                    for name in self._fs.listdir(fd):
-                        owner = txid_of(name)
-                        if owner is not None and txid in {None, owner}:
-                            remove_all(self._fs, fd, name)
-                finally:
-                    self._fs.close(fd)
+                self._sweep(place, txid)
+            except FileNotFoundError:
+                continue  # bytes never waited there
             except OSError as error:
                 raise disk_error(f"{place.stage} can't be tidied", error) from error
+
+    def _sweep(self, place: Place, txid: int | None) -> None:
+        fd = open_stage(self._fs, place)
+        try:
+            for name in self._fs.listdir(fd):
+                owner = txid_of(name)
+                if owner is not None and txid in {None, owner}:
+                    remove_all(self._fs, fd, name)
+        finally:
+            self._fs.close(fd)
 
     # Writing.
 

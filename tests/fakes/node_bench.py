@@ -56,7 +56,7 @@ def make_folder(fs: OsFS, path: str) -> None:
     try:
         fs.stat(path)
     except FileNotFoundError:
-        make_folder(fs, path.rpartition("/")[0])
+        make_folder(fs, path.rpartition("/")[0] or "/")
         fs.mkdir(path, 0o755)
 
 
