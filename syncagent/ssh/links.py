@@ -26,7 +26,8 @@ from syncagent.ssh.client import Target, dial
 from syncagent.ssh.keys import line_of, parse_pinned
 from syncagent.ssh.link import BROKEN, Link
 from syncagent.ssh.server import Server
-from syncagent.ssh.transport import hush, why
+from syncagent.ssh.stdio import Doorway
+from syncagent.ssh.transport import hush, shown, why
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from syncagent.core.events import ShellEvent
     from syncagent.core.settings import PeerSettings
     from syncagent.core.wire.messages import Message
+    from syncagent.fsio import OsFS
     from syncagent.ssh.keys import NodeKey
     from syncagent.ssh.link import Clock
     from syncagent.ssh.server import Caller
@@ -112,6 +114,7 @@ class SshLinks:
         self._stopping = threading.Event()
         self._strangers: dict[tuple[str, str], float] = {}
         self._server: Server | None = None
+        self._doorway: Doorway | None = None
         self._keeper = threading.Thread(target=self._keep, name="ssh-keep", daemon=True)
         self._keeper.start()
 
@@ -149,6 +152,12 @@ class SshLinks:
         self._server = server
         return port
 
+    def listen_local(self, fs: OsFS, state_dir: str) -> None:
+        """Take connections that OpenSSH's forced command brings (see `stdio`). Raises DiskError."""
+        doorway = Doorway(fs, state_dir, self._take_local)
+        doorway.start()
+        self._doorway = doorway
+
     def replace_peers(self, peers: Iterable[PeerSettings]) -> None:
         """Know these peers from now on; links of those that are gone or have another key close.
 
@@ -167,10 +176,10 @@ class SshLinks:
         others = [known.settings for name, known in self._peers.items() if name != peer.name]
         self.replace_peers([*others, peer])
 
-    def take_local(self, peer: NodeName, pipe: Pipe, address: str) -> None:
-        """Take a connection whose peer OpenSSH's server has proved (see `stdio`)."""
+    def _take_local(self, peer: NodeName, pipe: Pipe, address: str) -> None:
         if peer == self._me.node or peer not in self._peers:
-            self._stranger(peer, "", address, f"{peer} is not in the settings of {self._me.node}")
+            name = shown(peer)
+            self._stranger(name, "", address, f"{name} is not in the settings of {self._me.node}")
             pipe.finish()
             return
         self._spawn(f"ssh-local-{peer}", lambda: self._serve(peer, pipe, ("", address)))
@@ -178,8 +187,9 @@ class SshLinks:
     def stop(self, timeout_s: float = 5.0) -> None:
         """Close everything and wait for all threads; returns after about `timeout_s` at most."""
         self._stopping.set()
-        if self._server is not None:
-            self._server.stop()
+        for door in (self._server, self._doorway):
+            if door is not None:
+                door.stop()
         for link in self._living():
             link.close(f"{self._me.node} is stopping")
         deadline = self._clock() + timeout_s

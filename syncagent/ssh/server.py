@@ -24,7 +24,15 @@ import paramiko
 
 from syncagent.core.errors import RefusedError, UnreachableError
 from syncagent.ssh.client import parse_address
-from syncagent.ssh.transport import SUBSYSTEM, Pipe, end_transport, make_transport, shut, tune
+from syncagent.ssh.transport import (
+    SUBSYSTEM,
+    Pipe,
+    end_transport,
+    make_transport,
+    shown,
+    shut,
+    tune,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +45,6 @@ SILENT_MAX = 256
 """Connections that may wait to send their first bytes."""
 GREETING_MAX = 16
 """Connections that may be between their first bytes and their hello."""
-NAME_MAX = 253
-"""Letters of a claimed name that are kept."""
 _BACKLOG = 128
 _FIRST_BYTES = b"SSH-"
 _TICK_S = 1.0
@@ -70,13 +76,13 @@ class Gate(paramiko.ServerInterface):
 
     def get_allowed_auths(self, username: str) -> str:
         """Name the only way in."""
-        self._caller.name = _shown(username)
+        self._caller.name = shown(username)
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         """Accept the pinned key of the claimed node; paramiko then checks the signature."""
         caller = self._caller
-        caller.name, caller.key = _shown(username), key
+        caller.name, caller.key = shown(username), key
         try:
             caller.peer = self._admit(username, key)
         except RefusedError as error:
@@ -287,11 +293,6 @@ class Server:
         while transport.is_active() and self._clock() < deadline:
             if caller.asked.wait(0.1):
                 return
-
-
-def _shown(name: str) -> str:
-    """Return a claimed name as it may be shown to a person: it comes from a stranger."""
-    return "".join(letter for letter in name[:NAME_MAX] if letter.isprintable())
 
 
 def _listener(host: str, port: int) -> socket.socket:

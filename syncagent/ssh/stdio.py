@@ -13,6 +13,7 @@ descriptor: `/proc/self/fd/N/links.sock`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import socket
@@ -22,7 +23,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import NodeName
-from syncagent.core.errors import UnreachableError
+from syncagent.core.errors import DiskError, UnreachableError
 from syncagent.fsio import O_FOLDER
 from syncagent.ssh.transport import Pipe, shut
 
@@ -71,7 +72,7 @@ class Doorway:
     def start(self) -> None:
         """Listen. The caller holds the state folder's lock: a socket that is there is a dead one's.
 
-        Raises OSError.
+        Raises DiskError.
         """
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -81,9 +82,12 @@ class Doorway:
                 listener.bind(path)
                 self._fs.chmod(path, 0o600)
             listener.listen(_BACKLOG)
-        except OSError:
+        except OSError as error:
             listener.close()
-            raise
+            raise DiskError(
+                f"can't make the socket {self._folder}/{SOCKET_NAME}: {error.strerror or error}",
+                errno_name=errno.errorcode.get(error.errno or 0, ""),
+            ) from error
         self._listener = listener
         self._thread = threading.Thread(target=self._run, name="stdio-accept", daemon=True)
         self._thread.start()

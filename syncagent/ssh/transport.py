@@ -36,6 +36,8 @@ _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "a
 _KEX = ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "diffie-hellman-group14-sha256")
 _DIGESTS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-256")
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
+NAME_LETTERS_MAX = 253
+"""Letters that are kept of a name that somebody claims."""
 _USER_TIMEOUT_MS = 45_000
 _QUIET_LEVEL = logging.CRITICAL + 1
 
@@ -81,6 +83,11 @@ def make_transport(
 def why(error: BaseException) -> str:
     """Return what an error says, or its kind where it says nothing."""
     return str(error) or type(error).__name__
+
+
+def shown(name: str) -> str:
+    """Return a claimed name as it may be shown to a person: it comes from a stranger."""
+    return "".join(letter for letter in name[:NAME_LETTERS_MAX] if letter.isprintable())
 
 
 class Pipe:
