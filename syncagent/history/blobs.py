@@ -71,6 +71,7 @@ class BlobStore:
         self._synced = 0
         self._recent: dict[PackFrame, dict[Digest, bytes]] = {}
         self._recent_bytes = 0
+        self._honest: set[PackFrame] = set()
         self._lock = threading.Lock()
 
     # Loading.
@@ -173,7 +174,7 @@ class BlobStore:
         for frame, digests in chosen.items():
             asked = {entry.digest: entry for entry in frame.entries if entry.digest in digests}
             if 2 * sum(e.size for e in asked.values()) >= frame.content_size:
-                stored = self._payload(frame)
+                stored = self._payload(frame) if self._is_honest(frame) else None
                 if stored is not None:
                     yield frame.entries, stored
                     continue
@@ -239,9 +240,17 @@ class BlobStore:
         except ProtocolError:
             self._forget(frame)
             return None
+        self._honest.add(frame)
         unpacked = dict(zip(_digests(frame), contents, strict=True))
         self._remember(frame, unpacked)
         return unpacked
+
+    def _is_honest(self, frame: PackFrame) -> bool:
+        """Tell whether the batch holds what it says: looked at once, before it is passed on.
+
+        A receiver closes the connection on one that does not, and would ask for it again.
+        """
+        return frame in self._honest or self._contents(frame) is not None
 
     def _remember(self, frame: PackFrame, contents: dict[Digest, bytes]) -> None:
         """Keep what was just unpacked: who reads one blob of a batch mostly reads the others too."""
@@ -275,6 +284,7 @@ class BlobStore:
             for digest in _digests(frame):
                 if self._index.get(digest) is frame:
                     del self._index[digest]
+        self._honest.discard(frame)
 
     def _sync_open(self) -> None:
         if self._fd is None or self._size == self._synced:

@@ -121,7 +121,7 @@ def _scan_frame(
         return None
     if header_size > HEADER_BYTES_MAX or payload_size > PAYLOAD_BYTES_MAX:
         return None
-    header = fs.read(fd, header_size)
+    header = _read_exactly(fs, fd, header_size)
     if _check(_LENGTHS.pack(header_size, payload_size) + header) != header_check:
         return None
     if whole and _check(_read_exactly(fs, fd, payload_size)) != payload_check:

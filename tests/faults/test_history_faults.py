@@ -22,6 +22,7 @@ from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.home import StateHome
 from syncagent.history.node_history import NodeHistory
+from tests.fakes.faultyfs import FaultyFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +118,7 @@ def make(path: Path, fs: OsFS) -> NodeHistory:
     history = NodeHistory(fs, str(path), wall=lambda: 0.0)
     history.load()
     for _ in range(2):
-        with_blob_alongside(history, history._ledger.standing)
+        with_blob_alongside(history, history.standing())
     return history
 
 
@@ -140,7 +141,7 @@ def test_a_standing_is_old_or_new_whichever_call_fails(
     for fail_at in range(1, CALLS_MAX):
         fs = FailingFS()
         history = make(tmp_path / f"state-{fail_at}", fs)
-        before = history._ledger.standing
+        before = history.standing()
         after = before.after(next_change(before)[0])
         files = open_files()
         fs.arm(fail_at, code, lasting=lasting)
@@ -153,7 +154,7 @@ def test_a_standing_is_old_or_new_whichever_call_fails(
         fired = fs.fired
         fs.disarm()
         assert open_files() <= files, "a descriptor leaked"
-        assert history._ledger.standing == (after if done else before)
+        assert history.standing() == (after if done else before)
         if not done:
             with_blob_alongside(history, before)
         assert all_there(history, after)
@@ -168,12 +169,32 @@ def test_a_standing_is_old_or_new_whichever_call_fails(
     pytest.fail("the sweep did not end")
 
 
+def test_a_short_write_is_completed(tmp_path: Path) -> None:
+    short = 0
+    for k in range(1, CALLS_MAX):
+        fs = FaultyFS(OsFS())
+        history = make(tmp_path / f"state-{k}", fs)
+        before = history.standing()
+        fs.calls, fs.k, fs.short_write = 0, k, True
+        with_blob_alongside(history, before)
+        short += fs.failed == "write"
+        history.close()
+        again = NodeHistory(OsFS(), str(tmp_path / f"state-{k}"), wall=lambda: 0.0)
+        assert again.load() == before.after(next_change(before)[0])
+        assert all_there(again, again.standing())
+        again.close()
+        if fs.calls < k:
+            assert short == 2, "a pack and the ledger"
+            return
+    pytest.fail("the sweep did not end")
+
+
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
 def test_a_restart_after_a_failed_call_finds_old_or_new(tmp_path: Path, lasting: bool) -> None:
     for fail_at in range(1, CALLS_MAX):
         fs = FailingFS()
         history = make(tmp_path / f"state-{fail_at}", fs)
-        before = history._ledger.standing
+        before = history.standing()
         after = before.after(next_change(before)[0])
         fs.arm(fail_at, errno.EIO, lasting=lasting)
         try:

@@ -392,6 +392,22 @@ def test_standing_back_while_acquiring_gives_the_lease_back(hand: Hand, table: M
     assert (one.epoch, table.token, one.told) == (None, None, [])
 
 
+def test_answers_about_another_token_change_nothing(hand: Hand, table: MemoryTable) -> None:
+    one = Player("gw-1", table, hand)
+    one.settle()
+    before = one.election.leadership(hand.now)
+    other = Token("apim", 99, NodeName("gw-9"), "start-9")
+    assert one.election.renewed(hand.now, hand.now, other) is None
+    assert one.election.lost(other, "not ours") is None
+    one.election.gave_back(hand.now, other)
+    assert one.election.leadership(hand.now) == before
+    assert one.election.fenced(9) is not None
+    given_back = one.election.next(hand.now)
+    assert isinstance(given_back, GiveBack)
+    assert one.election.lost(given_back.token, "the store says so") is None
+    assert isinstance(one.election.next(hand.now + RENEW_S), Observe), "not given back again"
+
+
 def test_a_lease_that_never_expires_is_not_renewed(hand: Hand) -> None:
     election = Election(
         Candidate("apim", NodeName("gw-1"), "start-1"),

@@ -12,7 +12,7 @@ from syncagent.core.manifest import Entry
 from syncagent.core.wire.packing import batches as pack_batches
 from syncagent.core.wire.packing import compress_batch, split_batch
 from syncagent.fsio import OsFS
-from syncagent.history.blobs import PACK_BYTES, BlobStore
+from syncagent.history.blobs import PACK_BYTES, RECENT_BYTES_MAX, BlobStore
 from syncagent.history.packfile import pack_name, pack_number, packed
 
 if TYPE_CHECKING:
@@ -110,6 +110,38 @@ def test_damaged_bytes_are_not_believed_and_can_be_fetched_again(tmp_path: Path)
     assert held(store, items(0, 3)) == [True] * 3
     store.add(*compress_batch(items(3, 6)))
     assert held(store, items(3, 6)) == [True] * 3
+
+
+def test_a_batch_that_does_not_hold_what_it_says_is_not_passed_on(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    honest = items(0, 4)
+    (liar, _), (_, other) = item(7), item(8)
+    _, frame = compress_batch([(Entry(digest_of(other), len(other)), other)])
+    store.add([liar], frame)
+    store.add_contents(honest)
+    wanted = [liar.digest, *(entry.digest for entry, _ in honest)]
+    sent = [entry for entries, _ in store.batches(wanted) for entry in entries]
+    assert sent == [entry for entry, _ in honest]
+    assert not store.has(liar.digest)
+
+
+def test_batches_beyond_what_memory_keeps_are_still_read(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    large = [item(number, size=3 * 1024 * 1024) for number in range(4)]
+    store.add_contents(large)
+    for _ in range(2):
+        assert held(store, large) == [True] * 4
+    assert store._recent_bytes <= RECENT_BYTES_MAX
+
+
+def test_a_pack_in_another_format_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "000007.pack").write_bytes(b"something else, 64 bytes of it" * 3)
+    (tmp_path / "blobs" / "000009.pack").write_bytes(b"")
+    store = open_store(tmp_path)
+    store.add_contents(items(0, 3))
+    assert (tmp_path / "blobs" / "000007.pack").read_bytes().startswith(b"something")
+    assert held(open_store(tmp_path), items(0, 3)) == [True] * 3
 
 
 def test_a_pack_that_vanished_is_not_believed(tmp_path: Path) -> None:

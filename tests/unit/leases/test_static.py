@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncagent.core.artifact import NodeName
-from syncagent.core.errors import StateError
+from syncagent.core.errors import DiskError, StateError
 from syncagent.core.lease import Candidate, StoreUnavailable
 from syncagent.core.revision import Token
 from syncagent.fsio import OsFS
@@ -62,3 +62,21 @@ def test_a_missing_guard_is_not_taken_for_a_free_lease(tmp_path: Path) -> None:
         guard.enrol()
     with pytest.raises(StoreUnavailable, match="missing"):
         StaticStore(MANAGER, guard).observe()
+
+
+@pytest.mark.parametrize("error", [DiskError("no room"), StateError("damaged")])
+def test_a_guard_that_can_not_be_written_leaves_the_outcome_unknown(error: Exception) -> None:
+    def refuse(_what: str) -> None:
+        raise error
+
+    store = StaticStore(MANAGER, FakeGuard("apim", fail=refuse))
+    with pytest.raises(StoreUnavailable):
+        store.try_acquire(me("gw-1"), store.observe(), 0)
+
+
+def test_a_token_admitted_in_between_wins() -> None:
+    guard = FakeGuard("apim")
+    store = StaticStore(MANAGER, guard)
+    seen = store.observe()
+    guard.admit(Token("apim", 3, NodeName("gw-2"), "start-1"))
+    assert store.try_acquire(me("gw-1", promoted=True), seen, 0) is None
