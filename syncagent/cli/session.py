@@ -17,6 +17,7 @@ from syncagent.agent.wiring import tools
 from syncagent.cli.table import Style, terminal_width
 from syncagent.cli.words import wants_colour
 from syncagent.core.desk import API_VERSION
+from syncagent.core.errors import StateError, UnreachableError
 from syncagent.core.units import parse_duration
 
 if TYPE_CHECKING:
@@ -61,6 +62,15 @@ class Session:
     ) -> JSON:
         """Ask the running agent. Raises SyncagentError; UnreachableError if there is none."""
         return tools.ask(self.settings, verb, arguments or {}, timeout_s)
+
+    def from_files(self) -> Mapping[str, JSON]:
+        """Return `status` from this node's files. Raises UnreachableError if they say nothing."""
+        try:
+            return self.offline_status(self.settings)
+        except StateError as error:
+            raise UnreachableError(
+                f"no agent runs here, and its files say nothing: {error}", hint=error.hint
+            ) from error
 
     @property
     def for_people(self) -> bool:

@@ -2,8 +2,8 @@
 
 `POST /v1/VERB` with a JSON object is answered 200 with `{"ok": true, "result": ...}`, or with
 `{"ok": false, "error": {"message", "hint", "exit_code"}}` when the agent said no. The HTTP status
-speaks of the transport alone: 400 not JSON, 404 no such verb, 405 not POST, 413 too long, 503 too
-many waiting; such answers carry the same error object.
+speaks of the transport alone: 400 not JSON, 404 no such verb, 405 not POST, 413 too long, 500 a
+defect (waitress answers and logs it); all but the last carry the same error object.
 
 The application knows no agent: it has a `Desk`. Slow verbs may take all but two of the server's
 threads, so that `status` is answered while others wait.

@@ -71,7 +71,8 @@ def ask(path: Path, verb: str, arguments: Mapping[str, JSON], timeout_s: float) 
         connection.request(
             "POST", f"/v1/{verb}", json.dumps(arguments), {"Content-Type": "application/json"}
         )
-        body = connection.getresponse().read(ANSWER_BYTES_MAX + 1)
+        response = connection.getresponse()
+        body = response.read(ANSWER_BYTES_MAX + 1)
     except TimeoutError as error:
         raise DeadlineError(
             f"the agent took the question but gave no answer in {timeout_s + GRACE_S:g} s",
@@ -93,6 +94,11 @@ def ask(path: Path, verb: str, arguments: Mapping[str, JSON], timeout_s: float) 
         ) from error
     finally:
         connection.close()
+    if response.status >= http.client.INTERNAL_SERVER_ERROR:
+        raise SyncagentError(
+            f"the agent failed on {verb} ({response.status} {response.reason})",
+            hint="its log says more; please report it, it is a defect",
+        )
     return _result(body)
 
 

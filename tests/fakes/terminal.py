@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.cli.main import run
 from syncagent.cli.session import Session
+from syncagent.core.errors import SyncagentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,14 +122,19 @@ class CommandLine:
         self.settings = folder / "syncagent.toml"
         self.settings.write_text(SETTINGS.format(state_dir=self.state_dir, tree=self.tree))
         self.socket = self.state_dir / "control.sock"
-        self.offline: Mapping[str, JSON] = {"state": "Unknown", "nodes": []}
+        self.offline: Mapping[str, JSON] | SyncagentError = {"state": "Unknown", "nodes": []}
         self.alone: Mapping[str, JSON] = {"changes": [], "nodes": [], "held": []}
         self._capsys = capsys
+
+    def _offline(self) -> Mapping[str, JSON]:
+        if isinstance(self.offline, SyncagentError):
+            raise self.offline
+        return self.offline
 
     def __call__(self, *arguments: str) -> Call:
         session = Session(
             config=self.settings,
-            offline_status=lambda _: self.offline,
+            offline_status=lambda _: self._offline(),
             reconcile_once=lambda _, *, dry_run: {**self.alone, "dry_run": dry_run},
         )
         code = run(arguments, session)

@@ -36,7 +36,13 @@ STATE_DIR = "/var/lib/syncagent"
 @click.option(
     "--peer", metavar="NAME=HOST:PORT", multiple=True, help="Another node; may be repeated."
 )
-@click.option("--state-dir", metavar="FOLDER", default=STATE_DIR, show_default=True)
+@click.option(
+    "--state-dir",
+    metavar="FOLDER",
+    default=STATE_DIR,
+    show_default=True,
+    help="Where the agent keeps what it has to remember.",
+)
 @click.option("--force", is_flag=True, help="Write over a settings file that exists.")
 @click.option(
     "--new-identity",

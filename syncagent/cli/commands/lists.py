@@ -98,7 +98,7 @@ def get(session: Session, what: str, limit: int) -> ExitCode:
     except UnreachableError:
         if what != "nodes":
             raise
-        answer = session.offline_status(session.settings).get("nodes")
+        answer = session.from_files().get("nodes")
         code = ExitCode.UNREACHABLE
         talk("no agent runs here; showing its files\n  next: syncagent run")
     session.emit(answer, lambda style: _list_text(what, answer, session.output, style))

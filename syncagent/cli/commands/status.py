@@ -91,7 +91,7 @@ def _show(session: Session, node: str | None) -> ExitCode:
     try:
         answer = as_row(session.ask("status"))
     except UnreachableError:
-        answer = session.offline_status(session.settings)
+        answer = session.from_files()
         code = ExitCode.UNREACHABLE
         as_of = text(answer, "as_of")
         talk(f"no agent runs here; showing its files{f' of {as_of}' if as_of else ''}")

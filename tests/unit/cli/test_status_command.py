@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncagent.core.errors import BusyError
+from syncagent.core.errors import BusyError, StateError
 from tests.fakes.terminal import STATUS, CommandLine, golden
 
 if TYPE_CHECKING:
@@ -94,6 +94,17 @@ def test_without_an_agent_status_answers_from_files_and_exits_9(
         assert answer.json == call.offline
     else:
         golden("status.txt", answer.out)
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["get", "nodes"]])
+def test_files_that_say_nothing_leave_it_at_9(call: CommandLine, arguments: list[str]) -> None:
+    call.offline = StateError("no ledger", hint="syncagent run")
+    answer = call(*arguments, "-o", "json")
+    assert (answer.code, answer.out) == (9, "")
+    assert answer.err.splitlines() == [
+        "error: no agent runs here, and its files say nothing: no ledger",
+        "  next: syncagent run",
+    ]
 
 
 def test_get_nodes_without_an_agent_answers_from_files_too(call: CommandLine) -> None:

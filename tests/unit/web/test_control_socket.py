@@ -323,6 +323,25 @@ def test_an_answer_that_makes_no_sense_is_refused(path: Path) -> None:
         thread.join(10)
 
 
+class BrokenDesk:
+    def ask(self, verb: str, arguments: object, timeout_s: float) -> None:
+        raise ZeroDivisionError("a defect")
+
+
+def test_a_defect_in_the_agent_is_said_so_and_logged(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = ControlServer(path, BrokenDesk())
+    server.start()
+    try:
+        with pytest.raises(SyncagentError, match="the agent failed on status") as caught:
+            client.ask(path, "status", {}, 5)
+    finally:
+        server.stop()
+    assert caught.value.exit_code == 1
+    assert "ZeroDivisionError: a defect" in caplog.text
+
+
 def test_an_agent_that_breaks_off_is_unreachable(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
