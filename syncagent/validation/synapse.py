@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import Kind, stem_of
 from syncagent.core.verdict import Facts, Problem, Reference, Severity
+from syncagent.validation.builders import builder_problems
 from syncagent.validation.references import NAMESPACE, references_of
 
 if TYPE_CHECKING:
@@ -45,13 +46,26 @@ ROOT_FILES: Mapping[str, str] = {
 
 _KIND_OF_TAG = {f"{{{NAMESPACE}}}{name}": kind for kind, name in ROOTS.items()}
 
-NAMESPACE_FREE = frozenset({Kind.LOCAL_ENTRY, Kind.INBOUND_ENDPOINT})
-"""Kinds whose builder looks neither at the root's namespace nor needs children in it."""
+_ATTRIBUTES_ONLY = frozenset({Kind.LOCAL_ENTRY, Kind.INBOUND_ENDPOINT})
+"""Kinds whose builder looks neither at the root's namespace nor for children in it.
+
+API Manager ships inbound endpoints without a namespace.
+"""
+
+NAMESPACE_FREE = _ATTRIBUTES_ONLY | {
+    Kind.API,
+    Kind.ENDPOINT,
+    Kind.IMPORT,
+    Kind.MESSAGE_STORE,
+    Kind.MESSAGE_PROCESSOR,
+}
+"""Kinds whose builder does not look at the root's namespace, but at that of the children.
+
+Seen on the builders of Apache Synapse 3.0.1. The others are found by their qualified name.
+"""
 
 _UNSAFE_IN_FILE_NAMES = re.compile(r"[/?*|:<> ]")
 """What the runtime replaces by `_` when it names a file; not the backslash."""
-
-_VERSION_TYPES = frozenset({"", "url", "context"})
 
 
 def examine_synapse(kind: Kind, path: str, root: Element) -> tuple[Facts, tuple[Problem, ...]]:
@@ -64,10 +78,10 @@ def examine_synapse(kind: Kind, path: str, root: Element) -> tuple[Facts, tuple[
     name, nameless = _name_of(kind, root)
     if nameless is not None:
         return Facts(), (nameless,)
-    problems = [*_CHECKS.get(kind, _no_check)(root)]
+    problems = [*builder_problems(kind, root)]
     context, version = _place_of(root) if kind is Kind.API else (None, None)
     facts = Facts(name, context, version, references_of(root))
-    problems.extend(_name_warnings(kind, path, root))
+    problems.extend(_warnings(kind, path, root))
     return facts, tuple(problems)
 
 
@@ -128,47 +142,6 @@ def _place_of(api: Element) -> tuple[str | None, str]:
     return (context.rstrip("/") or "/") if context else None, version
 
 
-def _no_check(_root: Element) -> tuple[Problem, ...]:
-    return ()
-
-
-def _api_problems(api: Element) -> tuple[Problem, ...]:
-    """Judge what an API must declare beside its name."""
-    line = api.sourceline or 1
-    found = []
-    context = api.get("context")
-    if not context:
-        found.append(Problem("no-context", "<api> has no context attribute", line))
-    elif not context.startswith("/"):
-        found.append(
-            Problem("bad-context", f"the context {context!r} does not begin with '/'", line)
-        )
-    version_type = api.get("version-type") or ""
-    if api.get("version") and not version_type:
-        found.append(Problem("bad-version", "<api> has a version but no version-type", line))
-    if version_type.strip() not in _VERSION_TYPES:
-        reason = f"the version-type {version_type!r} is neither 'url' nor 'context'"
-        found.append(Problem("bad-version", reason, line))
-    port = api.get("port")
-    if port and not re.fullmatch(r"[+-]?[0-9]{1,9}", port):
-        found.append(Problem("bad-port", f"the port {port!r} is not a number", line))
-    if api.find(f"{{{NAMESPACE}}}resource") is None:
-        found.append(Problem("no-resource", "<api> has no <resource>", line))
-    return tuple(found)
-
-
-def _template_problems(template: Element) -> tuple[Problem, ...]:
-    """Judge whether a template has a body: without one its deployer returns no name."""
-    for child in ("sequence", "endpoint"):
-        if template.find(f"{{{NAMESPACE}}}{child}") is not None:
-            return ()
-    reason = "<template> has neither a <sequence> nor an <endpoint>"
-    return (Problem("no-body", reason, template.sourceline or 1),)
-
-
-_CHECKS = {Kind.API: _api_problems, Kind.TEMPLATE: _template_problems}
-
-
 def _defined_in(definitions: Element) -> tuple[Reference, ...]:
     """Return the artifacts that a root file defines itself: `synapse.xml` may hold any."""
     found = []
@@ -196,11 +169,14 @@ def file_name_of(name: str) -> str:
     return _UNSAFE_IN_FILE_NAMES.sub("_", name) + ".xml"
 
 
-def _name_warnings(kind: Kind, path: str, root: Element) -> tuple[Problem, ...]:
-    """Warn of a file name that the runtime would not have chosen: it writes to the other one."""
+def _warnings(kind: Kind, path: str, root: Element) -> tuple[Problem, ...]:
+    """Warn of what the runtime takes but will not treat as its author thinks."""
     name = root.get("key" if kind is Kind.LOCAL_ENTRY else "name") or ""
     base = path.rpartition("/")[2]
     found = []
+    if root.tag == ROOTS[kind] and kind not in _ATTRIBUTES_ONLY:
+        reason = f"<{root.tag}> is in no namespace: the runtime skips children that are in none"
+        found.append(Problem("no-namespace", reason, root.sourceline or 1, Severity.WARNING))
     if kind is not Kind.IMPORT and base != file_name_of(name):
         reason = f"the file of {name!r} would be {file_name_of(name)} if the runtime wrote it"
         found.append(Problem("file-name", reason, 0, Severity.WARNING))

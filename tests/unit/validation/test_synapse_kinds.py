@@ -13,6 +13,10 @@ GOOD = {
     Kind.API: API,
     Kind.LOCAL_ENTRY: f'<localEntry xmlns="{NS}" key="A">text</localEntry>',
     Kind.TEMPLATE: f'<template xmlns="{NS}" name="A"><sequence/></template>',
+    Kind.ENDPOINT: f'<endpoint xmlns="{NS}" name="A"><default/></endpoint>',
+    Kind.PROXY_SERVICE: f'<proxy xmlns="{NS}" name="A"><target><inSequence/></target></proxy>',
+    Kind.PRIORITY_EXECUTOR: f'<priorityExecutor xmlns="{NS}" name="A"><queues/></priorityExecutor>',
+    Kind.MESSAGE_PROCESSOR: f'<messageProcessor xmlns="{NS}" name="A" class="c" messageStore="m"/>',
     Kind.IMPORT: f'<import xmlns="{NS}" name="A" package="org.x" status="enabled"/>',
 }
 FOLDER_OF = {kind: folder for folder, kind in FOLDERS.items()}
@@ -55,19 +59,79 @@ def test_a_foreign_namespace_is_refused(kind: Kind) -> None:
 def test_a_prefix_for_the_namespace_is_as_good_as_none(kind: Kind) -> None:
     root = ROOTS[kind]
     text = good(kind).replace(f'xmlns="{NS}"', f'xmlns:syn="{NS}"')
-    for name in (root, "resource", "sequence"):
+    for name in {root, *["resource", "sequence", "default", "target", "inSequence", "queues"]}:
         text = text.replace(f"<{name}", f"<syn:{name}").replace(f"</{name}", f"</syn:{name}")
     assert codes(examine(kind, text)) == []
 
 
 @pytest.mark.parametrize("kind", [Kind.LOCAL_ENTRY, Kind.INBOUND_ENDPOINT])
 def test_kinds_whose_builder_reads_attributes_only_need_no_namespace(kind: Kind) -> None:
-    assert examine(kind, good(kind).replace(f' xmlns="{NS}"', "")).valid
+    assert codes(examine(kind, good(kind).replace(f' xmlns="{NS}"', ""))) == []
 
 
-def test_a_sequence_without_the_namespace_is_refused_as_the_runtime_does() -> None:
-    text = good(Kind.SEQUENCE).replace(f' xmlns="{NS}"', "")
-    assert codes(examine(Kind.SEQUENCE, text)) == ["wrong-namespace"]
+@pytest.mark.parametrize("kind", [Kind.IMPORT, Kind.MESSAGE_STORE, Kind.MESSAGE_PROCESSOR])
+def test_a_root_without_namespace_that_the_builder_takes_is_a_warning(kind: Kind) -> None:
+    verdict = examine(kind, good(kind).replace(f' xmlns="{NS}"', ""))
+    assert verdict.valid
+    assert codes(verdict) == ["no-namespace"]
+
+
+@pytest.mark.parametrize(("kind", "code"), [(Kind.API, "no-resource"), (Kind.ENDPOINT, "no-body")])
+def test_children_without_the_namespace_are_not_there(kind: Kind, code: str) -> None:
+    verdict = examine(kind, good(kind).replace(f' xmlns="{NS}"', ""))
+    assert codes(verdict) == [code, "no-namespace"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Kind.SEQUENCE,
+        Kind.TEMPLATE,
+        Kind.TASK,
+        Kind.PROXY_SERVICE,
+        Kind.EVENT_SOURCE,
+        Kind.PRIORITY_EXECUTOR,
+    ],
+)
+def test_kinds_that_the_runtime_finds_by_qualified_name_need_the_namespace(kind: Kind) -> None:
+    assert codes(examine(kind, good(kind).replace(f' xmlns="{NS}"', ""))) == ["wrong-namespace"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "code"),
+    [
+        (Kind.ENDPOINT, "<endpoint xmlns='NS' name='A'/>", "no-body"),
+        (Kind.ENDPOINT, "<endpoint xmlns='NS' name='A'><x xmlns=''/></endpoint>", "no-body"),
+        (Kind.PROXY_SERVICE, "<proxy xmlns='NS' name='A'/>", "no-target"),
+        (Kind.PROXY_SERVICE, "<proxy xmlns='NS' name='A'><target/></proxy>", "no-target"),
+        (Kind.PRIORITY_EXECUTOR, "<priorityExecutor xmlns='NS' name='A'/>", "no-queues"),
+        (Kind.MESSAGE_PROCESSOR, "<messageProcessor xmlns='NS' name='A' class='c'/>", "no-store"),
+        (
+            Kind.MESSAGE_PROCESSOR,
+            "<messageProcessor xmlns='NS' name='A' messageStore='m'/>",
+            "no-class",
+        ),
+    ],
+)
+def test_what_the_builders_throw_at_is_refused(kind: Kind, text: str, code: str) -> None:
+    assert codes(examine(kind, text.replace("NS", NS))) == [code]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (Kind.ENDPOINT, "<endpoint xmlns='NS' name='A' key='b'/>"),
+        (Kind.ENDPOINT, "<endpoint xmlns='NS' name='A' template='t' uri='u'/>"),
+        (Kind.PROXY_SERVICE, "<proxy xmlns='NS' name='A'><target endpoint='e'/></proxy>"),
+        (Kind.PROXY_SERVICE, "<proxy xmlns='NS' name='A'><target inSequence='s'/></proxy>"),
+        (
+            Kind.PROXY_SERVICE,
+            "<proxy xmlns='NS' name='A'><target><endpoint/></target></proxy>",
+        ),
+    ],
+)
+def test_what_stands_for_a_body_is_enough(kind: Kind, text: str) -> None:
+    assert codes(examine(kind, text.replace("NS", NS))) == []
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -106,6 +170,16 @@ def test_an_import_without_a_package_is_refused() -> None:
             " name=", ' version-type="path" name=', "bad-version", id="unknown version type"
         ),
         pytest.param(" name=", ' port="http" name=', "bad-port", id="port that is no number"),
+        pytest.param(" name=", ' transport="ftp" name=', "bad-transport", id="unknown transport"),
+        pytest.param(
+            "<resource", "<resource/><resource", "two-default-resources", id="two defaults"
+        ),
+        pytest.param(
+            "<resource",
+            "<handlers><handler/></handlers><resource",
+            "no-class",
+            id="handler without class",
+        ),
         pytest.param('<resource methods="GET"/>', "", "no-resource", id="no resource"),
         pytest.param("<resource", '<resource xmlns=""', "no-resource", id="resource elsewhere"),
     ],
