@@ -5,7 +5,8 @@ A tree is believed only under the identity it is trusted by, asked for before an
 `read`); what was read is remembered (`cache`). A tree that was never trusted, or was told to
 trust whatever comes, keeps to the first identity it finds.
 
-Scans, looks and reads may run beside each other and beside a commit.
+Scans, looks and reads may run beside each other and beside a commit. They block for as long as
+the file system does: that a mount hangs (`Condition.STALLED`) is for whoever waits to notice.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from syncagent.fsio import O_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from syncagent.core.artifact import ArtifactPath, TreeName
     from syncagent.core.digest import Digest
@@ -78,7 +80,7 @@ class Looking:
         Returns the very snapshot of the scan before if nothing differs.
         """
         try:
-            with opened(self._fs, self._paths[tree], self._trusted.get(tree)) as root:
+            with self._opened(tree) as root:
                 walk = self._walk(tree, root, examiner)
         except DoubtError as doubt:
             return Snapshot(tree, doubt.condition, reason=str(doubt))
@@ -106,7 +108,7 @@ class Looking:
         Ignored paths are left out. Raises DiskError if the root can't be believed.
         """
         try:
-            with opened(self._fs, self._paths[tree], self._trusted.get(tree)) as root:
+            with self._opened(tree) as root:
                 look = Look(self._sight(tree, root, examiner), root)
                 look.run(paths)
         except DoubtError as doubt:
@@ -126,7 +128,7 @@ class Looking:
         folder, _, name = path.path.rpartition("/")
         fs = self._fs
         try:
-            with opened(fs, self._paths[path.tree], self._trusted.get(path.tree)) as root:
+            with self._opened(path.tree) as root:
                 fd = fs.openat2(root.fd, folder, O_FOLDER)
                 try:
                     got = read_stable(fs, fd, name, self._limits.file_bytes)
@@ -169,6 +171,12 @@ class Looking:
             self._saved = False
             raise
         return True
+
+    def _opened(self, tree: TreeName) -> AbstractContextManager[Root]:
+        path = self._paths.get(tree)
+        if path is None:
+            raise DiskError(f"this node has no tree {tree}")
+        return opened(self._fs, path, self._trusted.get(tree))
 
     def _walk(self, tree: TreeName, root: Root, examiner: Examiner) -> Walk:
         sight = self._sight(tree, root, examiner)

@@ -20,70 +20,29 @@ from syncagent.disk.looking import Looking
 from syncagent.fsio import OsFS
 from tests.fakes.examiner import KeepingExaminer, StillClock
 from tests.fakes.eyes import TREE, Eyes, code, codes
+from tests.fakes.faultyfs import FaultyFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-CALLS = ("open", "read", "close", "fstat", "lstat", "stat", "scandir", "utime")
-METHODS = ("openat2", "fsid", "statfs_type")
 ERRNOS = (errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOENT, errno.ENOTCONN)
 
 
-class FaultyEyesFS(OsFS):
-    """An OsFS whose call number `fail_at` fails with `code`; listings and their entries count.
-
-    A failing `close` closes all the same, as Linux does.
-    """
-
-    __slots__ = ("code", "count", "fail_at", "fired", "name")
+class FaultyListings(FaultyFS):
+    """A FaultyFS that also counts what happens inside a listing."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.count = self.fail_at = 0
-        self.code = errno.EIO
-        self.fired = False
-        self.name = ""
-        for name in CALLS:
-            setattr(self, name, self._counted(name, getattr(self, name)))
+        super().__init__(OsFS())
         listing = self.scandir
         self.scandir = lambda fd: _Listing(self, listing(fd))
 
-    def arm(self, fail_at: int, code: int) -> None:
+    def arm(self, k: int, code: int) -> None:
         """From now on count anew and fail once. 0: never."""
-        self.count, self.fail_at, self.code, self.fired = 0, fail_at, code, False
-
-    def step(self, name: str) -> None:
-        self.count += 1
-        if self.count == self.fail_at:
-            self.fired, self.name = True, name
-            raise OSError(self.code, os.strerror(self.code), name)
-
-    def openat2(self, *args: object, **more: object) -> int:
-        self.step("openat2")
-        return super().openat2(*args, **more)
-
-    def fsid(self, path: str) -> str:
-        self.step("fsid")
-        return super().fsid(path)
-
-    def statfs_type(self, path: str) -> int:
-        self.step("statfs_type")
-        return super().statfs_type(path)
-
-    def _counted(self, name: str, call: Callable[..., object]) -> Callable[..., object]:
-        def counted(*args: object, **more: object) -> object:
-            if name == "close":
-                call(*args, **more)
-                self.step(name)
-                return None
-            self.step(name)
-            return call(*args, **more)
-
-        return counted
+        self.calls, self.k, self.code, self.failed = 0, k, code, ""
 
 
 class _Listing:
-    def __init__(self, fs: FaultyEyesFS, inner: os.ScandirIterator[str]) -> None:
+    def __init__(self, fs: FaultyListings, inner: os.ScandirIterator[str]) -> None:
         self.fs, self.inner = fs, inner
 
     def __enter__(self) -> Iterator[object]:
@@ -94,24 +53,24 @@ class _Listing:
 
     def _entries(self) -> Iterator[object]:
         for entry in self.inner:
-            self.fs.step("readdir")
+            self.fs._method("readdir")
             yield _Entry(self.fs, entry)
 
 
 class _Entry:
-    def __init__(self, fs: FaultyEyesFS, inner: os.DirEntry[str]) -> None:
+    def __init__(self, fs: FaultyListings, inner: os.DirEntry[str]) -> None:
         self.fs, self.inner, self.name = fs, inner, inner.name
 
     def stat(self, *, follow_symlinks: bool) -> os.stat_result:
-        self.fs.step("fstatat")
+        self.fs._method("fstatat")
         return self.inner.stat(follow_symlinks=follow_symlinks)
 
     def is_dir(self, *, follow_symlinks: bool) -> bool:
-        self.fs.step("is_dir")
+        self.fs._method("is_dir")
         return self.inner.is_dir(follow_symlinks=follow_symlinks)
 
     def is_file(self, *, follow_symlinks: bool) -> bool:
-        self.fs.step("is_file")
+        self.fs._method("is_file")
         return self.inner.is_file(follow_symlinks=follow_symlinks)
 
 
@@ -125,18 +84,19 @@ PRESENT = {
 GONE = ("api/none.xml", "none.xml", "api/deep/none.xml", "nofolder/none.xml")
 
 
-def sweep(fs: FaultyEyesFS, code: int, act: Callable[[], None]) -> Iterator[str]:
+def sweep(fs: FaultyListings, code: int, act: Callable[[], None]) -> Iterator[str]:
     """Run `act` with call 1 failing, then call 2, ..., until none fails; yield what failed."""
     for fail_at in range(1, 2_000):
         fs.arm(fail_at, code)
         before = open_descriptors()
         act()
-        assert open_descriptors() == before, f"{fs.name} (call {fail_at}) leaks"
-        if not fs.fired:
+        assert open_descriptors() == before, f"{fs.failed} (call {fail_at}) leaks"
+        assert not fs.opened
+        if not fs.failed:
             assert fail_at > 20, "the sweep reached next to nothing"
             fs.arm(0, code)
             return
-        yield fs.name
+        yield fs.failed
     raise AssertionError("the sweep does not end")
 
 
@@ -145,8 +105,8 @@ def open_descriptors() -> set[str]:
     return {name for name in listed if os.path.lexists(f"/proc/self/fd/{name}")}
 
 
-def prepared(tmp_path: Path) -> tuple[Eyes, FaultyEyesFS]:
-    fs = FaultyEyesFS()
+def prepared(tmp_path: Path) -> tuple[Eyes, FaultyListings]:
+    fs = FaultyListings()
     eyes = Eyes(tmp_path, fs=fs)
     for path, content in PRESENT.items():
         eyes.put(path, content)
@@ -212,9 +172,9 @@ def test_a_failing_call_in_a_scan_never_becomes_an_absence(
     failed = set()
 
     def act() -> None:
-        fail_at, fs.fail_at = fs.fail_at, 0
+        k, fs.k = fs.k, 0
         BEFORE[state](eyes)
-        fs.arm(fail_at, number)
+        fs.arm(k, number)
         found.append(eyes.scan())
 
     for name in sweep(fs, number, act):
@@ -224,7 +184,7 @@ def test_a_failing_call_in_a_scan_never_becomes_an_absence(
         fs.arm(0, number)
         is_whole(eyes.scan())
     is_whole(found.pop())
-    assert {"stat", "fsid", "open", "openat2", "scandir", "readdir"} <= failed
+    assert {"stat", "statfs", "open", "openat2", "scandir", "readdir"} <= failed
     assert ("read" in failed) == (state != "warm")
 
 
@@ -238,11 +198,11 @@ def test_a_failing_call_in_a_look_never_becomes_an_absence(
     refusals: set[str] = set()
 
     def act() -> None:
-        fail_at, fs.fail_at = fs.fail_at, 0
+        k, fs.k = fs.k, 0
         eyes.fresh()
         if state == "warm":
             eyes.scan()
-        fs.arm(fail_at, number)
+        fs.arm(k, number)
         found.clear()
         try:
             found.append(eyes.look(*PRESENT, *GONE))
@@ -282,7 +242,7 @@ def test_a_failing_call_in_a_read_gives_no_bytes_or_the_right_ones(
         act()
         assert open_descriptors() == before
         assert got[-1] in {b"1", None}
-        if not fs.fired:
+        if not fs.failed:
             break
     assert got[-1] == b"1"
     assert None in got
@@ -307,14 +267,14 @@ def test_a_failing_call_while_the_cache_is_loaded_costs_only_reads(
 def test_a_tree_half_of_which_can_not_be_read_loses_nothing(tmp_path: Path) -> None:
     eyes, fs = prepared(tmp_path)
     is_whole(eyes.scan())
-    real, real_openat2 = fs.open, FaultyEyesFS.openat2
+    real, real_openat2 = fs.open, FaultyListings.openat2
 
     def refuse(name: str, *args: object, **more: object) -> int:
         if name in {"root.xml", "a.xml"}:
             raise PermissionError(errno.EACCES, "Permission denied")
         return real(name, *args, **more)
 
-    class Refusing(FaultyEyesFS):
+    class Refusing(FaultyListings):
         def openat2(self, root_fd: int, path: str, *args: object) -> int:
             if path == "sequences":
                 raise PermissionError(errno.EACCES, "Permission denied")

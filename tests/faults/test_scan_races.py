@@ -141,6 +141,28 @@ def test_a_root_that_is_replaced_while_it_is_opened_is_not_entered(eyes: Eyes) -
     assert eyes.scan().condition is Condition.REPLACED
 
 
+def test_a_root_that_is_another_only_while_it_is_opened_is_not_believed(eyes: Eyes) -> None:
+    def swap() -> None:
+        eyes.tree.rename(eyes.folder / "aside")
+        eyes.tree.mkdir()
+
+    before_opening(eyes, str(eyes.tree), swap)
+    real = eyes.fs.fstat
+    pending = [None]
+
+    def back_again(fd: int) -> os.stat_result:
+        status = real(fd)
+        if pending:
+            pending.pop()
+            eyes.tree.rmdir()
+            (eyes.folder / "aside").rename(eyes.tree)
+        return status
+
+    eyes.fs.fstat = back_again
+    assert eyes.scan().condition is Condition.REPLACED
+    assert eyes.scan().condition is Condition.GOOD
+
+
 def test_a_commit_beside_a_scan_shows_old_or_new(eyes: Eyes) -> None:
     def commit() -> None:
         eyes.put("staged", b"new")

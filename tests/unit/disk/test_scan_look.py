@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from syncagent.core.artifact import ArtifactPath, TreeName, path_fault
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError
 from syncagent.core.snapshot import Seen
+from syncagent.disk.read import escaped
 from tests.fakes.examiner import KeepingExaminer
 from tests.fakes.eyes import TREE, Eyes, code
 
@@ -124,3 +129,33 @@ def test_below_a_folder_that_clashes_with_a_known_one_nothing_is_seen(eyes: Eyes
     assert [code(what) for what in found.values()] == ["case-clash", "case-clash", "unreadable"]
     eyes.put("new/x.xml")
     assert code(eyes.look("new/x.xml")["new/x.xml"]) == "seen"
+
+
+def test_a_tree_that_this_node_does_not_list_is_refused(eyes: Eyes) -> None:
+    other = TreeName("other")
+    with pytest.raises(DiskError, match="no tree other"):
+        eyes.looking.scan(other, KeepingExaminer())
+    with pytest.raises(DiskError, match="no tree other"):
+        eyes.looking.look(other, ["a"], KeepingExaminer())
+    with pytest.raises(DiskError, match="no tree other"):
+        eyes.looking.read(ArtifactPath(other, "a"), digest_of(b""))
+
+
+NAMES = st.binary(min_size=1, max_size=12) | st.text("ae\u0301\u00e9\\.x\n con", min_size=1).map(
+    str.encode
+)
+
+
+@given(NAMES.filter(lambda name: b"/" not in name))
+@settings(max_examples=300, deadline=None)
+def test_what_is_shown_of_a_refused_name_can_be_sent_and_is_no_artifact_s_name(
+    name: bytes,
+) -> None:
+    path = f"api/{os.fsdecode(name)}"
+    shown = escaped(path)
+    assert shown.isprintable()
+    assert shown.encode()
+    if path_fault(path) is None:
+        assert shown == path
+    else:
+        assert path_fault(shown) is not None
