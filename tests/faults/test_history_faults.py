@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import pytest
 from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
-from syncagent.core.errors import BusyError, DiskError
+from syncagent.core.errors import BusyError, DiskError, StateError
 from syncagent.core.ledger import Standing, StandingChange
 from syncagent.core.manifest import Entry
 from syncagent.core.revision import RevisionId, Token
@@ -323,5 +324,45 @@ def test_a_home_is_opened_or_not_whichever_call_fails(tmp_path: Path, renew: boo
             StateHome.open(str(path), "apim", NodeName("gw-1"), OsFS())
         if not fs.fired:
             assert fail_at > 5
+            return
+    pytest.fail("the sweep did not end")
+
+
+def _texts(folder: Path) -> set[str]:
+    """Contents of all files below `folder`, but for those that say whose it is now."""
+    mine = {"lock", "identity", "identity.tmp"}
+    return {
+        file.read_text() for file in folder.rglob("*") if file.is_file() and file.name not in mine
+    }
+
+
+def test_a_renewal_that_fails_anywhere_is_recognised_and_loses_nothing(tmp_path: Path) -> None:
+    machine = tmp_path / "machine-id"
+    machine.write_text("0123456789abcdef\n")
+    node = NodeName("gw-1")
+    original = tmp_path / "state"
+    StateHome.open(str(original), "apim", node, OsFS(), machine_id=str(machine)).close()
+    for name in ("ledger", "intent", "records.db"):
+        (original / name).write_text(f"the other's {name}")
+    (original / "keys").mkdir()
+    (original / "keys" / "id").write_text("the other's key")
+    for fail_at in range(1, CALLS_MAX):
+        copy = tmp_path / f"copy-{fail_at}"
+        shutil.copytree(original, copy)
+        fs = FailingFS()
+        fs.arm(fail_at, errno.EIO)
+        with suppress(DiskError):
+            StateHome.renew(str(copy), "apim", node, fs, machine_id=str(machine)).close()
+        held = _texts(copy)
+        assert {"the other's key", "the other's ledger", "the other's intent"} <= held
+        if {"ledger", "intent", "records.db", "keys"} & {path.name for path in copy.iterdir()}:
+            with pytest.raises(StateError, match="copied"):
+                StateHome.open(str(copy), "apim", node, OsFS(), machine_id=str(machine))
+        StateHome.renew(str(copy), "apim", node, OsFS(), machine_id=str(machine)).close()
+        assert not (copy / "ledger").exists()
+        StateHome.open(str(copy), "apim", node, OsFS(), machine_id=str(machine)).close()
+        assert _texts(copy) >= held - {""}
+        if not fs.fired:
+            assert fail_at > 15
             return
     pytest.fail("the sweep did not end")

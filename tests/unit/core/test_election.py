@@ -277,6 +277,30 @@ def test_a_store_that_is_down_ends_the_belief_at_the_deadline_and_not_before(
     assert one.epoch == 2
 
 
+def test_a_store_that_is_just_not_too_slow_makes_nobody_flap(
+    hand: Hand, table: MemoryTable
+) -> None:
+    one = Player("gw-1", table, hand)
+
+    def slow() -> None:
+        hand.now += TIMING.operation_s * 0.9
+
+    one.store.after = slow
+    run(hand, [one], 20 * LEASE_S)
+    assert one.told == [Won(Token("apim", 1, NodeName("gw-1"), "start-1"))]
+
+
+def test_of_a_hundred_candidates_one_leads(hand: Hand, table: MemoryTable) -> None:
+    players = [Player(f"gw-{number}", table, hand) for number in range(100)]
+    run(hand, players, LEASE_S, step_s=1.0)
+    assert [player.name for player in players if player.epoch is not None] == ["gw-0"]
+    players[0].election.stand_back()
+    players[0].settle()
+    run(hand, players, RENEW_S, step_s=1.0)
+    assert sum(player.epoch is not None for player in players) == 1
+    assert table.epoch == 2
+
+
 def test_a_record_changed_by_hand_is_surely_lost(hand: Hand, table: MemoryTable) -> None:
     one = Player("gw-1", table, hand)
     one.settle()
