@@ -6,6 +6,7 @@ why on the first line, then each mistake, then what to do next. All of it goes t
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ INTERRUPTED = 130
 
 def run(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
     """Run a command line (default: the process's own) and return its exit code."""
+    _speak_utf8()
     try:
         answer = root.main(
             args=None if arguments is None else list(arguments),
@@ -42,6 +44,15 @@ def run(arguments: Sequence[str] | None = None, session: Session | None = None) 
         _tell(error)
         return int(error.exit_code)
     return answer if isinstance(answer, int) else int(ExitCode.DONE)
+
+
+def _speak_utf8() -> None:
+    """Make stdout take any name that a file can have, whatever the locale.
+
+    JSON is UTF-8, and a name's bytes that are no UTF-8 come out as the escape that JSON knows.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _tell(error: SyncagentError) -> None:

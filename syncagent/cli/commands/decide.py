@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from syncagent.cli.candidates import HELD, KEPT
 from syncagent.cli.help import ExampleCommand
 from syncagent.cli.reading import Row, as_row, count, items, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session
@@ -19,7 +20,7 @@ from syncagent.core.errors import ExitCode
     ],
     exits={0: "released", 7: "this node is not the manager"},
 )
-@click.argument("held_id", metavar="ID")
+@click.argument("held_id", metavar="ID", shell_complete=HELD)
 @output_option("table", "json", "yaml")
 @config_option
 @pass_session
@@ -38,7 +39,7 @@ def approve(session: Session, held_id: str) -> ExitCode:
     ],
     exits={0: "rejected", 7: "this node is not the manager"},
 )
-@click.argument("held_id", metavar="ID")
+@click.argument("held_id", metavar="ID", shell_complete=HELD)
 @output_option("table", "json", "yaml")
 @config_option
 @pass_session
@@ -58,7 +59,7 @@ def reject(session: Session, held_id: str) -> ExitCode:
     ],
     exits={0: "restored", 6: "nothing of that id or path was kept"},
 )
-@click.argument("what", metavar="ID|PATH")
+@click.argument("what", metavar="ID|PATH", shell_complete=KEPT)
 @output_option("table", "json", "yaml")
 @config_option
 @pass_session

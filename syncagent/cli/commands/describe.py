@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from syncagent.cli.candidates import ARTIFACTS
 from syncagent.cli.help import ExampleCommand
 from syncagent.cli.reading import Row, as_row, items, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session
@@ -28,7 +29,7 @@ _NODES = (
         ("syncagent describe tenant-1:api/Pizza--v1.0", "where several trees have one"),
     ],
 )
-@click.argument("artifact", metavar="[TREE:]KIND/NAME")
+@click.argument("artifact", metavar="[TREE:]KIND/NAME", shell_complete=ARTIFACTS)
 @output_option("table", "json", "yaml")
 @config_option
 @pass_session

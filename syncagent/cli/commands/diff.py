@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from syncagent.cli.candidates import NODES
 from syncagent.cli.changes import changes_text
 from syncagent.cli.help import ExampleCommand
 from syncagent.cli.reading import as_row, rows
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     ],
     exits={0: "nothing is different", 3: "differences exist"},
 )
-@click.argument("first", metavar="[NODE | REV]", required=False)
+@click.argument("first", metavar="[NODE | REV]", required=False, shell_complete=NODES)
 @click.argument("second", metavar="[REV]", required=False, type=click.IntRange(0))
 @output_option("table", "json", "yaml")
 @config_option

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from syncagent.agent.wiring import tools
+from syncagent.cli.candidates import STRANGERS
 from syncagent.cli.help import ExampleCommand, ExampleGroup
 from syncagent.cli.reading import as_row, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
@@ -52,7 +53,7 @@ def show(session: Session) -> ExitCode:
     ],
     exits={6: "no such peer came, or the key can't be used", 9: "no agent runs"},
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=STRANGERS)
 @click.argument("key", required=False)
 @output_option("table", "json", "yaml")
 @config_option

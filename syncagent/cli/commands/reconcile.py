@@ -32,6 +32,14 @@ from syncagent.core.units import format_duration
 if TYPE_CHECKING:
     from syncagent.core.desk import JSON
 
+_SKIPPED: dict[str, JSON] = {
+    "skipped": True,
+    "revision": None,
+    "changes": [],
+    "nodes": [],
+    "held": [],
+}
+
 
 @click.command(
     cls=ExampleCommand,
@@ -77,6 +85,8 @@ def reconcile(session: Session, if_busy: str, *, dry_run: bool) -> ExitCode:
         raise DeadlineError(f"{busy}, for longer than {waited}", hint="see: syncagent status")
     if session.verbose or sys.stderr.isatty():
         talk(f"{busy}; skipped")
+    if not session.for_people:
+        session.emit(_SKIPPED, lambda _: "")
     return ExitCode.DONE
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from syncagent.cli.candidates import NODES
 from syncagent.cli.help import ExampleCommand
 from syncagent.cli.reading import Row, as_row, count, items, number, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
@@ -68,7 +69,7 @@ WIDE_COLUMNS = (
     ],
     exits={0: "the agent answered, whatever it shows", 9: "no agent runs; shown from files"},
 )
-@click.argument("node", required=False)
+@click.argument("node", required=False, shell_complete=NODES)
 @click.option("-w", "--watch", is_flag=True, help="Ask again every 2 s until ^C.")
 @output_option("table", "wide", "json", "yaml")
 @config_option

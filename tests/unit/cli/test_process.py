@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +19,6 @@ from syncagent.cli.progress import line
 from syncagent.cli.root import COMMANDS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.fakes.desk import FakeDesk
     from tests.fakes.terminal import CommandLine
 
@@ -189,19 +188,10 @@ def test_the_completion_script_sources_without_error(
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("syncagent sta", ["plain,status"]),
-        ("syncagent get he", ["plain,held"]),
-        ("syncagent status -o j", ["plain,json"]),
-    ],
-)
-def test_tab_completes_commands_and_choices(
-    call: CommandLine, words: str, expected: list[str]
-) -> None:
+def completed(call: CommandLine, words: str) -> list[str]:
     environment = {
         **os.environ,
+        "SYNCAGENT_CONFIG": str(call.settings),
         "_SYNCAGENT_COMPLETE": "bash_complete",
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split()) - 1),
@@ -213,7 +203,59 @@ def test_tab_completes_commands_and_choices(
         env=environment,
         check=False,
     )
-    assert done.stdout.splitlines() == expected
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("syncagent sta", ["plain,status"]),
+        ("syncagent get he", ["plain,held"]),
+        ("syncagent status -o j", ["plain,json"]),
+    ],
+)
+def test_tab_completes_commands_and_choices(
+    call: CommandLine, words: str, expected: list[str]
+) -> None:
+    assert completed(call, words) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("syncagent status gw-2", ["plain,gw-2"]),
+        ("syncagent approve b", ["plain,b-0193"]),
+        ("syncagent describe api", ["plain,api/Pizza"]),
+        ("syncagent restore q", []),
+    ],
+)
+def test_tab_completes_what_the_agent_knows(
+    call: CommandLine, desk: FakeDesk, words: str, expected: list[str]
+) -> None:
+    desk.answers["nodes"] = [{"name": "gw-1"}, {"name": "gw-2"}]
+    desk.answers["held"] = [{"id": "b-0193"}, {"id": "c-1"}]
+    desk.answers["artifacts"] = [{"kind": "api", "name": "Pizza"}, {"kind": "plan", "name": "x"}]
+    assert completed(call, words) == expected
+
+
+def test_tab_offers_nothing_where_no_agent_answers(call: CommandLine) -> None:
+    assert completed(call, "syncagent status g") == []
+
+
+@pytest.mark.parametrize("locale", ["C.UTF-8", "POSIX", "C"])
+def test_a_file_name_that_is_no_text_comes_out_in_json(call: CommandLine, locale: str) -> None:
+    name = b"caf\xc3\xa9\xff.xml"
+    (call.tree / os.fsdecode(name)).write_text("<")
+    done = subprocess.run(
+        [sys.executable, "-m", "syncagent", "validate", str(call.tree), "-o", "json"],
+        capture_output=True,
+        env={**os.environ, "LC_ALL": locale, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (6, False)
+    (found,) = json.loads(done.stdout)
+    assert os.fsencode(Path(found["path"]).name) == name
 
 
 def leaf_commands() -> list[str]:

@@ -88,6 +88,15 @@ def test_skipping_is_the_default_and_speaks_only_when_asked_to(
         assert call("reconcile", "-v").err.endswith("; skipped\n")
 
 
+def test_a_skipped_one_says_so_in_json(call: CommandLine, desk: FakeDesk) -> None:
+    with reconcile_lock(str(call.state_dir), wait_s=0):
+        answer = call("reconcile", "-o", "json")
+    assert (answer.code, answer.err) == (0, "")
+    described = answer.json
+    assert isinstance(described, dict)
+    assert (described["skipped"], described["changes"]) == (True, [])
+
+
 def test_who_waits_goes_on_when_the_other_has_ended(call: CommandLine, desk: FakeDesk) -> None:
     desk.answers["reconcile"] = CLEAN
     taken, over = threading.Event(), threading.Event()
