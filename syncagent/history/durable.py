@@ -24,13 +24,14 @@ SMALL_BYTES_MAX: Final = 1 << 20
 
 
 @contextmanager
-def disk_errors(doing: str) -> Iterator[None]:
+def disk_errors(doing: str, *, hint: str = "") -> Iterator[None]:
     """Turn OSError into DiskError: `doing` says what was being done, e.g. `append to /x/ledger`."""
     try:
         yield
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0, "")
-        hint = "make room on that disk; nothing was lost" if error.errno == errno.ENOSPC else ""
+        if error.errno == errno.ENOSPC:
+            hint = "make room on that disk; nothing was lost"
         raise DiskError(
             f"can't {doing}: {error.strerror or error}", errno_name=name, hint=hint
         ) from error

@@ -50,6 +50,7 @@ _STAYS: Final = re.compile(r"lock|guard(\.lock)?|former-[0-9]+|identity")
 _FORMER: Final = re.compile(r"former-([0-9]+)")
 _REMEMBERED: Final = ("ledger", "guard", "intent")
 _LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAKE_IT: Final = "make it for the gateway's user: `install -d -m 700 -o USER PATH`"
 _NEW_IDENTITY: Final = (
     "if this is a new node: run `syncagent init --new-identity` (new key; what the other node "
     "remembered is moved to a folder `former-N`, nothing is deleted)"
@@ -199,7 +200,7 @@ def read_identity(fs: OsFS, path: str) -> Identity | None:
 
 def _enter(fs: OsFS, path: str) -> int:
     """Make the folder private and lock it; return the lock's descriptor."""
-    with disk_errors(f"make the state folder {path}"):
+    with disk_errors(f"make the state folder {path}", hint=_MAKE_IT):
         make_folder(fs, path)
         status = fs.lstat(path)
     if not stat.S_ISDIR(status.st_mode):

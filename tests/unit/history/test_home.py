@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncagent.core.artifact import NodeName
-from syncagent.core.errors import BusyError, StateError
+from syncagent.core.errors import BusyError, DiskError, StateError
 from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.home import StateHome, lock_holder, read_identity
@@ -164,6 +164,12 @@ def test_a_second_new_identity_keeps_the_first_aside(tmp_path: Path, machine: st
         StateHome.renew(str(tmp_path / "state"), "apim", NODE, OsFS(), machine_id=machine).close()
     assert (tmp_path / "state" / "former-1" / "identity").is_file()
     assert (tmp_path / "state" / "former-2" / "identity").is_file()
+
+
+def test_a_folder_that_can_not_be_made_says_how_to_make_it(tmp_path: Path, machine: str) -> None:
+    with pytest.raises(DiskError, match="No such file") as caught:
+        open_home(tmp_path / "missing" / "state", machine)
+    assert "install -d" in caught.value.hint
 
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path, machine: str) -> None:
