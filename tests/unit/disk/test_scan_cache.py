@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncagent.core.artifact import ArtifactPath, TreeName
+from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError
+from syncagent.core.ignore import Ignore
 from syncagent.disk import cache
+from syncagent.disk.sight import Sight
 from syncagent.fsio import OsFS
 from tests.fakes.examiner import KeepingExaminer
-from tests.fakes.eyes import Eyes
+from tests.fakes.eyes import TREE, Eyes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -387,3 +390,18 @@ def test_a_symlink_or_a_folder_in_the_cache_s_place_is_void(tmp_path: Path) -> N
     (tmp_path / "real").write_bytes(b"")
     for name in ("link", "real", ".", "none"):
         assert cache.load(OsFS(), str(tmp_path / name)) == {}
+
+
+def test_a_row_never_stands_for_something_that_is_no_regular_file(eyes: Eyes) -> None:
+    # File systems in user space make inodes up and cut times: all of it can agree by chance.
+    known = eyes.looking._caches[TREE]
+    row = known.folders["api"].rows["a.xml"]
+    sight = Sight(eyes.fs, TREE, known, Ignore(TreeKind.SYNAPSE), KeepingExaminer())
+    status = {
+        "st_ino": row.ino,
+        "st_size": row.size,
+        "st_mtime_ns": row.mtime_ns,
+        "st_ctime_ns": row.ctime_ns,
+    }
+    assert sight.holds(row, SimpleNamespace(**status, st_mode=stat.S_IFREG))
+    assert not sight.holds(row, SimpleNamespace(**status, st_mode=stat.S_IFDIR))
