@@ -11,8 +11,8 @@ When an append fails, what is on disk is not known any more: the half-written re
 the disk lets us, and the next append first writes the whole file anew, because a failed fdatasync
 must not be repeated (the kernel forgets which pages it could not write).
 
-Compaction writes the same standing as one record. It happens at load and on demand, never within
-an append.
+Compaction writes the same standing as one record. It happens at load and when nothing is urgent,
+never within an append.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class Ledger:
         self._open()
         with disk_errors(f"write {self._path}"):
             self._settle(end)
-        self._compact_if_large()
+        self.compact_if_large()
         return self._standing
 
     def append(self, change: StandingChange) -> Standing:
@@ -195,18 +195,19 @@ class Ledger:
         """Write the standing as one record. Raises DiskError; the old file then still stands."""
         self._rewrite()
 
+    def compact_if_large(self) -> None:
+        """Compact if that is worth it: much larger than one record, and not small. Raises DiskError."""
+        if self._size <= COMPACT_BYTES:
+            return
+        if self._size > COMPACT_RATIO * len(encode_standing(self._standing)):
+            self._rewrite()
+
     def close(self) -> None:
         """Close the file; a later append opens it again."""
         if self._fd is not None:
             fd, self._fd = self._fd, None
             with suppress(OSError):
                 self._fs.close(fd)
-
-    def _compact_if_large(self) -> None:
-        if self._size <= COMPACT_BYTES:
-            return
-        if self._size > COMPACT_RATIO * len(encode_standing(self._standing)):
-            self._rewrite()
 
     def _rewrite(self) -> None:
         frame = encode_frame(MAGIC, encode_standing(self._standing))

@@ -130,7 +130,8 @@ class NodeHistory:
         """Forget old revisions and the blobs that nothing needs; return how many bytes came free.
 
         Needed are the blobs of the current manifest, of the remembered revisions, and `also`
-        (what is being prepared). Call it when nothing is urgent. Raises DiskError.
+        (what is being prepared). A ledger that has grown is compacted. Call it when nothing is
+        urgent: `stand` waits meanwhile. Raises DiskError.
         """
         self._records.prune(
             keep=self._limits.history_revisions,
@@ -141,6 +142,7 @@ class NodeHistory:
         with self._writing:
             needed.update(entry.digest for _, entry in self._ledger.standing.manifest)
             needed.update(also)
+            self._ledger.compact_if_large()
             return self._blobs.tidy(needed)
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from syncagent.core.settings import Limits
 from syncagent.core.wire.packing import compress_batch
 from syncagent.fsio import OsFS
 from syncagent.history.blobs import BlobStore
+from syncagent.history.ledger import COMPACT_BYTES, peek
 from syncagent.history.node_history import NodeHistory
 
 if TYPE_CHECKING:
@@ -149,6 +150,20 @@ def test_what_is_being_prepared_is_kept_when_asked_for(tmp_path: Path) -> None:
     assert not history.has(item(77)[0].digest)
     assert history.has(item(1)[0].digest)
     history.close()
+
+
+def test_tidying_compacts_a_ledger_that_has_grown(tmp_path: Path) -> None:
+    history = NodeHistory(OsFS(), str(tmp_path), wall=lambda: 0.0)
+    standing = declare(history, 2)
+    for number in range(10):
+        history.stand(StandingChange(notes={"big": f"{number}" * (COMPACT_BYTES // 8)}))
+    history.stand(StandingChange(notes={"big": ""}))
+    grown = (tmp_path / "ledger").stat().st_size
+    history.tidy()
+    assert (tmp_path / "ledger").stat().st_size < grown / 100
+    assert history.standing() == standing
+    history.close()
+    assert peek(OsFS(), str(tmp_path / "ledger")) == standing
 
 
 def test_a_manifest_that_the_records_get_wrong_is_not_found(tmp_path: Path) -> None:
