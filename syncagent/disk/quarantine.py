@@ -259,13 +259,10 @@ class Quarantine:
             else:
                 return
         for kept in rows:
-            try:
-                fd = self._fs.open(kept.id, O_CONTENT, dir_fd=folder_fd)
-            except OSError as error:
-                # A symlink, a socket: nothing in it to sync but its name.
-                if error.errno not in {errno.ELOOP, errno.ENXIO}:
-                    raise
-                continue
+            status = self._fs.stat(kept.id, dir_fd=folder_fd, follow_symlinks=False)
+            if not stat.S_ISREG(status.st_mode):
+                continue  # a folder, a symlink, a FIFO: moved whole, and durable by its name
+            fd = self._fs.open(kept.id, O_CONTENT, dir_fd=folder_fd)
             try:
                 self._fs.fsync(fd)
             finally:
