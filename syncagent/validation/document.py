@@ -59,8 +59,6 @@ def parse(content: bytes) -> Element | Problem:
         root = etree.fromstring(content, _hard_parser())
     except etree.XMLSyntaxError as error:
         return _syntax_problem(error, content)
-    except (ValueError, LookupError) as error:
-        return Problem("not-well-formed", f"not well-formed XML: {error}", 1)
     return _document_problem(root, content) or root
 
 

@@ -64,7 +64,7 @@ def examine_plan(path: str, content: bytes) -> tuple[Facts, tuple[Problem, ...]]
     if isinstance(text, Problem):
         return Facts(), (text,)
     reader = _Reader(text)
-    problem = reader.read() or _name_problem(reader.names) or reader.late
+    problem = reader.read() or _name_problem(text, reader.names) or reader.late
     if problem is not None:
         return Facts(), (problem,)
     name = reader.names[0][0]
@@ -95,19 +95,24 @@ def _text_of(content: bytes) -> str | Problem:
     control = _CONTROL.search(text)
     if control is None:
         return text
-    line = text.count("\n", 0, control.start()) + 1
-    return Problem("binary", f"control character {control.group()!r}: not a text file", line)
+    reason = f"control character {control.group()!r}: not a text file"
+    return Problem("binary", reason, _line_at(text, control.start()))
 
 
-def _name_problem(names: list[tuple[str, int]]) -> Problem | None:
-    """Tell what is wrong with the plan's names and their lines; there has to be just one."""
+def _line_at(text: str, at: int) -> int:
+    """Return the 1-based line of the character at `at`."""
+    return text.count("\n", 0, at) + 1
+
+
+def _name_problem(text: str, names: list[tuple[str, int]]) -> Problem | None:
+    """Tell what is wrong with the plan's names; there has to be just one."""
     if not names:
         return Problem("no-name", "no @Plan:name('...'): the runtime needs it", 1)
     if len(names) > 1:
         reason = f"@Plan:name is there {len(names)} times: one plan per file"
-        return Problem("several-names", reason, names[1][1])
-    name, line = names[0]
-    return None if name.strip() else Problem("no-name", "@Plan:name is empty", line)
+        return Problem("several-names", reason, _line_at(text, names[1][1]))
+    name, at = names[0]
+    return None if name.strip() else Problem("no-name", "@Plan:name is empty", _line_at(text, at))
 
 
 @dataclass(slots=True)
@@ -122,7 +127,7 @@ class _Statement:
 class _Reader:
     """One pass over a plan's tokens.
 
-    `names` are its @Plan:name values with their lines, `statements` how many there are, `late`
+    `names` are its @Plan:name values and where they are, `statements` how many there are, `late`
     what is wrong if a plan's annotation comes after one of them.
     """
 
@@ -177,7 +182,7 @@ class _Reader:
         return None
 
     def _problem(self, code: str, reason: str, at: int) -> Problem:
-        return Problem(code, reason, self._text.count("\n", 0, at) + 1)
+        return Problem(code, reason, _line_at(self._text, at))
 
     def _take(self, token: re.Match[str]) -> Problem | None:
         """Take one token; comments have no group."""
@@ -220,8 +225,7 @@ class _Reader:
             bracket, at = self._brackets[-1]
             return self._problem("unbalanced", f"{bracket!r} is not closed before ';'", at)
         if group in _TEXTS and self._annotation == _NAME_HEAD:
-            line = self._text.count("\n", 0, token.start()) + 1
-            self.names.append((token.group(group), line))
+            self.names.append((token.group(group), token.start()))
         return None
 
     def _outside(self, group: str, token: re.Match[str]) -> Problem | None:

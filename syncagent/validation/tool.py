@@ -88,7 +88,9 @@ class PathValidator:
             return
         for name in names:
             inside = _join(path, name.name)
-            if name.is_folder and depth > 0 and not name.name.startswith("."):
+            if name.is_folder and depth == 0:
+                yield inside, (Problem("too-deep", f"more than {DEPTH_MAX} folders deep"),)
+            elif name.is_folder and not name.name.startswith("."):
                 yield from self._folder(inside, depth - 1)
             elif not name.is_folder and name.name.endswith(("xml", ".siddhiql")):
                 yield inside, self._single(inside).problems
@@ -146,10 +148,11 @@ class PathValidator:
             return
         for name in names:
             inside = f"{below}/{name.name}" if below else name.name
-            if not name.is_folder:
-                yield inside
-            elif depth > 0 and name.name != ".syncagent":
+            if name.is_folder and depth > 0 and name.name != ".syncagent":
                 yield from self._files(root, inside, depth - 1)
+            elif not name.is_folder or depth == 0:
+                # A folder too deep to enter shows as what it is when it is read.
+                yield inside
 
     def _names(self, path: str) -> list[_Name]:
         with self._fs.scandir(path) as entries:

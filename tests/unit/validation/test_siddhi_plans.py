@@ -198,3 +198,8 @@ def test_a_byte_order_mark_passes() -> None:
 def test_no_text_makes_the_reader_raise(text: str) -> None:
     verdict = examine(text)
     assert verdict.valid == (not any(p.severity == "error" for p in verdict.problems))
+
+
+def test_very_many_names_are_refused_without_counting_lines_for_each() -> None:
+    text = "@Plan:name('P')\n" * 20_000 + PLAN
+    assert refusal(text) == ("several-names", 2)

@@ -1,6 +1,9 @@
 """Files and folders judged without a daemon."""
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -150,6 +153,43 @@ def test_links_fifos_and_devices_are_refused_and_never_opened(tmp_path: Path) ->
     assert codes(tree / "api", root=tree) == {"api": ["symlink"]}
 
 
+class Shut(OsFS):
+    """A file system whose folders named `shut` can't be listed, whoever asks."""
+
+    __slots__ = ("_real",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._real = self.scandir
+        self.scandir = self._shut
+
+    def _shut(self, path: str | int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        if str(path).endswith("shut"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return self._real(path)
+
+
+def test_a_folder_that_cannot_be_listed_is_named_not_skipped(tmp_path: Path) -> None:
+    write(tmp_path, {"t/sequences/a.xml": sequence("a"), "t/api/shut/x": "", "shut/x": ""})
+    found = dict(validate_paths([str(tmp_path)], Shut()))
+    assert {os.path.relpath(path, tmp_path): [p.code for p in v] for path, v in found.items()} == {
+        "shut": ["unreadable"],
+        "t/api/shut": ["not-regular"],
+        "t/sequences/a.xml": [],
+    }
+
+
+@pytest.mark.parametrize("name", ["loose.xml", "registry.xml"])
+def test_a_loose_file_over_the_limit_is_refused(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, {name: sequence("a")}) / name
+    assert list(codes(path, limit=10).values()) == [["too-large"]]
+
+
+def test_loose_files_in_a_folder_that_is_no_tree_are_judged_one_by_one(tmp_path: Path) -> None:
+    write(tmp_path, {"x.xml": sequence("x"), "y.xml": "<y/>", "z.txt": "z", ".git/a.xml": "<y/>"})
+    assert codes(tmp_path, root=tmp_path) == {"x.xml": [], "y.xml": ["wrong-root"]}
+
+
 def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
     class Reading(OsFS):
         __slots__ = ()
@@ -187,4 +227,6 @@ def test_errors_of_the_whole_tree_come_before_a_files_own_warnings(tmp_path: Pat
 def test_folders_nested_without_end_are_not_followed_for_ever(tmp_path: Path) -> None:
     deep = tmp_path / "/".join(["d"] * 60)
     write(deep, {"sequences/a.xml": sequence("a")})
-    assert codes(tmp_path) == {}
+    assert list(codes(tmp_path).values()) == [["too-deep"]]
+    write(tmp_path / "tree", {"sequences/" + "d/" * 60 + "a.xml": sequence("a")})
+    assert list(codes(tmp_path / "tree").values()) == [["not-regular"]]
