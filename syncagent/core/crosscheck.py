@@ -71,6 +71,9 @@ class Index:
 
     def put(self, path: ArtifactPath, kind: Kind, facts: Facts) -> frozenset[ArtifactPath]:
         """Take what is at `path` now; return the other paths whose problems may be different."""
+        if self._artifacts.get(path) == (kind, facts):
+            # Most edits change nothing that anybody else can see.
+            return frozenset()
         touched = self.drop(path)
         self._artifacts[path] = (kind, facts)
         for claim in _claims_of(path, kind, facts):

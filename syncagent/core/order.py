@@ -89,8 +89,7 @@ def _leaving(
     """Return the deletions by the artifact that goes with each; nameless ones are left out."""
     leaving: dict[_Identity, list[Step]] = {}
     for deletion in deletions:
-        if deletion.expected is None:
-            continue
+        assert deletion.expected is not None, "a step that does nothing can't be made"
         name = names(deletion.path, deletion.expected)
         identity = _identity(deletion.path, kinds(deletion.path), name)
         if identity is not None:

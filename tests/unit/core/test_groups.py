@@ -72,6 +72,12 @@ def test_trees_have_groups_of_their_own() -> None:
     assert set(groups(both).values()) == {"synapse:A", "tenant-1:b"}
 
 
+def test_a_nameless_artifact_is_alone_and_nobodys() -> None:
+    path = ArtifactPath(T, "a")
+    nothing = {path: (Kind.SEQUENCE, Facts("", references=(Reference(Kind.SEQUENCE, ""),)))}
+    assert groups(nothing) == {path: "synapse:a"}
+
+
 GRAPHS = st.dictionaries(st.sampled_from("ABcdefgh"), st.text("cdefgh", max_size=3), max_size=8)
 
 
