@@ -29,7 +29,7 @@ class Talking:
         }
         self._to_manager: dict[type, object] = {
             msg.Surveyed: self._surveyed,
-            msg.Admitted: node.electing.admitted,
+            msg.Admitted: self._admitted,
             msg.Fenced: node.electing.fenced_by,
             msg.Prepared: node.leading.prepared,
             msg.Declined: node.leading.declined,
@@ -77,6 +77,11 @@ class Talking:
     def _surveyed(self, peer: Peer, message: msg.Surveyed, now: float) -> None:
         self._node.electing.surveyed(peer, message, now)
         self._node.leading.surveyed(peer, now)
+
+    def _admitted(self, peer: Peer, message: msg.Admitted, now: float) -> None:
+        """A node that comes late, or again, is offered at once what it lacks."""
+        self._node.electing.admitted(peer, message, now)
+        self._node.leading.push(now)
 
     def _want(self, link: int, message: msg.Want, _now: float) -> None:
         peer = self._node.state.peer_of(link)
