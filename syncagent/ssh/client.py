@@ -19,10 +19,12 @@ from syncagent.core.errors import RefusedError, SettingsError, UnreachableError
 from syncagent.ssh.keys import fingerprint
 from syncagent.ssh.transport import (
     BANNER,
+    BROKEN,
     SUBSYSTEM,
     Pipe,
     end_transport,
     make_transport,
+    shut,
     tune,
     why,
 )
@@ -86,14 +88,14 @@ def dial(
     tune(sock)
     types = [key.get_name() for key in target.pinned]
     transport = make_transport(sock, types, timeout_s)
-    watch(lambda: end_transport(transport, sock))
+    watch(lambda: shut(sock))
     try:
         _prove(transport, target, user or me[0], me[1])
         return Pipe(_open(transport, timeout_s), sock=sock, transport=transport)
     except RefusedError:
         end_transport(transport, sock)
         raise
-    except (OSError, EOFError, paramiko.SSHException) as error:
+    except BROKEN as error:
         end_transport(transport, sock)
         raise UnreachableError(f"{target.address}: {why(error)}") from error
 

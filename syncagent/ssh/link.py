@@ -15,13 +15,11 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-import paramiko
-
 from syncagent.core.errors import ProtocolError, RefusedError
 from syncagent.core.events import LinkDown, LinkUp, Received
 from syncagent.core.wire.handshake import Conversation
 from syncagent.core.wire.messages import Bye, Ping, Pong
-from syncagent.ssh.transport import why
+from syncagent.ssh.transport import BROKEN, why
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,9 +38,6 @@ QUEUE_MESSAGES_MAX = 10_000
 ASIDE_BYTES = 500
 GOODBYE_S = 2.0
 """Seconds that the other end has to hang up after a goodbye."""
-
-BROKEN = (OSError, EOFError, paramiko.SSHException)
-"""What a stream raises when it can't go on."""
 
 
 class Clock(Protocol):
@@ -121,6 +116,7 @@ class Link:
         )
         self._writer.start()
         post(LinkUp(self.id, self.peer, self.dialled, talk.version, self.incarnation))
+        reason = "this node failed at the link, see its log"
         try:
             reason = self._read(talk, post)
         except ProtocolError as error:
@@ -129,8 +125,14 @@ class Link:
             self._drain()
         except BROKEN as error:
             reason = f"connection lost: {why(error)}"
-        self._end()
-        post(LinkDown(self.id, self.peer, self._reason or reason))
+        finally:
+            self.end()
+            post(LinkDown(self.id, self.peer, self._reason or reason))
+
+    def end(self) -> None:
+        """Close everything, also of a link that was never served."""
+        self.cut("")
+        self._pipe.finish()
 
     def _read(self, talk: Conversation, post: Callable[[ShellEvent], None]) -> str:
         """Post messages until the stream ends; return why it did."""
@@ -233,7 +235,7 @@ class Link:
             self._over = True
             self._queue.clear()
             self._ready.notify()
-        self._pipe.finish()
+        self._pipe.interrupt()
 
     def join(self, timeout_s: float) -> None:
         """Wait until the writer has ended."""
@@ -250,7 +252,7 @@ class Link:
                 self._await_hang_up()
             return
         # The reader learns it from the stream, which may take it long: the other half can live on.
-        self._pipe.finish()
+        self._pipe.interrupt()
 
     def _next_bytes(self) -> bytes:
         """Wait for and return what to write next, empty when the link is over or a goodbye went."""
@@ -272,11 +274,4 @@ class Link:
         """Give the other end time to hang up after our goodbye; our hanging up could outrun it."""
         with self._ready:
             self._ready.wait_for(lambda: self._over, GOODBYE_S)
-        self._pipe.finish()
-
-    def _end(self) -> None:
-        with self._ready:
-            self._over = True
-            self._queue.clear()
-            self._ready.notify()
-        self._pipe.finish()
+        self._pipe.interrupt()

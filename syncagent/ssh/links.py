@@ -24,10 +24,10 @@ from syncagent.core.wire.messages import VERSIONS, Hello
 from syncagent.ports import LinkId
 from syncagent.ssh.client import Target, dial
 from syncagent.ssh.keys import line_of, parse_pinned
-from syncagent.ssh.link import BROKEN, Link
+from syncagent.ssh.link import Link
 from syncagent.ssh.server import Server
 from syncagent.ssh.stdio import Doorway
-from syncagent.ssh.transport import hush, shown, why
+from syncagent.ssh.transport import BROKEN, hush, shown, why
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -124,7 +124,8 @@ class SshLinks:
         """Start connecting; see `ports.Links`."""
         known = self._peers.get(peer)
         if known is None or self._stopping.is_set():
-            self._post(DialFailed(peer, f"{peer} is not in the settings"))
+            reason = f"{peer} is not in the settings" if known is None else "this node is stopping"
+            self._post(DialFailed(peer, reason))
             return
         self._spawn(f"ssh-dial-{peer}", lambda: self._dial(known))
 
@@ -207,6 +208,8 @@ class SshLinks:
         settings = known.settings
         target = Target(settings.name, settings.address, known.pinned)
         me = threading.get_ident()
+        pipe: Pipe | None = None
+        reason = "this node failed at it, see its log"
         try:
             pipe = dial(
                 target,
@@ -215,11 +218,13 @@ class SshLinks:
                 lambda abort: self._aborts.update({me: abort}),
             )
         except SyncagentError as error:
-            self._post(DialFailed(settings.name, _said(error)))
-            return
+            reason = _said(error)
         finally:
             self._aborts.pop(me, None)
-        self._serve(settings.name, pipe, None)
+            if pipe is None:
+                self._post(DialFailed(settings.name, reason))
+        if pipe is not None:
+            self._serve(settings.name, pipe, None)
 
     def _arrived(self, caller: Caller, pipe: Pipe | None) -> None:
         key = "" if caller.key is None else line_of(caller.key, caller.name)
@@ -238,6 +243,7 @@ class SshLinks:
         """Greet, then serve a link until it is over. `caller`: key line and address, if it called."""
         link_id = LinkId(next(self._ids))
         link = Link(link_id, peer, pipe, dialled=caller is None, clock=self._clock)
+        fault: SyncagentError | None = UnreachableError("this node failed at it, see its log")
         try:
             fault = self._greet(link)
             if fault is None:
@@ -245,12 +251,18 @@ class SshLinks:
         finally:
             with self._lock:
                 self._links.pop(link.id, None)
-            link.cut("")
+            link.end()
+            self._tell_fault(peer, fault, caller)
+        link.join(self._pace.goodbye_s)
+
+    def _tell_fault(
+        self, peer: NodeName, fault: SyncagentError | None, caller: tuple[str, str] | None
+    ) -> None:
+        """Tell the agent why a connection did not become a link, if it did not."""
         if fault is not None and caller is None:
             self._post(DialFailed(peer, _said(fault)))
         elif isinstance(fault, RefusedError) and caller is not None:
             self._stranger(peer, *caller, _said(fault))
-        link.join(self._pace.goodbye_s)
 
     def _greet(self, link: Link) -> SyncagentError | None:
         """Greet a link; return why it is not to be, None if it is."""
@@ -280,6 +292,8 @@ class SshLinks:
         with self._lock:
             if self._stopping.is_set():
                 raise RefusedError(f"{self._me.node} is stopping")
+            if link.peer not in self._peers:
+                raise RefusedError(f"{link.peer} is not in the settings any more")
             same = [other for other in self._links.values() if other.peer == link.peer]
             if len(same) >= LINKS_PER_PEER_MAX:
                 raise RefusedError(f"{link.peer} holds {len(same)} links already")

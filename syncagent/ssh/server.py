@@ -25,6 +25,7 @@ import paramiko
 from syncagent.core.errors import RefusedError, UnreachableError
 from syncagent.ssh.client import parse_address
 from syncagent.ssh.transport import (
+    BROKEN,
     SUBSYSTEM,
     Pipe,
     end_transport,
@@ -270,23 +271,25 @@ class Server:
     def _greet(self, guest: _Guest) -> None:
         caller = Caller(guest.host)
         sock = guest.sock
-        pipe = None
+        in_time = False
         transport = make_transport(sock, [self._key.private.get_name()], self._timeout_s)
-        guest.abort = lambda: end_transport(transport, sock)
         try:
             tune(sock)
             transport.add_server_key(self._key.private)
             transport.start_server(server=Gate(caller, self._admit))
             self._await_subsystem(transport, caller)
-            if caller.channel is not None:
-                pipe = Pipe(caller.channel, sock=sock, transport=transport)
-        except (OSError, EOFError, paramiko.SSHException):
-            pass
-        in_time = self._greeting.leave(guest)
-        if pipe is None or not in_time:
+        except BROKEN:
+            # Whatever it was, the caller did not get as far as asking for the subsystem.
+            caller.channel = None
+        finally:
+            in_time = self._greeting.leave(guest)
+            if caller.channel is None or not in_time:
+                end_transport(transport, sock)
+        if caller.channel is None or not in_time or transport.get_username() != caller.peer:
             end_transport(transport, sock)
-            pipe = None
-        self._arrived(caller, pipe)
+            self._arrived(caller, None)
+        else:
+            self._arrived(caller, Pipe(caller.channel, sock=sock, transport=transport))
 
     def _await_subsystem(self, transport: paramiko.Transport, caller: Caller) -> None:
         deadline = self._clock() + self._timeout_s

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -39,6 +40,7 @@ _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 NAME_LETTERS_MAX = 253
 """Letters that are kept of a name that somebody claims."""
 _USER_TIMEOUT_MS = 45_000
+_LEAVE_S = 2.0
 _QUIET_LEVEL = logging.CRITICAL + 1
 
 
@@ -80,6 +82,14 @@ def make_transport(
     return transport
 
 
+BROKEN = (OSError, EOFError, paramiko.SSHException, ValueError, LookupError, struct.error)
+"""What a connection raises when it can't go on.
+
+paramiko raises in the caller's thread what its own thread choked on, so bytes of a stranger can
+show up as errors of parsing too.
+"""
+
+
 def why(error: BaseException) -> str:
     """Return what an error says, or its kind where it says nothing."""
     return str(error) or type(error).__name__
@@ -93,7 +103,7 @@ def shown(name: str) -> str:
 class Pipe:
     """The bytes of one authenticated connection: a channel of a transport, or a local socket.
 
-    `finish` may be called from any thread, more than once; it wakes whoever reads or writes.
+    One thread reads, another may write. `interrupt` may be called from any thread.
     """
 
     def __init__(
@@ -132,12 +142,16 @@ class Pipe:
             return ""
         return " ".join(stream.recv_stderr(most).decode("utf-8", "replace").split())
 
-    def finish(self) -> None:
-        """Close everything."""
+    def interrupt(self) -> None:
+        """Wake whoever reads or writes: nothing comes or goes any more. Does not block."""
         shut(self._sock)
+
+    def finish(self) -> None:
+        """Close everything; for the thread that reads, when it is done."""
         if self._transport is not None:
-            self._transport.close()
+            end_transport(self._transport, self._sock)
         else:
+            shut(self._sock)
             self._sock.close()
 
 
@@ -148,7 +162,13 @@ def shut(sock: socket.socket) -> None:
 
 
 def end_transport(transport: paramiko.Transport, sock: socket.socket) -> None:
-    """Close a transport and its socket, started or not, from any thread."""
+    """Close a transport, started or not, and its socket."""
     shut(sock)
+    # Its timer of the key exchange is a thread that would outlive it, and hold up our exit.
+    transport.packetizer.complete_handshake()
+    # Its thread must have left the socket before the descriptor is free for another's: a wait
+    # that begins just then would be on a stranger's connection.
+    if transport.is_alive():
+        transport.join(_LEAVE_S)
     transport.close()
     sock.close()

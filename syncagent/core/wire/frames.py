@@ -66,7 +66,8 @@ class FrameReader:
         messages = []
         start = 0
         while (end := self._end_of_frame(start)) is not None:
-            messages.append(bytes(self._buffer[start + HEADER_BYTES : end]))
+            with memoryview(self._buffer) as view:
+                messages.append(bytes(view[start + HEADER_BYTES : end]))
             start = end
         del self._buffer[:start]
         return messages

@@ -157,9 +157,9 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The revision will not be committed here for now. `code` is one of the codec's words:
+    """The revision will not be committed here for now. `code` is one of the codec's words.
 
-    held, refused, observing (apply = false), disk, tree (not readable), manifest, failed.
+    They are held, refused, observing (apply = false), disk, tree (not readable), manifest, failed.
 
     `hold` is the id of the hold that has to be approved, empty where it is not held.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -343,3 +344,46 @@ def test_links_that_listen_nowhere_can_dial(world: Loopback) -> None:
     links.dial(TWO)
     told.wait(lambda events: bool(all_of(events, LinkUp)))
     links.stop()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"SSH-2.0-liar\r\n" + b"\x00\x00\x00\x0c\x0a\x14" + b"\xff" * 40,
+        b"SSH-2.0-liar\r\n" + b"\x00\x00\x00\x14\x04\x14\x00\x00\x00\x09\xff\xff" + b"\xff" * 40,
+        b"SSH-2.0-liar\r\n" + bytes(400),
+        b"SSH-1.3-old\r\n",
+        b"\xff\xfe\r\n" * 50,
+    ],
+    ids=["silence", "http", "noise", "kexinit of noise", "zeros", "old", "not text"],
+)
+def test_a_dial_to_what_is_no_agent_fails_and_leaves_nothing(answer: bytes) -> None:
+    world = Loopback(Pace(step_s=0.5))
+    one = world.start(ONE)
+    threads = threading.active_count()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        one.trust(PeerSettings(TWO, address, public_line(new_key(), TWO)))
+        one.dial(TWO)
+        sock, _ = server.accept()
+        with sock:
+            sock.sendall(answer)
+            assert address in nth(world, ONE, DialFailed).reason
+    eventually(lambda: threading.active_count() <= threads, "threads were left behind")
+    world.stop()
+
+
+def test_keys_are_exchanged_again_by_themselves_after_enough_bytes(world: Loopback) -> None:
+    up_1, _ = connect(world)
+    transport = world.links[ONE]._links[LinkId(up_1.link)]._pipe._transport
+    assert transport is not None
+    transport.packetizer.REKEY_BYTES = 1_000_000
+    blob = m.Blobs((Entry(digest_of(b""), 0),), bytes(range(256)) * 2_000)
+    for _ in range(8):
+        world.links[ONE].send(LinkId(up_1.link), blob)
+    world.wait(TWO, lambda events: len(all_of(events, Received)) == 8)
+    eventually(lambda: transport.session_id != transport.H, "no new keys")
+    world.links[ONE].send(LinkId(up_1.link), m.Survey())
+    world.wait(TWO, lambda events: len(all_of(events, Received)) == 9)

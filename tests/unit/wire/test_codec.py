@@ -145,7 +145,7 @@ ONE_SIZE = b"\0\0\0\3"
         (said(33, [0, 7, RAW], RAW), "there is no revision"),
         (said(33, [3, 0, RAW], RAW), "there is no revision"),
         (said(33, [0, 0, RAW], RAW), "there is no revision"),
-        (said(31, R7_RAW, "asleep", "", "", []), "'asleep' is not one of disk, held"),
+        (said(31, R7_RAW, "asleep", "", "", []), "'asleep' is not one of disk, "),
         (said(31, R7_RAW, "held", "", "", [["synapse", "a\0b", "x", "", 0, "error"]]), "one path"),
         (said(31, R7_RAW, "held", "", "", [["synapse", "a", "x", "", 0, "fatal"]]), "severity"),
         (said(11, None, ZERO_RAW, RAW, ["a/b"]), "it holds a slash"),
