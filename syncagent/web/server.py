@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from waitress.server import create_server
-from waitress.wasyncore import close_all
+from waitress.wasyncore import close_all, loop
 
 from syncagent.core.errors import StateError
 from syncagent.fsio import OsFS
@@ -39,7 +39,9 @@ _LOOP_S = 10
 _QUIET_S = 60
 _CONNECTIONS_MAX = 64
 _HEADER_BYTES_MAX = 16 * 1024
-_STOP_S = 5.0
+_MEMORY_BYTES_MAX = 64 * 1024 * 1024
+_STOP_S = 2.0
+_DRAIN_S = 0.01
 _SOCKET_MODE = 0o600
 
 
@@ -52,6 +54,7 @@ class ControlServer:
         self._app = ControlApp(desk, slow_max=THREADS - PROMPT_THREADS)
         self._map: dict[int, object] = {}
         self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
         self._inode: int | None = None
 
     def start(self) -> None:
@@ -73,13 +76,14 @@ class ControlServer:
             connection_limit=_CONNECTIONS_MAX,
             channel_timeout=_QUIET_S,
             cleanup_interval=_LOOP_S,
-            asyncore_loop_timeout=_LOOP_S,
-            asyncore_use_poll=True,
+            # Never to a temporary file: what an answer holds is nobody else's business.
+            outbuf_overflow=_MEMORY_BYTES_MAX,
+            inbuf_overflow=_MEMORY_BYTES_MAX,
             max_request_body_size=2 * BODY_BYTES_MAX,  # up to here the application says no itself
             max_request_header_size=_HEADER_BYTES_MAX,
             ident="syncagent",
         )
-        self._thread = threading.Thread(target=self._server.run, name="control", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,9 +95,40 @@ class ControlServer:
                 if self._fs.lstat(str(self._path)).st_ino == self._inode:
                     self._fs.unlink(str(self._path))
         self._server.task_dispatcher.shutdown(timeout=_STOP_S)
-        self._server.trigger.pull_trigger(lambda: close_all(self._map))
-        self._thread.join(_STOP_S)
+        self._drain()
+        self._stopping.set()
+        self._server.pull_trigger()
+        self._thread.join()
         self._thread = None
+        closer = threading.Thread(target=self._close, name="control-close", daemon=True)
+        closer.start()
+        closer.join(_DRAIN_S if self._server.task_dispatcher.threads else None)
+
+    def _close(self) -> None:
+        """Close every descriptor, as soon as no thread can write to one any more.
+
+        A question that is stuck in the desk writes to the trigger when it is answered after all:
+        were that descriptor closed, it might be another file by then.
+        """
+        dispatcher = self._server.task_dispatcher
+        with dispatcher.lock:
+            while dispatcher.threads:
+                dispatcher.thread_exit_cv.wait()
+        close_all(self._map)
+
+    def _serve(self) -> None:
+        """Move bytes until told to stop."""
+        while not self._stopping.is_set():
+            loop(timeout=_LOOP_S, use_poll=True, map=self._map, count=1)
+
+    def _drain(self) -> None:
+        """Let answers that were given go out, for as long as their readers read."""
+        pause = threading.Event()
+        for _ in range(int(_STOP_S / _DRAIN_S)):
+            channels = list(self._server.active_channels.values())
+            if not any(channel.total_outbufs_len for channel in channels):
+                return
+            pause.wait(_DRAIN_S)
 
     def _listen(self) -> socket.socket:
         """Make the listening socket under its name. Raises OSError."""

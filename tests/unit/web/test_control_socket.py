@@ -209,6 +209,45 @@ def test_a_stopped_server_leaves_no_socket_and_no_thread(path: Path, desk: FakeD
     server.stop()
 
 
+@pytest.mark.parametrize("size", [10, 5_000_000])
+def test_who_is_answered_while_the_server_stops_gets_the_whole_answer(
+    path: Path, desk: FakeDesk, size: int
+) -> None:
+    gate = desk.gates["wait"] = threading.Event()
+    desk.answers["wait"] = "x" * size
+    server = ControlServer(path, desk)
+    server.start()
+    answers: list[object] = []
+    asker = threading.Thread(
+        target=lambda: answers.append(client.ask(path, "wait", {"timeout_s": 60}, 60))
+    )
+    asker.start()
+    until(lambda: bool(desk.asked))
+    stopper = threading.Thread(target=server.stop)
+    stopper.start()
+    until(lambda: not path.exists())
+    gate.set()
+    stopper.join(10)
+    asker.join(10)
+    assert answers == ["x" * size]
+
+
+def test_a_question_that_is_stuck_does_not_keep_the_server_from_stopping(
+    path: Path, desk: FakeDesk
+) -> None:
+    gate = desk.gates["status"] = threading.Event()
+    server = ControlServer(path, desk)
+    server.start()
+    with socket.socket(socket.AF_UNIX) as asker:
+        asker.connect(str(path))
+        asker.sendall(b"POST /v1/status HTTP/1.0\r\n\r\n")
+        until(lambda: bool(desk.asked))
+        server.stop()
+        assert "control-close" in {thread.name for thread in threading.enumerate()}
+        gate.set()
+        until(lambda: "control-close" not in {thread.name for thread in threading.enumerate()})
+
+
 def test_a_server_that_was_replaced_leaves_its_successors_socket(
     path: Path, desk: FakeDesk
 ) -> None:
