@@ -67,25 +67,25 @@ class Redo:
         self._kept: dict[str, Kept] = {}
         self._spread: dict[tuple[TreeName, str], bool] = {}
         self._displaced = Displaced(fs, quarantine, written.intent.txid)
-        self._written = written
+        self._whole = written.whole
         self._txid = written.intent.txid
+        # A tree that the settings no longer list is nobody's to finish.
+        self._steps = [step for step in written.intent.steps if step.path.tree in places]
+        self._puts = [step for step in self._steps if step.after is not None]
 
     def run(self) -> tuple[Kept, ...]:
         """Take every step, make all of it durable, and return what is kept."""
-        intent = self._written.intent
-        # A tree that the settings no longer list is nobody's to finish.
-        steps = [step for step in intent.steps if step.path.tree in self._places]
         try:
-            self._make_folders(steps)
-            for step in steps:
+            self._make_folders(step for step in self._puts if _fill_of(step) not in self._whole)
+            for step in self._steps:
                 ground = self._ground(step.path.tree)
                 if step.after is None:
                     self._delete(ground, step)
                 else:
                     self._put(ground, step)
             if self._again:
-                self._remember(self._quarantine.listed(intent.txid))
-            self._remember(self._quarantine.settle(intent.txid))
+                self._remember(self._quarantine.listed(self._txid))
+            self._remember(self._quarantine.settle(self._txid))
             self._sync(self._touched, self._found)
         finally:
             self._quarantine.forget()
@@ -106,12 +106,7 @@ class Redo:
 
     def _make_folders(self, steps: Iterable[Step]) -> None:
         """Make missing folders, durably: nothing is renamed into a folder that may be lost."""
-        folders = {
-            (step.path.tree, step.path.path.rpartition("/")[0])
-            for step in steps
-            if step.after is not None
-            and (step.path.tree, step.path.path.partition("/")[0]) not in self._written.whole
-        }
+        folders = {(step.path.tree, step.path.path.rpartition("/")[0]) for step in steps}
         changed: set[tuple[TreeName, str]] = set()
         for tree, folder in sorted(folders):
             _, above = self._ground(tree).make_folder(folder)
@@ -165,21 +160,21 @@ class Redo:
 
     def _slot(self, ground: Ground, step: Step) -> str | None:
         """Return the staged name of a put, None if its whole folder has just become live."""
-        tree, path = step.path
-        top, slash, rest = path.partition("/")
-        fill = (tree, top)
-        if not slash or fill not in self._written.whole:
-            return self._plain_slot(ground, step, rest)
+        fill = _fill_of(step)
+        if fill not in self._whole:
+            return self._plain_slot(ground, step)
         if fill not in self._spread:
-            self._spread[fill] = not self._fill(ground, top)
-        return self._plain_slot(ground, step, rest) if self._spread[fill] else None
+            self._spread[fill] = not self._fill(ground, fill[1])
+            if self._spread[fill]:
+                self._make_folders(one for one in self._puts if _fill_of(one) == fill)
+        return self._plain_slot(ground, step) if self._spread[fill] else None
 
-    def _plain_slot(self, ground: Ground, step: Step, rest: str) -> str:
+    def _plain_slot(self, ground: Ground, step: Step) -> str:
         plain = slot_name(self._txid, step.path)
+        top, _, rest = step.path.path.partition("/")
         if not rest or ground.place.inside:
             return plain
-        tree, path = step.path
-        filled = f"{fill_name(self._txid, tree, path.partition('/')[0])}/{rest}"
+        filled = f"{fill_name(self._txid, step.path.tree, top)}/{rest}"
         if status_of(self._fs, ground.stage_fd, filled) is not None:
             return filled
         return plain
@@ -360,3 +355,9 @@ def _above(folder: str) -> list[str]:
     """Return the folders above `folder`; "" is the root's."""
     parts = folder.split("/")
     return ["/".join(parts[:count]) for count in range(len(parts))] if folder else []
+
+
+def _fill_of(step: Step) -> tuple[TreeName, str]:
+    """Return the tree and top folder that `step` may be filled with; the root's files have ""."""
+    top, slash, _ = step.path.path.partition("/")
+    return step.path.tree, top if slash else ""

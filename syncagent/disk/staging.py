@@ -88,11 +88,14 @@ class Batch:
                 stack.callback(fs.close, one.fd)
 
     def whole(self, paths: Iterable[ArtifactPath]) -> frozenset[Fill]:
-        """Return the fills that hold nothing but `paths`: they may become live in one rename."""
+        """Return the fills that are all of `paths` below their folder, and nothing else.
+
+        Only these may become live in one rename.
+        """
         wanted = set(paths)
         whole = set(self.fills)
         for path, name in self.slots.items():
-            if path not in wanted and "/" in name:
+            if (path in wanted) != ("/" in name):
                 whole.discard((path.tree, path.path.partition("/")[0]))
         return frozenset(whole)
 
