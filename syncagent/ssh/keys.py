@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import errno
 import hashlib
 import io
@@ -113,18 +114,11 @@ def load_key(fs: OsFS, path: str) -> NodeKey | None:
     Raises StateError if it is damaged, can't be read, or others may read it.
     """
     try:
-        fd = fs.open(path, O_CONTENT)
+        mode, text = _read_key(fs, path)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StateError(f"the node's key {path} can't be read: {error.strerror}") from error
-    try:
-        mode = stat.S_IMODE(fs.fstat(fd).st_mode)
-        text = fs.read_all(fd, _KEY_FILE_BYTES_MAX)
-    except OSError as error:
-        raise StateError(f"the node's key {path} can't be read: {error.strerror}") from error
-    finally:
-        fs.close(fd)
     if mode & 0o077:
         raise StateError(
             f"the node's key {path} has mode {mode:04o}: others than its owner may use it",
@@ -139,6 +133,14 @@ def load_key(fs: OsFS, path: str) -> NodeKey | None:
         ) from error
 
 
+def _read_key(fs: OsFS, path: str) -> tuple[int, bytes]:
+    fd = fs.open(path, O_CONTENT)
+    try:
+        return stat.S_IMODE(fs.fstat(fd).st_mode), fs.read_all(fd, _KEY_FILE_BYTES_MAX)
+    finally:
+        fs.close(fd)
+
+
 def make_key(fs: OsFS, path: str) -> NodeKey:
     """Make this node's key, durably, and return it; return the present one if there is one.
 
@@ -148,14 +150,14 @@ def make_key(fs: OsFS, path: str) -> NodeKey:
     text = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     part = f"{path}.{secrets.token_hex(4)}.part"
     try:
-        _write_new(fs, part, text)
         try:
+            _write_new(fs, part, text)
             # A link, not a rename: of two processes that make a key at once one must lose.
-            fs.link(part, path)
-        except FileExistsError:
-            pass
+            with contextlib.suppress(FileExistsError):
+                fs.link(part, path)
         finally:
-            fs.unlink(part)
+            with contextlib.suppress(FileNotFoundError):
+                fs.unlink(part)
         fs.fsync_dir(os.path.dirname(path) or ".")  # noqa: PTH120 -- paths here are text for fs
     except OSError as error:
         raise DiskError(

@@ -144,6 +144,7 @@ def _few(groups: list[list[object]]) -> list[list[object]]:
 
 def _rows_out(rows: Sequence[tuple[ArtifactPath, Entry]]) -> object:
     groups: list[list[object]] = []
+    _check_sorted(rows)
     for tree, group in groupby(rows, lambda row: row[0].tree):
         paths, entries = zip(*group, strict=True)
         groups.append([*_tree_paths_out(tree, list(paths)), *_entries_out(entries)])
@@ -158,11 +159,16 @@ def _rows(value: object) -> object:
         if len(paths) != len(entries):
             raise ProtocolError(f"{len(paths)} paths do not fit {len(entries)} entries")
         rows.extend(zip(paths, entries, strict=True))
-    if any(rows[n][0] >= rows[n + 1][0] for n in range(len(rows) - 1)):
-        raise ProtocolError("the rows of a manifest are not sorted, or one comes twice")
+    _check_sorted(rows)
+    return tuple(rows)
+
+
+def _check_sorted(rows: Sequence[tuple[ArtifactPath, Entry]]) -> None:
+    """Refuse rows that are not those of a manifest; the same on both sides of the wire."""
     if len(rows) > ROWS_MAX:
         raise ProtocolError(f"{len(rows)} rows, at most {ROWS_MAX} are allowed")
-    return tuple(rows)
+    if any(rows[n][0] >= rows[n + 1][0] for n in range(len(rows) - 1)):
+        raise ProtocolError("the rows of a manifest are not sorted, or one comes twice")
 
 
 def _changes_out(changes: Sequence[Change]) -> object:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
 from syncagent.core.change import Change
-from syncagent.core.digest import digest_of
+from syncagent.core.digest import Digest, digest_of
 from syncagent.core.errors import ProtocolError
 from syncagent.core.manifest import Entry
 from syncagent.core.revision import REVISION_ZERO, RevisionId, Token
@@ -162,6 +162,18 @@ ONE_SIZE = b"\0\0\0\3"
         (said(22, R7_RAW, [["synapse", "../a", RAW, ONE_SIZE]], True), "leads out of the tree"),
         (said(22, R7_RAW, [["synapse", "/etc/passwd", RAW, ONE_SIZE]], True), "is absolute"),
         (said(22, R7_RAW, [["synapse", "", b"", b""]], True), "not the path of an artifact"),
+        (said(22, R7_RAW, [[7, "a", RAW, ONE_SIZE]], True), "text was expected, not int"),
+        (said(22, R7_RAW, [["synapse", b"a", RAW, ONE_SIZE]], True), "paths were expected"),
+        (said(22, R7_RAW, [["synapse", "\0" * 200_000, b"", b""]], True), "more than 200000 paths"),
+        (said(25, R7_RAW, bytes(16 * 200_001)), "200001 digests, at most 200000"),
+        (said(25, R7_RAW, "text"), "bytes were expected, not str"),
+        (said(21, R7_RAW, False, b"", [bytes(200_001), b""]), "200001 bases, at most 200000"),
+        (said(43, 1, [["synapse", "a"], ["synapse", "a"]], [], ""), "a path comes twice"),
+        (said(1, list(range(99, 0, -1)), "apim", "gw-1", "i1", ""), "99 elements, at most 64"),
+        (
+            said(31, R7_RAW, "held", "", "", [["synapse", "a", "x", "", 0, "error"]] * 1001),
+            "1001 ref",
+        ),
         (said(23, [RAW, b"\xff\xff\xff\xff"], b""), "4294967295 bytes of blobs, at most"),
         (said(24, [RAW * 2, ONE_SIZE * 2], RAW, b""), "one entry was expected, not 2"),
         (said(24, [RAW, b"\xff\xff\xff\xff"], RAW, b""), "4294967295 bytes of blobs, at most"),
@@ -212,6 +224,12 @@ def test_what_breaks_a_rule_is_refused_with_the_rule(data: bytes, words: str) ->
         m.Offer(TOKEN, R7, R7, NodeName("gw-1"), "", (), None),
         m.Declined(R7, "asleep", ""),
         m.Report("\ud800"),
+        m.ManifestPart(R7, ((SEQUENCE, ENTRY), (API, ENTRY)), last=True),
+        m.ManifestPart(R7, ((API, ENTRY), (API, ENTRY)), last=True),
+        m.Done(R7, Digest("xxh3:not hex")),
+        m.Missing(R7, (Digest("xxh3:not hex"),)),
+        m.Surveyed(None, R7, D, tuple(TreeName(f"t{n}") for n in range(5000))),
+        m.Hello(tuple(range(99, 0, -1)), "apim", NodeName("gw-1"), "i1", ""),
         m.Report("x" * 34_000_000),
         m.Propose(
             1,
