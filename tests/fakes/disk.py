@@ -69,6 +69,8 @@ class FakeDisk:
         self._sealed: set[int] = set()
         self._intent: Intent | None = None
         self._intent_durable = False
+        self._taken: set[ArtifactPath] = set()
+        self._taken_durable: set[ArtifactPath] = set()
         self._quarantine: dict[str, tuple[Kept, bytes]] = {}
         self._serial = 0
         self._sync()
@@ -107,6 +109,7 @@ class FakeDisk:
         """Forget what was not durable."""
         self.killed()
         self.trees = {name: dict(tree) for name, tree in self._durable.items()}
+        self._taken = set(self._taken_durable)
         self._staged = {txid: rows for txid, rows in self._staged.items() if txid in self._sealed}
         if not self._intent_durable:
             self._intent = None
@@ -177,6 +180,8 @@ class FakeDisk:
                 raise DiskError(f"{step.path} was not staged", errno_name="ENOENT")
         self.crash_at("intent")
         self._intent, self._intent_durable = intent, False
+        self._taken.clear()
+        self._taken_durable.clear()
         self.crash_at("intent")
         self._intent_durable = True
         self.crash_at("intent-durable")
@@ -247,7 +252,10 @@ class FakeDisk:
         kept: list[Kept] = []
         for number, step in enumerate(intent.steps):
             self.crash_at(f"step {number}")
-            kept.extend(self._step(intent.txid, step))
+            if step.path not in self._taken:
+                # A step that was taken is not taken again: what is there now is somebody's edit.
+                kept.extend(self._step(intent.txid, step))
+                self._taken.add(step.path)
         self.crash_at("stepped")
         self._sync()
         self.crash_at("synced")
@@ -295,6 +303,7 @@ class FakeDisk:
 
     def _sync(self) -> None:
         self._durable = {name: dict(tree) for name, tree in self.trees.items()}
+        self._taken_durable = set(self._taken)
 
     def _condition(self, tree: TreeName) -> Condition:
         condition = self.conditions.get(tree, Condition.GOOD)

@@ -1,0 +1,275 @@
+"""A whole cluster from one seed: made, troubled, left in peace, and judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
+from syncagent.core.diff import diff
+from syncagent.core.digest import digest_of
+from syncagent.core.entry import Entry
+from syncagent.core.manifest import Manifest
+from syncagent.core.settings import (
+    Drift,
+    ElectionSettings,
+    Limits,
+    PeerSettings,
+    Settings,
+    TreeSettings,
+    Writers,
+)
+from tests.fakes.network import Weather
+from tests.simulation.artifacts import FILES, KINDS, PLANS, SYNAPSE, all_paths, good
+from tests.simulation.machine import Build, Machine
+from tests.simulation.trouble import Trouble
+from tests.simulation.witness import Witness
+from tests.simulation.world import Violation, World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PEACE_S = 900.0
+"""Longest virtual time from the end of all trouble to a cluster in sync."""
+STILL_S = 90.0
+"""For how long nothing may be written once it is in sync."""
+STEP_S = 5.0
+NO_MANAGER_S = 90.0
+"""How long a person waits for a manager before promoting somebody."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a seed's cluster looks like."""
+
+    nodes: int
+    writers: Writers
+    trees: tuple[TreeName, ...]
+    limits: Limits
+
+
+class Cluster:
+    """Machines, trouble and witness of one seed."""
+
+    def __init__(self, seed: int, *, tracing: bool = False, build: Build | None = None) -> None:
+        self.world = World(seed, tracing=tracing)
+        self.rng = self.world.rng
+        self.witness = Witness(self.world)
+        self._build = build or Build()
+        self.shape = self._shape()
+        self._make_weather()
+        self.machines = [self._machine(number) for number in range(self.shape.nodes)]
+        self.trouble = Trouble(self)
+        self._fill()
+        self._unled_since: float | None = None
+
+    # --- making it ----------------------------------------------------------------------------
+
+    def _shape(self) -> Shape:
+        rng = self.rng
+        strict = rng.random() < 0.5
+        limits = Limits(
+            delete_apis=2 if strict else 10,
+            delete_files=3 if strict else 50,
+            updates=4 if rng.random() < 0.3 else 500,
+            safety_scan_s=rng.choice((10.0, 60.0)),
+            reconnect_max_s=rng.choice((10.0, 60.0)),
+        )
+        trees = [SYNAPSE, *(t for t in (PLANS, FILES) if rng.random() < 0.5)]
+        writers = Writers.ANY if rng.random() < 0.25 else Writers.MANAGER
+        return Shape(rng.randint(3, 5), writers, tuple(trees), limits)
+
+    def _make_weather(self) -> None:
+        rng = self.rng
+        self.world.network.weather = Weather(
+            delay_most_s=rng.choice((0.005, 0.05, 1.0)),
+            break_chance=rng.choice((0.0, 0.0, 0.01, 0.05)),
+        )
+
+    def _machine(self, number: int) -> Machine:
+        rng, shape = self.rng, self.shape
+        names = [NodeName(f"n{n + 1}") for n in range(shape.nodes)]
+        drift = Drift.REPORT if number and rng.random() < 0.15 else Drift.REVERT
+        trees = [t for t in shape.trees if t == SYNAPSE or not number or rng.random() < 0.7]
+        settings = Settings(
+            cluster="apim",
+            node=names[number],
+            state_dir="/state",
+            trees=tuple(TreeSettings(t, KINDS[t], f"/{t}", drift=drift) for t in trees),
+            writers=shape.writers,
+            apply=not number or rng.random() > 0.06,
+            peers=tuple(PeerSettings(n, "", "") for n in names if n != names[number]),
+            election=ElectionSettings(manager=names[0]),
+            limits=shape.limits,
+        )
+        machine = Machine(self.world, settings, self.witness, build=self._build)
+        machine.pace.eye_s = rng.choice((0.01, 0.2, 2.0))
+        machine.pace.commit_s = rng.choice((0.01, 0.1, 1.0))
+        machine.pace.turn_s = rng.choice((0.001, 0.02))
+        machine.races = rng.choice((0.0, 0.05, 0.2))
+        machine.hints_lost = rng.choice((0.0, 0.0, 0.1, 1.0))
+        return machine
+
+    def _fill(self) -> None:
+        """Put artifacts where they are at the beginning: all on the first node, else as drawn."""
+        first, *others = self.machines
+        for tree in first.settings.tree_names:
+            for path in all_paths(tree):
+                if self.world.chance(0.7):
+                    first.put(path, good(path, 0, self.rng))
+        for machine in others:
+            kind = self.rng.choice(("empty", "empty", "same", "other"))
+            for tree in machine.settings.tree_names if kind != "empty" else ():
+                for path in all_paths(tree):
+                    content = first.disk.content(path)
+                    if kind == "other" and self.world.chance(0.3):
+                        content = good(path, 1_000, self.rng)
+                    if content is not None:
+                        machine.put(path, content)
+
+    # --- running it ---------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Let it all happen. Raises Violation."""
+        for machine in self.machines:
+            self.world.later(self.rng.choice((0.0, 1.0, 20.0)) * self.rng.random(), machine.boot)
+        self.world.run(self.rng.choice((0.0, 5.0, 30.0)))
+        self.trouble.begin()
+        self.world.run(self.world.at_s + self.rng.choice((30.0, 90.0, 200.0)))
+        self.trouble.stop()
+        self.world.tell("world", "--- peace")
+        self._converge()
+        self._stay_still()
+        self.witness.nothing_is_lost()
+
+    def _converge(self) -> None:
+        until = self.world.at_s + PEACE_S
+        why = "never looked at"
+        while self.world.at_s < until:
+            self.world.run(self.world.at_s + STEP_S)
+            why = self.why_not_in_sync()
+            if not why:
+                return
+            self._attend()
+        raise Violation("convergence", f"{PEACE_S:.0f} s after all trouble: {why}")
+
+    def _stay_still(self) -> None:
+        writes = {name: seen.writes for name, seen in self.witness.of.items()}
+        standing = {m.name: m.history.standing().revision for m in self.machines}
+        self.world.run(self.world.at_s + STILL_S)
+        for machine in self.machines:
+            if self.witness.of[machine.name].writes != writes[machine.name]:
+                raise Violation("stillness", f"{machine.name} wrote although all was in sync")
+            if machine.history.standing().revision != standing[machine.name]:
+                raise Violation("stillness", f"{machine.name} moved although all was in sync")
+        why = self.why_not_in_sync()
+        if why:
+            raise Violation("stillness", f"not in sync any more: {why}")
+
+    def _attend(self) -> None:
+        """A person looks after the cluster: approves what waits, promotes where nobody leads."""
+        for machine in self.machines:
+            for hold in self.trouble.holds(machine):
+                self.trouble.approve(machine, hold)
+        tied = [m for m in self.machines if m.process and "tie" in m.process.state.alarms]
+        if len(self.leading()) == 1 and not tied:
+            self._unled_since = None
+            return
+        if self._unled_since is None:
+            self._unled_since = self.world.at_s
+        elif self.world.at_s - self._unled_since > NO_MANAGER_S:
+            self._unled_since = None
+            able = [m for m in self.machines if m.process is not None and m.settings.apply]
+            if able:
+                self.trouble.promote(self.rng.choice(able), force=True)
+
+    # --- judging it ---------------------------------------------------------------------------
+
+    def leading(self) -> list[Machine]:
+        """Return the nodes that lead, as they think."""
+        return [m for m in self.machines if m.process is not None and m.process.state.leads]
+
+    def why_not_in_sync(self) -> str:
+        """Say what is not yet as it should be, empty if all is."""
+        if any(m.process is None or m.away for m in self.machines):
+            return "a node or a tree is away"
+        leading = self.leading()
+        if len(leading) != 1:
+            return f"{[m.name for m in leading]} lead"
+        manager = leading[0]
+        for machine in self.machines:
+            why = self._why_behind(machine, manager)
+            if why:
+                return f"{machine.name}: {why}"
+        return self._why_status(manager)
+
+    def _why_behind(self, machine: Machine, manager: Machine) -> str:
+        standing, newest = machine.history.standing(), manager.history.standing()
+        if not machine.settings.apply:
+            return ""
+        if standing.revision != newest.revision:
+            return f"stands on {standing.revision}, the manager on {newest.revision}"
+        if machine.process is not None and machine.process.state.holds:
+            return f"holds {[h.text for h in machine.process.state.holds.values()]}"
+        left = self._left_alone(machine, manager)
+        for change in diff(standing.manifest.project(machine.settings.tree_names), live(machine)):
+            if change.path not in left:
+                return f"{change.path} is not as revision {standing.revision} has it"
+        return ""
+
+    def _left_alone(self, machine: Machine, manager: Machine) -> set[ArtifactPath]:
+        """Return what may differ in peace: refused where it is, or reported drift."""
+        assert machine.process is not None, "asked only then"
+        changes = diff(
+            machine.history.standing().manifest.project(machine.settings.tree_names), live(machine)
+        )
+        writes = machine is manager or self.shape.writers is Writers.ANY
+        reports = {t.name for t in machine.settings.trees if t.drift is Drift.REPORT}
+        return {
+            change.path
+            for change in changes
+            if (writes and change.path in machine.process.state.refused)
+            or (not writes and change.path.tree in reports)
+        }
+
+    def _why_status(self, manager: Machine) -> str:
+        """Say where the manager's status does not tell what is so."""
+        assert manager.process is not None, "it leads"
+        status = manager.process.node.reporting.status(self.world.now())
+        nodes = status["nodes"]
+        assert isinstance(nodes, list), "a list of rows"
+        for row in nodes:
+            assert isinstance(row, dict), "rows are objects"
+            machine = next(m for m in self.machines if m.name == row["name"])
+            if not machine.settings.apply or self._drifts(machine, manager):
+                continue
+            if row["state"] != "Synced":
+                return f"status says {row['name']} is {row['state']}: {row['reason']}"
+        if status["alarms"]:
+            return f"alarms: {status['alarms']}"
+        return ""
+
+    def _drifts(self, machine: Machine, manager: Machine) -> bool:
+        return bool(self._left_alone(machine, manager)) and machine is not manager
+
+
+def live(machine: Machine) -> Manifest:
+    """Return what is in a machine's trees now, as rows."""
+    return Manifest.of(
+        (ArtifactPath(tree, path), Entry(digest_of(row[0]), len(row[0])))
+        for tree in machine.settings.tree_names
+        for path, row in machine.disk.trees[tree].items()
+    )
+
+
+def run_seed(
+    seed: int, *, tracing: bool = False, build: Build | None = None
+) -> tuple[Violation | None, Sequence[str]]:
+    """Run one seed; return what was found, and the trace if it was asked for."""
+    cluster = Cluster(seed, tracing=tracing, build=build)
+    try:
+        cluster.run()
+    except Violation as violation:
+        cluster.world.tell("witness", f"VIOLATION {violation}")
+        return violation, cluster.world.trace
+    return None, cluster.world.trace

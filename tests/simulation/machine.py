@@ -1,0 +1,501 @@
+"""One machine of the cluster: what survives on it, and the agent that runs there now and then.
+
+The agent is the production node with its production hands, put together as the wiring does it;
+only threads are missing. A lane carries out one effect at a time, at a virtual instant of its
+own; the loop takes what has arrived. A crash cuts the commit lane at any point of what it does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from syncagent.agent import effects as fx
+from syncagent.agent import results as rs
+from syncagent.agent.committer import Committer, finish_interrupted
+from syncagent.agent.eye import Eye
+from syncagent.agent.fetching import Fetching
+from syncagent.agent.memory import Memory
+from syncagent.agent.node import Node
+from syncagent.agent.serving import Serving
+from syncagent.agent.state import State
+from syncagent.core.artifact import NodeName
+from syncagent.core.election import Election
+from syncagent.core.errors import DiskError, StateError, SyncagentError
+from syncagent.core.events import HintKind, Received
+from syncagent.core.lease import Candidate, Timing
+from syncagent.core.snapshot import Condition
+from syncagent.core.wire.messages import Commit, Report, View
+from syncagent.leases.elector import Elector
+from syncagent.leases.static import StaticStore
+from syncagent.ports import LinkId
+from syncagent.validation.validator import ArtifactValidator
+from tests.fakes.disk import FakeDisk
+from tests.fakes.hints import FakeHints
+from tests.fakes.history import FakeGuard, FakeHistory
+from tests.simulation.world import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from syncagent.agent.effects import Effect
+    from syncagent.core.artifact import ArtifactPath, TreeName
+    from syncagent.core.ledger import StandingChange
+    from syncagent.core.settings import Settings
+    from syncagent.ports import Disk, History
+    from tests.simulation.witness import Witness
+    from tests.simulation.world import World
+
+SPINS_MAX = 50
+RESTART_S = 5.0
+
+
+class Cut(BaseException):
+    """The process ends here, in the middle of an effect."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """The classes an agent is made of: a test of the checkers replaces one by a faulty one."""
+
+    node: Callable[[State], Node] = Node
+    committer: type[Committer] = Committer
+    recover: Callable[[Disk, History], StandingChange | None] = finish_interrupted
+
+
+@dataclass
+class Pace:
+    """How fast a machine is: the longest that an effect usually takes, by lane."""
+
+    eye_s: float = 0.2
+    commit_s: float = 0.1
+    serve_s: float = 0.05
+    turn_s: float = 0.002
+    factor: float = 1.0
+
+
+class Lane:
+    """Carries out one effect after the other, each at an instant of its own."""
+
+    def __init__(
+        self, process: Process, name: str, longest_s: float, do: Callable[[Effect], object | None]
+    ) -> None:
+        self._process = process
+        self._name = name
+        self._longest_s = longest_s
+        self._do = do
+        self._queue: deque[Effect] = deque()
+        self.current: Effect | None = None
+
+    def put(self, effect: Effect) -> None:
+        """Have something carried out."""
+        self._queue.append(effect)
+        if self.current is None:
+            self._begin()
+
+    def _begin(self) -> None:
+        if not self._queue:
+            return
+        effect = self.current = self._queue.popleft()
+        machine = self._process.machine
+        rng = machine.world.rng
+        after_s = self._longest_s * machine.pace.factor * rng.random() ** 2
+        machine.world.later(after_s, lambda: self._end(effect))
+
+    def _end(self, effect: Effect) -> None:
+        process = self._process
+        if not process.alive or self.current is not effect:
+            return
+        machine = process.machine
+        if machine.frozen_until > machine.world.at_s:
+            wait_s = machine.frozen_until - machine.world.at_s
+            machine.world.later(wait_s, lambda: self._end(effect))
+            return
+        self.carry_out()
+
+    def carry_out(self) -> None:
+        """Carry out the current effect now, and begin with the next."""
+        effect = self.current
+        if effect is None:
+            return
+        machine = self._process.machine
+        result = machine.guarded(f"{self._name} {type(effect).__name__}", lambda: self._do(effect))
+        self.current = None
+        if result is not None:
+            self._process.post(result)
+        machine.witness.looked_at(machine)
+        self._begin()
+
+
+class Process:
+    """One life of the agent. It ends by `Machine.crash` only."""
+
+    def __init__(self, machine: Machine, build: Build) -> None:
+        self.machine = machine
+        self.alive = True
+        world, settings = machine.world, machine.settings
+        machine.lives += 1
+        self.incarnation = f"{settings.node}.{machine.lives}"
+        self.hints = FakeHints([t for t in settings.tree_names if machine.rooted(t)], self.post)
+        self.links = world.network.join(
+            settings.node, self.post, incarnation=self.incarnation, cluster=settings.cluster
+        )
+        guard_state = machine.guard.state()
+        self._inbox: deque[object] = deque()
+        self._turn_at: float | None = None
+        self._spins = 0
+        self._requests = 0
+        self._replies: dict[int, Callable[[fx.Reply], None]] = {}
+        self._make_elector(settings)
+        self.state = State(
+            settings=settings,
+            incarnation=self.incarnation,
+            standing=machine.history.standing(),
+            guard=guard_state,
+            chance=world.rng,
+            has_blob=machine.history.has,
+            wall=world.wall,
+        )
+        self.node = build.node(self.state)
+        self._make_lanes(build)
+        self.node.start(world.now())
+        self._act()
+        self._turn_in(0.0)
+
+    def _make_elector(self, settings: Settings) -> None:
+        world = self.machine.world
+        store = StaticStore(NodeName(settings.election.manager), self.machine.guard)
+        given = settings.election
+        election = Election(
+            Candidate(settings.cluster, settings.node, self.incarnation),
+            Timing(given.lease_s, given.renew_s, given.operation_s, given.margin_s),
+            server_expiry=store.server_expiry,
+            never_expires=not store.auto_failover,
+            jitter=world.rng.random,
+        )
+        self.elector = Elector(store, election, world, lambda _change: None)
+
+    def _make_lanes(self, build: Build) -> None:
+        machine = self.machine
+        world, disk, history, pace = machine.world, machine.disk, machine.history, machine.pace
+        kinds = machine.settings.tree_kinds
+        memory = Memory(ArtifactValidator(machine.settings.limits.file_bytes), kinds)
+        committer = build.committer(disk, machine.guard, history, memory, world)
+        eye = Eye(disk, self.hints, memory, world, history.has)
+        serving = Serving(history, memory, self._send)
+        fetching = Fetching(disk, history, world, kinds, lambda _name, _key: {})
+        self.lanes = {
+            "eye": Lane(self, "eye", pace.eye_s, eye.do),  # type: ignore[arg-type]
+            "commit": Lane(self, "commit", pace.commit_s, committer.do),
+            "serve": Lane(self, "serve", pace.serve_s, serving.do),  # type: ignore[arg-type]
+            "clerk": Lane(self, "clerk", pace.serve_s, fetching.do),  # type: ignore[arg-type]
+        }
+        routes: dict[type, Callable[..., None]] = {
+            fx.Dial: lambda effect: self.links.dial(effect.peer),
+            fx.Send: lambda effect: self._send(effect.link, effect.message),
+            fx.Hangup: lambda effect: self.links.close(LinkId(effect.link), effect.reason),
+            fx.Reply: self._reply,
+            fx.Serve: self.lanes["serve"].put,
+            fx.Report: self._report,
+            fx.Fetch: self.lanes["clerk"].put,
+            fx.Acquire: self._acquire,
+            fx.Resign: lambda effect: self.elector.fenced(effect.highest_epoch),
+        }
+        # Writing the scan cache and looking for new tenants is not simulated.
+        routes.update(dict.fromkeys((fx.SaveCache, fx.Discover), lambda _effect: None))
+        routes.update(dict.fromkeys((fx.Look, fx.Scan, fx.StartWatch), self.lanes["eye"].put))
+        routes.update(dict.fromkeys(committer.kinds, self.lanes["commit"].put))
+        self._routes = routes
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    def post(self, event: object) -> None:
+        """Take an event into the inbox."""
+        if not self.alive:
+            return
+        if isinstance(event, Received) and isinstance(event.message, Commit):
+            self.machine.witness.told_to_commit(self.machine, event.message)
+        self._inbox.append(event)
+        self._turn_in(self.machine.world.rng.random() * self.machine.pace.turn_s)
+
+    def _turn_in(self, after_s: float) -> None:
+        world = self.machine.world
+        at = world.at_s + after_s
+        if self._turn_at is not None and self._turn_at <= at:
+            return
+        self._turn_at = at
+        world.later(after_s, lambda: self._turn(at))
+
+    def _turn(self, at: float) -> None:
+        if not self.alive or self._turn_at != at:
+            return
+        machine = self.machine
+        self._turn_at = None
+        if machine.frozen_until > machine.world.at_s:
+            self._turn_in(machine.frozen_until - machine.world.at_s)
+            return
+        machine.guarded("loop", self._take_all)
+
+    def _take_all(self) -> None:
+        machine = self.machine
+        world = machine.world
+        idle = not self._inbox
+        while self._inbox:
+            event = self._inbox.popleft()
+            if world.tracing and not dull(event):
+                world.tell(machine.name, f"< {brief(event)}")
+            self.node.handle(event, world.now())  # type: ignore[arg-type]
+            self._act()
+        wake_at = self.node.tick(world.now())
+        self._act()
+        self._spins = self._spins + 1 if idle and wake_at <= world.at_s else 0
+        if self._spins > SPINS_MAX:
+            raise Violation("idle", f"{machine.name} spins: it asks to be woken at once, again")
+        machine.witness.looked_at(machine)
+        self._turn_in(max(wake_at - world.at_s, 0.001))
+
+    def _act(self) -> None:
+        world = self.machine.world
+        for effect in self.node.drain():
+            if world.tracing and not isinstance(effect, fx.Report) and not dull(effect):
+                world.tell(self.machine.name, f"> {brief(effect)}")
+            self._routes[type(effect)](effect)
+
+    # --- what the wiring does -----------------------------------------------------------------
+
+    def _send(self, link: int, message: object) -> None:
+        self.links.send(LinkId(link), message)  # type: ignore[arg-type]
+
+    def _report(self, effect: fx.Report) -> None:
+        world = self.machine.world
+        self.machine.history.event(world.wall(), effect.what, effect.fields)
+        if world.tracing:
+            words = " ".join(f"{name}={value}" for name, value in effect.fields.items())
+            world.tell(self.machine.name, f"* {effect.what} {words}")
+
+    def _acquire(self, effect: fx.Acquire) -> None:
+        try:
+            token = self.elector.acquire(effect.floor, promoted=effect.promoted)
+        except SyncagentError as error:
+            self.post(rs.NotElected(str(error)))
+            return
+        self.post(rs.Elected(token) if token else rs.NotElected("another node holds the lease"))
+
+    # --- the desk -----------------------------------------------------------------------------
+
+    def ask(
+        self,
+        verb: str,
+        arguments: Mapping[str, object],
+        then: Callable[[fx.Reply], None] = lambda _reply: None,
+        *,
+        timeout_s: float = 60.0,
+    ) -> None:
+        """Ask as a person at this node would; `then` gets the reply."""
+        self._requests += 1
+        self._replies[self._requests] = then
+        self.post(rs.Asked(self._requests, verb, arguments, timeout_s))
+
+    def _reply(self, effect: fx.Reply) -> None:
+        then = self._replies.pop(effect.request, None)
+        if then is None:
+            raise Violation("desk", f"a reply to {effect.request}, which nobody asked (any more)")
+        then(effect)
+
+
+@dataclass
+class Machine:
+    """What a node is besides its agent: disk, guard, history, and what is done to them."""
+
+    world: World
+    settings: Settings
+    witness: Witness
+    build: Build = field(default_factory=Build)
+    pace: Pace = field(default_factory=Pace)
+    process: Process | None = None
+    frozen_until: float = 0.0
+    failing_until: float = 0.0
+    hints_lost: float = 0.0
+    races: float = 0.0
+    away: dict[TreeName, str] = field(default_factory=dict)
+    """Trees that a fault took, and how."""
+    lives: int = 0
+    meddle: Callable[[Machine], None] = lambda _machine: None
+    """Called in the midst of a commit: an operator who edits at the worst instant."""
+
+    def __post_init__(self) -> None:
+        self._cut_in: int | None = None
+        self._restarts = 0
+        self.disk = FakeDisk(self.settings.tree_names, wall=self.world.wall)
+        self.disk.crash_at = self._point
+        self.history = FakeHistory(fail=self._history_point)
+        self.guard = FakeGuard(self.settings.cluster, fail=self._history_point)
+        self.witness.meet(self)
+
+    @property
+    def name(self) -> str:
+        return self.settings.node
+
+    def guarded(self, doing: str, do: Callable[[], object | None]) -> object | None:
+        """Do something of the agent's; what it has no answer for would have ended it."""
+        if self.failing_until > self.world.at_s and self.world.chance(0.5):
+            self.disk.failing = "ENOSPC"
+        try:
+            return do()
+        except (Cut, Violation):
+            raise
+        except BaseException as error:
+            raise Violation("alive", f"{self.name} would have ended: {doing}: {error!r}") from error
+        finally:
+            self.disk.failing = ""
+
+    # --- operators ----------------------------------------------------------------------------
+
+    def put(self, path: ArtifactPath, content: bytes) -> None:
+        """Write a file as a person would; it is durable soon, so at once here."""
+        self.witness.person(self, path, content)
+        self.disk.put(path, content)
+        self.disk._durable[path.tree][path.path] = self.disk.trees[path.tree][path.path]
+        self.world.tell(self.name, f"! put {path} {len(content)} B")
+        self.hint(path.tree, path.path, HintKind.WRITTEN)
+
+    def remove(self, path: ArtifactPath, *, meant: bool = True) -> None:
+        """Remove a file; `meant`: a person wants it gone everywhere."""
+        if self.disk.content(path) is None:
+            return
+        self.witness.person(self, path, None, meant=meant)
+        self.disk.remove(path)
+        self.disk._durable[path.tree].pop(path.path, None)
+        self.world.tell(self.name, f"! remove {path}{'' if meant else ' (not meant)'}")
+        self.hint(path.tree, path.path, HintKind.DELETED)
+
+    def hint(self, tree: TreeName, path: str, kind: HintKind) -> None:
+        """Let the watcher see something, unless it misses it."""
+        process = self.process
+        if process is None or self.world.chance(self.hints_lost):
+            return
+        self.world.later(
+            self.world.rng.random() * 0.02, lambda: process.hints.happen(tree, path, kind)
+        )
+
+    def rooted(self, tree: TreeName) -> bool:
+        """Tell whether a tree's root is there to be watched."""
+        return self.disk.conditions.get(tree, Condition.GOOD) is Condition.GOOD
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def boot(self) -> None:
+        """Start the agent as the wiring does: recover, then open the doors."""
+        if self.process is not None:
+            return
+        self.world.tell(self.name, "! boot")
+        self._restarts += 1
+        if self.world.chance(0.1):
+            self._cut_in = self.world.rng.randint(1, 6)
+        try:
+            self.history.load()
+            self.build.recover(self.disk, self.history)
+        except Cut:
+            self._after_cut(power=self.world.chance(0.5))
+            return
+        except (StateError, DiskError) as error:
+            self.world.tell(self.name, f"! does not start: {error}")
+            self.world.later(RESTART_S, self.boot)
+            return
+        finally:
+            self._cut_in = None
+        self.witness.looked_at(self)
+        self.process = Process(self, self.build)
+
+    def crash(self, *, power: bool, back_in_s: float) -> None:
+        """End the agent in the middle of whatever it does."""
+        process = self.process
+        if process is None:
+            return
+        self.world.tell(self.name, f"! {'power cut' if power else 'killed'}")
+        lane = process.lanes["commit"]
+        if lane.current is not None and self.world.chance(0.8):
+            self._cut_in = self.world.rng.randint(1, self.world.rng.choice((3, 8, 20)))
+            try:
+                lane.carry_out()
+            except Cut:
+                self.world.tell(self.name, f"! cut in {type(lane.current).__name__}")
+            self._cut_in = None
+        process.alive = False
+        self.world.network.leave(process.links, power=power)
+        self.process = None
+        self.frozen_until = 0.0
+        self._lose(power=power)
+        self.world.later(back_in_s, self.boot)
+
+    def _after_cut(self, *, power: bool) -> None:
+        self.world.tell(self.name, f"! cut in recovery, {'power cut' if power else 'killed'}")
+        self._cut_in = None
+        self._lose(power=power)
+        self.world.later(RESTART_S, self.boot)
+
+    def _lose(self, *, power: bool) -> None:
+        """Have disk, history and guard forget what a crash loses."""
+        self.witness.seen(self)
+        if power:
+            self.disk.power_cut()
+            self.witness.power_cut(self)
+        else:
+            self.disk.killed()
+        self.history = self.history.crash(power=power)
+        self.guard = self.guard.crash()
+        self.history.fail = self._history_point
+        self.guard.fail = self._history_point
+
+    # --- in the midst of an effect ------------------------------------------------------------
+
+    def _point(self, name: str) -> None:
+        """Something may happen here: a cut, a failing disk, a person, a scan."""
+        self._maybe_cut()
+        begun = name in {"intent-durable", "stepped", "synced"} or name.startswith("step ")
+        if self.failing_until > self.world.at_s and self.world.chance(0.15):
+            if begun:
+                raise StateError(f"{name}: the disk fails half-way")
+            if name in {"stage", "seal"}:
+                raise DiskError(f"{name}: no space left", errno_name="ENOSPC")
+        if self.races and begun and self.world.chance(self.races):
+            self.witness.seen(self)
+            self.meddle(self)
+        if self.races and self.process is not None and self.world.chance(self.races):
+            self.process.lanes["eye"].carry_out()
+
+    def _history_point(self, name: str) -> None:
+        self._maybe_cut()
+        if self.failing_until > self.world.at_s and self.world.chance(0.3):
+            raise DiskError(f"{name}: no space left", errno_name="ENOSPC")
+
+    def _maybe_cut(self) -> None:
+        if self._cut_in is None:
+            return
+        self._cut_in -= 1
+        if self._cut_in <= 0:
+            raise Cut
+
+
+def dull(value: object) -> bool:
+    """Tell whether a trace is better without it: reports and views, every few seconds."""
+    return isinstance(getattr(value, "message", None), Report | View)
+
+
+def brief(value: object) -> str:
+    """Say an event or effect in one line."""
+    text = repr(value)
+    text = _PATH.sub(r"\1:\2", text)
+    text = _DIGEST.sub(r"~\1", text)
+    text = _REVISION.sub(r"r\2.\1~\3", text)
+    text = _ENTRY.sub(r"\1", text)
+    return text if len(text) <= LINE_MAX else text[: LINE_MAX - 3] + "..."
+
+
+LINE_MAX = 400
+_PATH = re.compile(r"ArtifactPath\(tree='(\w+)', path='([^']*)'\)")
+_DIGEST = re.compile(r"'xxh3:(\w{8})\w*'")
+_REVISION = re.compile(r"RevisionId\(epoch=(\d+), number=(\d+), digest=~(\w{8})\)")
+_ENTRY = re.compile(r"Entry\(digest=(~\w{8}), size=\d+\)")

@@ -1,0 +1,7 @@
+"""Seeds that once found something; each is run in every test run.
+
+A seed's run changes with the code, so an old one may come to prove less than it did: what it found
+is in the commit that mended it.
+"""
+
+FOUND: tuple[int, ...] = ()

@@ -1,0 +1,343 @@
+"""Who watches the cluster from outside: disks, guards and ledgers only, never a node's own word.
+
+`looked_at` is called after everything an agent has done; `person` before everything a person or
+an accident does to a tree. What has changed in between was the agent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import ArtifactPath, Kind, kind_of
+from syncagent.core.diff import diff
+from syncagent.core.digest import digest_of
+from syncagent.core.manifest import EMPTY
+from syncagent.core.revision import REVISION_ZERO
+from syncagent.core.settings import Writers
+from syncagent.validation.validator import ArtifactValidator
+from tests.simulation.world import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from syncagent.core.artifact import TreeName
+    from syncagent.core.change import Change
+    from syncagent.core.digest import Digest
+    from syncagent.core.ledger import Standing
+    from syncagent.core.manifest import Manifest
+    from syncagent.core.revision import RevisionId, Token
+    from syncagent.core.wire.messages import Commit
+    from tests.simulation.machine import Machine
+    from tests.simulation.world import World
+
+Row = tuple[bytes, int]
+
+
+@dataclass
+class Seen:
+    """What was last seen of one machine."""
+
+    trees: dict[TreeName, dict[str, Row]]
+    standing: Standing
+    highest: Token | None = None
+    touched: set[ArtifactPath] = field(default_factory=set)
+    """Where a person or an accident wrote last, not the agent."""
+    displaced: list[tuple[ArtifactPath, bytes]] = field(default_factory=list)
+    """What the agent has taken away in a commit that is under way."""
+    writes: int = 0
+    wrote_at: float = 0.0
+
+
+class Witness:
+    """The checkers. Raises Violation."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._validator = ArtifactValidator()
+        self.machines: dict[str, Machine] = {}
+        self.of: dict[str, Seen] = {}
+        self.known: dict[ArtifactPath, set[bytes]] = {}
+        """Whatever a person has ever written at a path, anywhere."""
+        self.unwanted: set[ArtifactPath] = set()
+        """What a person removed on purpose, or approved the removal of."""
+        self.approved: set[ArtifactPath] = set()
+        """What a person said yes to when it was held."""
+        self.welcomed: set[str] = set()
+        """Nodes whose first contact a person approved."""
+        self.revisions: dict[RevisionId, Manifest] = {REVISION_ZERO: EMPTY}
+        self.orders: set[tuple[str, Token, RevisionId]] = set()
+        self.forced: set[int] = set()
+        self.taken: list[tuple[str, ArtifactPath, bytes]] = []
+
+    def meet(self, machine: Machine) -> None:
+        """Begin to watch a machine, as it is now."""
+        self.machines[machine.name] = machine
+        self.of[machine.name] = Seen(self._copy(machine), machine.history.standing())
+
+    # --- what people and accidents do ---------------------------------------------------------
+
+    def person(
+        self, machine: Machine, path: ArtifactPath, content: bytes | None, *, meant: bool = True
+    ) -> None:
+        """Somebody is about to write or remove a file."""
+        self.seen(machine)
+        seen = self.of[machine.name]
+        seen.touched.add(path)
+        if content is None:
+            seen.trees[path.tree].pop(path.path, None)
+            if meant:
+                self.unwanted.add(path)
+            return
+        self.known.setdefault(path, set()).add(content)
+        seen.trees[path.tree][path.path] = (content, int(self._world.wall() * 1e9))
+
+    def accident(self, machine: Machine, tree: TreeName, *, done: bool) -> None:
+        """A whole tree is (`done`: has been) changed by something that is no person."""
+        if not done:
+            self.seen(machine)
+            return
+        seen = self.of[machine.name]
+        before, after = seen.trees[tree], dict(machine.disk.trees[tree])
+        for path in before.keys() | after.keys():
+            if before.get(path) != after.get(path):
+                seen.touched.add(ArtifactPath(tree, path))
+        seen.trees[tree] = after
+
+    def power_cut(self, machine: Machine) -> None:
+        """What was not durable is as it was: nobody's deed."""
+        seen = self.of[machine.name]
+        after = self._copy(machine)
+        for tree, rows in after.items():
+            for path in rows.keys() | seen.trees[tree].keys():
+                if rows.get(path) != seen.trees[tree].get(path):
+                    seen.touched.add(ArtifactPath(tree, path))
+        seen.trees = after
+        seen.displaced.clear()
+
+    def approves(self, machine: Machine, reason: str, paths: Iterable[ArtifactPath]) -> None:
+        """A person says yes to a hold of this node."""
+        self.approved.update(paths)
+        self.unwanted.update(paths)
+        if reason == "first-contact":
+            self.welcomed.add(machine.name)
+
+    def told_to_commit(self, machine: Machine, message: Commit) -> None:
+        """A manager's word has arrived."""
+        self.orders.add((machine.name, message.token, message.revision))
+
+    # --- what the agent did -------------------------------------------------------------------
+
+    def seen(self, machine: Machine) -> None:
+        """Judge what the agent has changed in the trees since they were last seen."""
+        seen = self.of[machine.name]
+        for tree, rows in machine.disk.trees.items():
+            before = seen.trees[tree]
+            if rows == before:
+                continue
+            for path in sorted(rows.keys() | before.keys()):
+                old, new = before.get(path), rows.get(path)
+                if old != new:
+                    self._agent_wrote(machine, ArtifactPath(tree, path), old, new)
+            seen.trees[tree] = dict(rows)
+
+    def _agent_wrote(
+        self, machine: Machine, path: ArtifactPath, old: Row | None, new: Row | None
+    ) -> None:
+        seen = self.of[machine.name]
+        seen.touched.discard(path)
+        seen.writes += 1
+        seen.wrote_at = self._world.at_s
+        where = f"{machine.name} {path}"
+        self._world.tell(machine.name, f"# {path} {_say(old)} -> {_say(new)}")
+        if machine.away.get(path.tree) == "replaced":
+            raise Violation("old or new", f"{where}: written into a folder that is not the tree")
+        if not machine.settings.apply:
+            raise Violation("observe", f"{where}: written although apply = false")
+        if new is not None:
+            if new[0] not in self.known.get(path, ()):
+                raise Violation("old or new", f"{where}: {new[0][:60]!r} was never declared there")
+            if not self._valid(machine, path, new[0]):
+                raise Violation("validated", f"{where}: invalid bytes made live")
+            if old is not None and old[0] == new[0]:
+                raise Violation("untouched", f"{where}: right bytes written again")
+        if old is not None:
+            seen.displaced.append((path, old[0]))
+        if new is None or old is None or old[1] < new[1]:
+            return
+        raise Violation("untouched", f"{where}: the mtime does not rise")
+
+    def _valid(self, machine: Machine, path: ArtifactPath, content: bytes) -> bool:
+        kind = kind_of(machine.settings.tree_kinds[path.tree], path.path)
+        return self._validator.examine(kind, path.path, content).valid
+
+    def looked_at(self, machine: Machine) -> None:
+        """Judge trees, guard and ledger after the agent has done something."""
+        self.seen(machine)
+        self._guard(machine)
+        seen = self.of[machine.name]
+        standing = machine.history.standing()
+        if standing is not seen.standing:
+            if standing.revision != seen.standing.revision:
+                self._moved(machine, seen.standing, standing)
+            seen.standing = standing
+        intent = machine.disk._intent
+        if intent is not None and intent.txid > standing.txid:
+            return
+        self._kept(machine, seen)
+        self._whole(machine, seen)
+
+    def _guard(self, machine: Machine) -> None:
+        seen = self.of[machine.name]
+        highest = machine.guard.state().highest
+        if highest == seen.highest:
+            return
+        before = seen.highest
+        if highest is None or (before is not None and highest.epoch <= before.epoch):
+            raise Violation("one writer", f"{machine.name}: guard went from {before} to {highest}")
+        self._world.tell(machine.name, f"# guard {highest.epoch} {highest.incarnation}")
+        seen.highest = highest
+
+    def _kept(self, machine: Machine, seen: Seen) -> None:
+        """Everything that was taken away must be durable somewhere here."""
+        if not seen.displaced:
+            return
+        for path, content in seen.displaced:
+            if not self._remembers(machine, path, content):
+                raise Violation(
+                    "nothing is lost", f"{machine.name} {path}: {content[:60]!r} is nowhere"
+                )
+            self.taken.append((machine.name, path, content))
+        seen.displaced.clear()
+
+    def _remembers(self, machine: Machine, path: ArtifactPath, content: bytes) -> bool:
+        digest = digest_of(content)
+        if digest in machine.history._durable:
+            return True
+        return any(row.digest == digest and row.path == path for row in machine.disk.kept())
+
+    def _whole(self, machine: Machine, seen: Seen) -> None:
+        """With no commit under way a tree is what the ledger says, but for others' edits."""
+        for tree in machine.settings.tree_names:
+            if machine.away.get(tree) == "replaced":
+                continue
+            named = seen.standing.manifest.tree(tree)
+            rows = seen.trees[tree]
+            for path in named.keys() | rows.keys():
+                wanted, row = named.get(path), rows.get(path)
+                where = ArtifactPath(tree, path)
+                if (wanted.digest if wanted else None) == (digest_of(row[0]) if row else None):
+                    seen.touched.discard(where)
+                elif where not in seen.touched:
+                    raise Violation(
+                        "whole revision",
+                        f"{machine.name} {where} is {_say(row)}, not as revision "
+                        f"{seen.standing.revision} has it",
+                    )
+
+    # --- revisions ----------------------------------------------------------------------------
+
+    def _moved(self, machine: Machine, old: Standing, new: Standing) -> None:
+        """A ledger names another revision than before."""
+        self._world.tell(machine.name, f"# stands on {new.revision}")
+        highest = machine.guard.state().highest
+        if highest is None:
+            raise Violation("one writer", f"{machine.name} moved without any token")
+        if new.revision not in self.revisions:
+            self._declared(machine, old, new, highest)
+            return
+        if new.manifest != self.revisions[new.revision]:
+            raise Violation("whole revision", f"{machine.name}: other rows of {new.revision}")
+        told = (machine.name, highest, new.revision) in self.orders
+        if highest.holder != machine.name and not told:
+            raise Violation(
+                "one writer",
+                f"{machine.name} committed {new.revision}, and {highest.incarnation} "
+                f"(epoch {highest.epoch}) never said so",
+            )
+        self._contact(machine, old)
+        trees = machine.settings.tree_names
+        changes = diff(old.manifest.project(trees), new.manifest.project(trees))
+        self._consent(machine, old.manifest, changes, f"committed {new.revision}")
+
+    def _declared(self, machine: Machine, old: Standing, new: Standing, highest: Token) -> None:
+        fresh = new.revision
+        if highest.holder != machine.name or fresh.epoch != highest.epoch:
+            raise Violation(
+                "one writer", f"{machine.name} declared {fresh} under {highest.incarnation}"
+            )
+        if fresh.number != old.revision.number + 1:
+            raise Violation("one writer", f"{machine.name}: {fresh} follows {old.revision}")
+        self.revisions[fresh] = new.manifest
+        changes = diff(old.manifest, new.manifest)
+        any_writer = machine.settings.writers is Writers.ANY
+        for change in changes:
+            if change.after is None:
+                if change.path not in self.unwanted:
+                    raise Violation(
+                        "absence", f"{machine.name} declared {change.path} gone; nobody meant it"
+                    )
+                continue
+            content = self._content(change.path, change.after.digest)
+            if content is None:
+                raise Violation("old or new", f"{machine.name} declared unknown {change.path}")
+            if not self._valid(machine, change.path, content):
+                raise Violation("validated", f"{machine.name} declared invalid {change.path}")
+            if not any_writer and change.after.digest not in machine.history._durable:
+                raise Violation("nothing is lost", f"{change.path} was declared without its bytes")
+        self._consent(machine, old.manifest, changes, f"declared {fresh}")
+
+    def _content(self, path: ArtifactPath, digest: Digest) -> bytes | None:
+        return next((c for c in self.known.get(path, ()) if digest_of(c) == digest), None)
+
+    def _contact(self, machine: Machine, old: Standing) -> None:
+        """A filled node is changed at its first contact only if a person said so."""
+        if old.revision.number == 0 and self.of[machine.name].displaced:
+            if machine.name not in self.welcomed:
+                path = self.of[machine.name].displaced[0][0]
+                raise Violation("consent", f"{machine.name} {path}: first contact, not approved")
+
+    def _consent(
+        self, machine: Machine, before: Manifest, changes: Iterable[Change], did: str
+    ) -> None:
+        """No large set of deletions or updates without a person's yes."""
+        limits = machine.settings.limits
+        gone: dict[TreeName, list[ArtifactPath]] = {}
+        updated: list[ArtifactPath] = []
+        for change in changes:
+            if change.after is None:
+                gone.setdefault(change.path.tree, []).append(change.path)
+            elif change.before is not None:
+                updated.append(change.path)
+        for tree, paths in gone.items():
+            total, count = len(before.tree(tree)), len(paths)
+            kinds = machine.settings.tree_kinds
+            apis = sum(kind_of(kinds[tree], p.path) is Kind.API for p in paths if tree in kinds)
+            share = count > limits.delete_share_floor and count > limits.delete_share * total
+            large = count >= total or count > limits.delete_files or apis > limits.delete_apis
+            if (large or share) and not self.approved.issuperset(paths):
+                raise Violation("consent", f"{machine.name} {did}: {count} of {total} {tree} gone")
+        if len(updated) > limits.updates and not self.approved.issuperset(updated):
+            raise Violation("consent", f"{machine.name} {did}: {len(updated)} updates")
+
+    # --- at the end ---------------------------------------------------------------------------
+
+    def nothing_is_lost(self) -> None:
+        """Whatever an agent has ever taken away is somewhere still."""
+        for name, path, content in self.taken:
+            if self._remembers(self.machines[name], path, content):
+                continue
+            if any(m.disk.content(path) == content for m in self._listing(path.tree)):
+                continue
+            raise Violation("nothing is lost", f"{name} {path}: {content[:60]!r} is nowhere now")
+
+    def _listing(self, tree: TreeName) -> list[Machine]:
+        return [m for m in self.machines.values() if tree in m.settings.tree_names]
+
+    @staticmethod
+    def _copy(machine: Machine) -> dict[TreeName, dict[str, Row]]:
+        return {tree: dict(rows) for tree, rows in machine.disk.trees.items()}
+
+
+def _say(row: Row | None) -> str:
+    return "absent" if row is None else digest_of(row[0])[5:13]
