@@ -166,8 +166,7 @@ class Places:
             try:
                 fs.mkdir(folder, _PRIVATE)
             except FileExistsError:
-                if not stat.S_ISDIR(fs.lstat(folder).st_mode):
-                    raise NotADirectoryError(errno.ENOTDIR, "a folder is needed", folder) from None
+                self._make_private(folder)
         # Always, not only when made just now: an earlier process may have died in between.
         for folder in (own, base):
             fd = fs.open(folder, _O_ROOT)
@@ -176,16 +175,30 @@ class Places:
             finally:
                 fs.close(fd)
 
+    def _make_private(self, folder: str) -> None:
+        fd = self._fs.open(folder, O_FOLDER)
+        try:
+            if stat.S_IMODE(self._fs.fstat(fd).st_mode) != _PRIVATE:
+                self._fs.fchmod(fd, _PRIVATE)
+        finally:
+            let_go(self._fs, fd)
+
     def _try_rename(self, place: Place) -> None:
         fs = self._fs
         staged, live = f"{place.stage}/{_PROBE}.new", f"{place.root}/{_PROBE}"
         self._remove(staged, live)
-        fs.close(fs.open(staged, O_NEW, 0o600))
+        fd = fs.open(staged, O_NEW, 0o600)
         try:
+            mine = fs.fstat(fd).st_uid
             fs.rename(staged, live)
             fs.rename(live, staged)
         finally:
+            let_go(fs, fd)
             self._remove(staged, live)
+        own = place.quarantine.rpartition("/")[0]
+        if fs.stat(own).st_uid != mine:
+            # Whoever owns the folder may swap verified bytes for others before they are live.
+            raise PermissionError(errno.EPERM, "the folder belongs to another user", own)
 
     def _remove(self, *paths: str) -> None:
         for path in paths:

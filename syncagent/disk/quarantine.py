@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _LIST = b"SYNAKEP1"
 _LIST_BYTES_MAX = 256 * 1024 * 1024
 _ID = re.compile(r"[kt][0-9a-f]+-[0-9a-f]{16}")
+_KEPT_BY_HAND = re.compile(r"k([0-9a-f]+)-[0-9a-f]{16}(?:\.list\.new)?")
+_ABANDONED_S = 3600.0
 _SERIAL_MAX = 10_000
 _LINK_REFUSED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
@@ -212,16 +214,28 @@ class Quarantine:
         fd = self._fs.open(folder, O_FOLDER)
         try:
             names = set(self._fs.listdir(fd))
-            for name in ids & names:
-                remove_all(self._fs, fd, name)
             left = names - ids
-            for name in sorted(left):
-                if name.endswith(".list") and not any(
-                    kept.id in left for kept in self._read_list(fd, name)
-                ):
-                    remove_all(self._fs, fd, name)
+            listed: set[str] = set()
+            empty: set[str] = set()
+            for name in left:
+                if name.endswith(".list"):
+                    rows = {kept.id for kept in self._read_list(fd, name)} & left
+                    listed |= rows
+                    if not rows:
+                        empty.add(name)
+            lost = {name for name in left - listed if self._is_abandoned(name)}
+            for name in sorted((names & ids) | empty | lost):
+                remove_all(self._fs, fd, name)
         finally:
             self._fs.close(fd)
+
+    def _is_abandoned(self, name: str) -> bool:
+        """Tell whether an unlisted file is what a `keep` left that a crash cut short long ago.
+
+        Nobody was told that it is kept. What a commit leaves unlisted is listed by its redo.
+        """
+        found = _KEPT_BY_HAND.fullmatch(name)
+        return found is not None and int(found[1], 16) / 1e6 < self._clock.wall() - _ABANDONED_S
 
     def _link(self, folder_fd: int, name: str, target: str) -> None:
         try:
