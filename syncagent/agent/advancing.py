@@ -9,8 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import CommitIntent, Discard, Recover, Seal, Send, StageBlobs, StageOwn
-from syncagent.agent.job import Job, Stage, Why, judge_job, own_changes
+from syncagent.agent.effects import (
+    Backfill,
+    CommitIntent,
+    Discard,
+    Recover,
+    Seal,
+    Send,
+    StageBlobs,
+    StageOwn,
+)
+from syncagent.agent.job import Job, Stage, Why, judge_job, made_by, own_changes
 from syncagent.agent.planning import Planning
 from syncagent.core.intent import Intent, Step
 from syncagent.core.manifest import Manifest
@@ -289,6 +298,8 @@ class Advancing:
         self._observing.committed(touched, self._state.base)
         self._observing.rebase(self._state.base, paths)
         self._state.use_up(job.used)
+        self._backfill(job)
+        self._state.remember_made(made_by(job))
         self._state.alarm("disk", None)
         self._state.event(
             "committed", why=job.why, revision=job.revision.number, changes=len(job.steps)
@@ -298,6 +309,23 @@ class Advancing:
         if job.why is Why.OFFER and job.link is not None:
             self._state.do(Send(job.link, Done(job.revision, self._state.base.digest)))
         self.finished(job, None, now)
+
+    def _backfill(self, job: Job) -> None:
+        """Have the history take what this node held already: nothing of it came over the wire."""
+        moved = {step.path for step in job.steps}
+        base = self._state.base
+        candidates = (
+            base
+            if job.changes is None
+            else [(c.path, c.after) for c in job.changes if c.path in base and c.after is not None]
+        )
+        rows = tuple(
+            (path, entry)
+            for path, entry in candidates
+            if path not in moved and not self._state.has_blob(entry.digest)
+        )
+        if rows and job.why is not Why.REPAIR:
+            self._state.do(Backfill(rows))
 
     def fenced(self, result: CommitFenced, now: float) -> None:
         """The token was overtaken: nothing live changed."""

@@ -175,7 +175,7 @@ class Answering:
 
     def _refused(self) -> list[JSON]:
         state = self._node.state
-        found: list[JSON] = [rows.refused_row(row, state.me, "") for row in state.refused.values()]
+        found: list[JSON] = list(rows.own_refused(state))
         for peer in state.peers.values():
             found.extend(rows.listed(peer.report, "refused"))
         return found
@@ -187,7 +187,7 @@ class Answering:
                 "key": event.key,
                 "address": event.address,
                 "reason": event.reason,
-                "at": at,
+                "at": rows.when(at),
             }
             for event, at in self._node.reporting.strangers.values()
         ]

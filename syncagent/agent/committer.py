@@ -62,6 +62,8 @@ class Committer:
             fx.Declare: self._declare,
             fx.Note: self._note,
             fx.KeepFile: self._keep_file,
+            fx.Backfill: self._backfill,
+            fx.Tidy: self._tidy,
         }
 
     @property
@@ -277,6 +279,24 @@ class Committer:
         except SyncagentError as error:
             return rs.Trouble("ledger", str(error))
         return rs.Noted(effect.change)
+
+    def _backfill(self, effect: fx.Backfill) -> Result | None:
+        """Best effort: what is gone from disk meanwhile is asked for when it is needed."""
+        try:
+            for entries, frame in batches(self._bytes_of(effect.rows, [])):
+                self._history.add_blobs(entries, frame)
+            self._history.stand(StandingChange())
+        except SyncagentError as error:
+            return rs.Trouble("history", str(error))
+        return None
+
+    def _tidy(self, effect: fx.Tidy) -> Result | None:
+        try:
+            self._history.tidy(effect.needed)
+            self._disk.sweep(older_than_s=effect.older_than_s, bytes_max=effect.bytes_max)
+        except SyncagentError as error:
+            return rs.Trouble("tidy", str(error))
+        return None
 
     def _keep_file(self, effect: fx.KeepFile) -> Result | None:
         content = self._memory.content(effect.digest)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from syncagent.core.desk import JSON
 
 CANDIDATES_MAX = 10
+NO_RUNTIME = "the bytes are there; no runtime answers for them"
+"""Promise 7: without an answer of the runtime nothing is claimed."""
+OTHER_BYTES = "other bytes than the revision's are there"
 
 
 def describe(node: Parts, what: str) -> dict[str, JSON]:
@@ -73,12 +76,13 @@ def _own(node: Parts, path: ArtifactPath) -> dict[str, JSON]:
     digest = seen.entry.digest if isinstance(seen, Seen) else None
     entry = node.state.base.get(path)
     refused = node.state.refused.get(path)
-    state = "Synced" if digest == (entry.digest if entry else None) else "OutOfSync"
+    same = digest == (entry.digest if entry else None)
+    reason = NO_RUNTIME if same else OTHER_BYTES
     return {
         "node": node.state.me,
         "digest": digest,
-        "state": "Refused" if refused else state,
-        "reason": refused.problem.reason if refused else "",
+        "state": "Refused" if refused else "Unknown",
+        "reason": refused.problem.reason if refused else reason,
     }
 
 
@@ -98,8 +102,8 @@ def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
         return {
             "node": peer.name,
             "digest": entry.digest if listed else None,
-            "state": "Synced" if listed else "Unknown",
-            "reason": "" if listed else "this node does not list the tree",
+            "state": "Unknown",
+            "reason": NO_RUNTIME if listed else "this node does not list the tree",
         }
     reason = peer.down_reason if peer.link is None else peer.reason
     return {"node": peer.name, "digest": None, "state": "Unknown", "reason": reason}

@@ -145,6 +145,38 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Backfill:
+    """Put live bytes into the history that a revision names and the history lacks.
+
+    A node whose trees held a revision already never got its bytes; with them it can repair itself.
+    """
+
+    rows: tuple[tuple[ArtifactPath, Entry], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tidy:
+    """Forget what is older than its retention: revisions, blobs, quarantine.
+
+    `needed` blobs stay; quarantined bytes go by age (s) and total size (bytes).
+    """
+
+    needed: tuple[Digest, ...]
+    older_than_s: float
+    bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveCache:
+    """Write the scan cache, if it changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discover:
+    """See whether the gateway has trees that were not there at start: then the agent starts anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeepFile:
     """Copy the live bytes at a path into quarantine, if they are (still) `digest`."""
 
@@ -250,6 +282,10 @@ Effect = (
     | Declare
     | Note
     | KeepFile
+    | Backfill
+    | Tidy
+    | SaveCache
+    | Discover
     | Acquire
     | Resign
     | Dial

@@ -225,9 +225,6 @@ class Electing:
             self.candidacy.admitted[peer.name] = answer
             self.candidacy.waiting.discard(peer.name)
             self._conclude_admission(now)
-        elif self._state.leads:
-            # It came later than the others: it is offered what they have.
-            self.led(now)
 
     def fenced_by(self, peer: Peer, answer: Fenced, now: float) -> None:
         """A node has admitted a higher epoch: whoever holds it leads, not this node."""

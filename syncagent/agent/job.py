@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from syncagent.core.artifact import ArtifactPath
 from syncagent.core.change import Change
 from syncagent.core.diff import diff
+from syncagent.core.entry import Entry
 from syncagent.core.ledger import StandingChange
 from syncagent.core.safety import first_contact_hold, judge_changes
 from syncagent.core.snapshot import Seen
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import TreeName
     from syncagent.core.digest import Digest
     from syncagent.core.intent import Step
-    from syncagent.core.manifest import Entry, Manifest
+    from syncagent.core.manifest import Manifest
     from syncagent.core.revision import Revision, RevisionId, Token
     from syncagent.core.safety import Hold
     from syncagent.core.verdict import Examined
@@ -105,6 +106,14 @@ def own_changes(state: State, job: Job, target: Manifest) -> tuple[Change, ...]:
         return diff(state.base, target)
     mine = set(state.settings.tree_names)
     return tuple(change for change in job.changes if change.path.tree in mine)
+
+
+def made_by(job: Job) -> list[Change]:
+    """Return what the steps of a finished job have changed on disk."""
+    return [
+        Change(step.path, Entry(step.expected, 0) if step.expected else None, step.after)
+        for step in job.steps
+    ]
 
 
 def judge_job(

@@ -49,6 +49,8 @@ class Lane(Generic[T]):
 
     def stop(self) -> bool:
         """Carry out what is queued, then end; return whether it ended in time."""
+        if self._thread.ident is None:
+            return True
         self._queue.put(None)
         self._thread.join(JOIN_S)
         return not self._thread.is_alive()

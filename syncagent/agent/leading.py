@@ -50,8 +50,10 @@ class Leading:
         return pending.id if pending is not None else self._state.standing.revision
 
     def _early(self) -> Revision | None:
-        """Return the revision on its way to disk if it may be offered meanwhile: its bytes are in
-        memory, and the flush here overlaps with staging there."""
+        """Return the revision on its way to disk if it may be offered meanwhile.
+
+        Its bytes are in memory, and the flush here overlaps with staging there.
+        """
         pending = self._declaring.pending
         if pending is None or len(pending.changes) > EARLY_CHANGES_MAX:
             return None

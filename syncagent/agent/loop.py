@@ -7,6 +7,7 @@ decides; its effects go to the hands' lanes. Only here are failures met that nob
 from __future__ import annotations
 
 import queue
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncagent.agent.lanes import Crashed
@@ -24,8 +25,11 @@ BATCH_MAX = 1_000
 """Events taken before time is looked at again."""
 
 
+@dataclass(frozen=True)
 class Stop:
-    """Posted to end the loop."""
+    """Posted to end the loop; `again` asks for a fresh start, with the settings as they are then."""
+
+    again: bool = False
 
 
 class Loop:
@@ -35,35 +39,36 @@ class Loop:
         self._node = node
         self._clock = clock
         self._carry_out = carry_out
+        self._stop: Stop | None = None
         self._inbox: queue.Queue[object] = queue.Queue(INBOX_MAX)
 
     def post(self, event: object) -> None:
         """Take an event from any thread."""
         self._inbox.put(event)
 
-    def run(self) -> None:
-        """Run until `Stop` is posted. Raises what crashed a hand."""
+    def run(self) -> bool:
+        """Run until `Stop` is posted; return whether to start again. Raises what crashed a hand."""
         self._node.start(self._clock.now())
-        going = True
-        while going:
+        while self._stop is None:
             wake_at = self._node.tick(self._clock.now())
             self._act()
             for event in self._events(wake_at - self._clock.now()):
-                going = going and self._take(event)
+                self._take(event)
+        return self._stop.again
 
     def _act(self) -> None:
         for effect in self._node.drain():
             self._carry_out(effect)
 
-    def _take(self, event: object) -> bool:
-        """Handle one event; return False if it ends the loop."""
+    def _take(self, event: object) -> None:
+        """Handle one event."""
         if isinstance(event, Stop):
-            return False
+            self._stop = event
+            return
         if isinstance(event, Crashed):
             raise event.error
         self._node.handle(event, self._clock.now())  # type: ignore[arg-type]  # posted by hands and shells only
         self._act()
-        return True
 
     def _events(self, pause_s: float) -> list[object]:
         """Wait for the first event, then take what else is there."""

@@ -16,6 +16,7 @@ from syncagent.agent.answering import Answering
 from syncagent.agent.connecting import Connecting
 from syncagent.agent.declaring import Declaring
 from syncagent.agent.electing import Electing
+from syncagent.agent.housekeeping import Housekeeping
 from syncagent.agent.job import Why
 from syncagent.agent.leading import Leading
 from syncagent.agent.observing import Observing
@@ -54,6 +55,7 @@ class Node:
         self.leading = Leading(state, self.declaring)
         self.working = Working(state, self.observing, self.advancing)
         self.proposing = Proposing(state, self.observing, self.advancing, self.declaring)
+        self.housekeeping = Housekeeping(state, self.advancing)
         self.reporting = Reporting(state, self.observing, self.advancing, self.leading)
         parts = Parts(
             state,
@@ -138,6 +140,7 @@ class Node:
         self._settle(now)
         self.reporting.tick(now)
         self.answering.tick(now)
+        self.housekeeping.tick(now)
         return min(now + TICK_MAX_S, max(self._next_at(now), now))
 
     def drain(self) -> list[Effect]:
@@ -162,6 +165,7 @@ class Node:
                 self.working.next_at(),
                 self.reporting.next_at(now),
                 self.answering.next_at(),
+                self.housekeeping.next_at(),
             )
             if at is not None
         )
@@ -210,6 +214,7 @@ class Node:
         self.state.stand(StandingChange(revision=revision.id, changes=revision.changes))
         self.observing.rebase(self.state.base, [change.path for change in revision.changes])
         self.state.use_up(revision.released)
+        self.state.remember_made(revision.changes)
         self.state.event(
             "declared",
             revision=revision.id.number,

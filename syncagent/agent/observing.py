@@ -236,7 +236,8 @@ class Observing:
             if examined.valid:
                 self.index.put(where, self._kind(where), examined.facts)
                 return
-        if examined is not None or path not in view.files:
+        if path not in view.files or (examined is not None and path not in view.base):
+            # A refused artifact's last good version stays in the manifest, with its names.
             self.index.drop(where)
 
     def _kind(self, path: ArtifactPath) -> Kind:

@@ -51,7 +51,7 @@ class Reporting:
         if len(self.strangers) >= STRANGERS_MAX and event.key not in self.strangers:
             self.strangers.pop(next(iter(self.strangers)))
         known = event.key in self.strangers
-        self.strangers[event.key] = (event, now)
+        self.strangers[event.key] = (event, self._state.wall())
         if not known:
             fields = {"name": event.name, "address": event.address, "reason": event.reason}
             self._state.event("stranger", **fields)
@@ -84,6 +84,7 @@ class Reporting:
         if not due:
             return
         self._state.changed, self._due_at, self._sent_at = False, None, now
+        self._state.forget_noticed()
         if self._state.leads:
             body = json.dumps(self.status(now))
             for peer in self._state.peers.values():
@@ -100,13 +101,10 @@ class Reporting:
 
     def own_report(self, now: float) -> dict[str, JSON]:
         """Return what a worker tells its manager."""
-        at = ""
         return {
             "row": self.own_row(now),
-            "held": [rows.hold_row(hold, at) for hold in self._state.holds.values()],
-            "refused": [
-                rows.refused_row(row, self._state.me, at) for row in self._state.refused.values()
-            ],
+            "held": list(rows.own_holds(self._state)),
+            "refused": list(rows.own_refused(self._state)),
             "differing": list(rows.differing_rows(self._observing)),
             "alarms": list(self._state.alarms.values()),
             "progress": self.own_progress(),
@@ -193,7 +191,7 @@ class Reporting:
         alarms = list(state.alarms.values())
         if manager is None:
             alarms.append(self._why_no_manager())
-        held = [rows.hold_row(hold, "") for hold in state.holds.values()]
+        held = rows.own_holds(state)
         for peer in state.peers.values() if state.leads else ():
             held.extend(rows.listed(peer.report, "held"))
         return {

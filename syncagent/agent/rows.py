@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from syncagent.agent.state import State
     from syncagent.core.artifact import ArtifactPath
     from syncagent.core.desk import JSON
+    from syncagent.core.entry import Entry
     from syncagent.core.intent import Kept
     from syncagent.core.safety import Hold
     from syncagent.core.verdict import Refused
@@ -31,14 +32,14 @@ def when(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def hold_row(hold: Hold, at: str) -> dict[str, JSON]:
+def hold_row(hold: Hold, at: float) -> dict[str, JSON]:
     """Return the row of a hold."""
     return {
         "id": hold.id,
         "tree": hold.tree,
         "path": hold.paths[0].path if len(hold.paths) == 1 else f"{len(hold.paths)} artifacts",
         "reason": hold.text,
-        "at": at,
+        "at": when(at),
         "node": hold.node,
         "kind": hold.reason,
         "paths": [str(path) for path in hold.paths[:DIFFERING_MAX]],
@@ -46,7 +47,7 @@ def hold_row(hold: Hold, at: str) -> dict[str, JSON]:
     }
 
 
-def refused_row(row: Refused, node: str, at: str) -> dict[str, JSON]:
+def refused_row(row: Refused, node: str, at: float) -> dict[str, JSON]:
     """Return the row of a refused artifact; the id is its place."""
     line = f"line {row.problem.line}: " if row.problem.line else ""
     return {
@@ -54,7 +55,7 @@ def refused_row(row: Refused, node: str, at: str) -> dict[str, JSON]:
         "tree": row.path.tree,
         "path": row.path.path,
         "reason": line + row.problem.reason,
-        "at": at,
+        "at": when(at),
         "node": node,
         "code": row.problem.code,
         "line": row.problem.line,
@@ -121,22 +122,63 @@ def differing_rows(observing: Observing) -> list[dict[str, JSON]]:
     return rows
 
 
+def own_holds(state: State) -> list[dict[str, JSON]]:
+    """Return the rows of this node's own holds."""
+    return [hold_row(hold, state.since(hold.id)) for hold in state.holds.values()]
+
+
+def own_refused(state: State) -> list[dict[str, JSON]]:
+    """Return the rows of what this node refuses."""
+    return [
+        refused_row(row, state.me, state.since(str(row.path))) for row in state.refused.values()
+    ]
+
+
 def local_changes(state: State, observing: Observing) -> list[dict[str, JSON]]:
     """Return this node's differences from the revision on which it stands."""
     return [_change_row(state, observing, path) for path in observing.differing()]
+
+
+def open_changes(state: State, observing: Observing) -> list[dict[str, JSON]]:
+    """Return the differences that are still to become something: all but what is refused."""
+    return [
+        _change_row(state, observing, path)
+        for path in observing.differing()
+        if path not in state.refused
+    ]
 
 
 def _change_row(state: State, observing: Observing, path: ArtifactPath) -> dict[str, JSON]:
     before = state.base.get(path)
     seen = observing.observed(path)
     word = "add" if before is None else ("delete" if seen is None else "update")
+    after = seen if isinstance(seen, str) else None
+    return _row(observing, path, word, _digest(before), after)
+
+
+def made_rows(state: State, observing: Observing, since: int) -> list[dict[str, JSON]]:
+    """Return what this node declared or committed since `State.made_count` was `since`."""
+    return [
+        _row(observing, change.path, change.word, _digest(change.before), _digest(change.after))
+        for change in state.made_since(since)
+    ]
+
+
+def _digest(entry: Entry | None) -> str | None:
+    return entry.digest if entry is not None else None
+
+
+def _row(
+    observing: Observing, path: ArtifactPath, word: str, before: str | None, after: str | None
+) -> dict[str, JSON]:
+    view = observing.views.get(path.tree)
     return {
         "tree": path.tree,
         "path": path.path,
-        "kind": str(kind_of(observing.views[path.tree].kind, path.path)),
+        "kind": str(kind_of(view.kind, path.path)) if view else "file",
         "change": word,
-        "before": before.digest if before else None,
-        "after": seen if isinstance(seen, str) else None,
+        "before": before,
+        "after": after,
     }
 
 

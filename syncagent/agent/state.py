@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -14,10 +15,11 @@ from syncagent.core.safety import Rules
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from syncagent.agent.effects import Effect
     from syncagent.core.artifact import ArtifactPath, NodeName
+    from syncagent.core.change import Change
     from syncagent.core.digest import Digest
     from syncagent.core.guard import GuardState
     from syncagent.core.ledger import Standing
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from syncagent.core.safety import Hold
     from syncagent.core.settings import Settings
     from syncagent.core.verdict import Refused
+
+
+MADE_MAX = 1_000
 
 
 class Role(StrEnum):
@@ -95,6 +100,8 @@ class State:
     guard: GuardState
     chance: random.Random
     has_blob: Callable[[Digest], bool]
+    wall: Callable[[], float]
+    """Wall time for people: when a hold began, never a deadline."""
     role: Role = Role.WORKER
     token: Token | None = None
     manager_link: int | None = None
@@ -108,6 +115,11 @@ class State:
     view_at: float = 0.0
     changed: bool = True
     effects: list[Effect] = field(default_factory=list)
+    noticed: dict[str, float] = field(default_factory=dict)
+    """Wall time at which each hold or refused artifact was first listed, by its id."""
+    made: deque[Change] = field(default_factory=lambda: deque(maxlen=MADE_MAX))
+    """The last changes that this node declared or committed, oldest first."""
+    made_count: int = 0
     next_number: int = 0
     base: Manifest = EMPTY
     """This node's own rows of the revision on which it stands."""
@@ -173,6 +185,27 @@ class State:
     def _note_approved(self) -> None:
         text = json.dumps(sorted(self.approved)) if self.approved else ""
         self.note(StandingChange(notes={"approved": text}))
+
+    def since(self, what: str) -> float:
+        """Return the wall time at which `what` (an id on a list) was first asked for."""
+        return self.noticed.setdefault(what, self.wall())
+
+    def forget_noticed(self) -> None:
+        """Forget when things were first listed that are on no list any more."""
+        listed = {*self.holds, *(str(path) for path in self.refused)}
+        for what in self.noticed.keys() - listed:
+            del self.noticed[what]
+
+    def remember_made(self, changes: Iterable[Change]) -> None:
+        """Remember what was done, for the answer of a reconcile."""
+        for change in changes:
+            self.made.append(change)
+            self.made_count += 1
+
+    def made_since(self, count: int) -> list[Change]:
+        """Return the changes made since `made_count` was `count`, as far as they are remembered."""
+        new = min(self.made_count - count, len(self.made))
+        return list(self.made)[len(self.made) - new :]
 
     def peer_of(self, link: int) -> Peer | None:
         """Return the peer behind a connection, None if it is gone."""

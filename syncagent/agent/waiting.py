@@ -35,6 +35,8 @@ class Waiter:
     dry_run: bool = False
     revision: int | None = None
     start_revision: int = 0
+    made_before: int = 0
+    """`State.made_count` when it was asked, 0 for all since the start of the process."""
 
 
 class Waiting:
@@ -43,6 +45,8 @@ class Waiting:
     def __init__(self, node: Parts) -> None:
         self._node = node
         self._waiters: dict[int, Waiter] = {}
+        self.one_round = False
+        """This process lives for one reconcile: all that it does belongs to the answer."""
 
     @property
     def active(self) -> bool:
@@ -52,6 +56,7 @@ class Waiting:
     def reconcile(self, request: int, now: float, *, dry_run: bool, timeout_s: float) -> None:
         """Have everything scanned, and answer when it is live everywhere."""
         waiter = Waiter(request, "reconcile", now, now + timeout_s, dry_run=dry_run)
+        waiter.made_before = 0 if self.one_round else self._node.state.made_count
         self._begin(waiter, now)
         for name in self._node.observing.views:
             self._node.observing.want_scan(name, now)
@@ -157,13 +162,19 @@ class Waiting:
         return {
             "revision": node.state.standing.revision.number,
             "from_revision": waiter.start_revision,
-            "changes": list(rows.local_changes(node.state, node.observing)),
+            "changes": list(self._changes(waiter)),
             "nodes": nodes,
             "held": status["held"],
-            "refused": [
-                rows.refused_row(row, node.state.me, "") for row in node.state.refused.values()
-            ],
+            "refused": list(rows.own_refused(node.state)),
         }
+
+    def _changes(self, waiter: Waiter) -> list[dict[str, JSON]]:
+        """Return what was done since the question, or for a dry run what would be."""
+        node = self._node
+        found = rows.open_changes(node.state, node.observing)
+        if waiter.dry_run:
+            return found
+        return rows.made_rows(node.state, node.observing, waiter.made_before)
 
     def _late(self, waiter: Waiter) -> None:
         del self._waiters[waiter.request]
@@ -173,9 +184,16 @@ class Waiting:
         if hold is not None:
             error = HeldError(hold.text, hint=f"syncagent approve {hold.id}")
         else:
-            reason = self._node.reporting.why_not_synced()
+            reason = self._node.reporting.why_not_synced() or self._still(waiter)
             error = DeadlineError(f"not reached in time: {reason}", hint="syncagent status")
         state.do(Reply(waiter.request, None, error))
+
+    def _still(self, waiter: Waiter) -> str:
+        """Say what is missing where everything that is known is in sync."""
+        number = self._node.state.standing.revision.number
+        if waiter.revision is not None and number < waiter.revision:
+            return f"this node stands on revision {number}, not {waiter.revision}"
+        return "files are still changing or being looked at"
 
     def stepped_down(self, reason: str) -> None:
         """A reconcile can't be finished by a node that leads no more."""

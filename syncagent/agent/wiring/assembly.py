@@ -24,7 +24,7 @@ from syncagent.agent.serving import Serving
 from syncagent.agent.state import State
 from syncagent.core.artifact import NodeName
 from syncagent.core.election import Election
-from syncagent.core.errors import RefusedError, SyncagentError
+from syncagent.core.errors import DiskError, RefusedError, SyncagentError
 from syncagent.core.lease import Candidate, Timing
 from syncagent.core.settings import PeerSettings
 from syncagent.disk.node_disk import NodeDisk
@@ -34,6 +34,7 @@ from syncagent.history.node_history import NodeHistory
 from syncagent.leases.elector import Elector
 from syncagent.leases.static import StaticStore
 from syncagent.ports import Instant, LinkId
+from syncagent.settings.gateway import with_new_trees
 from syncagent.settings.trusted import trust
 from syncagent.ssh.keys import KEY_FILE, fingerprint, load_key, make_key, parse_pinned
 from syncagent.ssh.links import Identity, SshLinks
@@ -104,6 +105,7 @@ class Assembly:
             guard=guard_state,
             chance=chance,
             has_blob=self.history.has,
+            wall=self.clock.wall,
         )
         self.node = Node(self.state)
         self._fs = fs
@@ -127,7 +129,7 @@ class Assembly:
         serving = Serving(history, memory, self._send)
         self.fetching = Fetching(disk, history, self.clock, kinds, self._trust)
         self.lanes: dict[str, Lane[Effect]] = {
-            "eye": Lane("eye", eye.do, self.post),  # type: ignore[arg-type]  # gets only its own kinds
+            "eye": Lane("eye", lambda effect: self._look(eye, effect), self.post),
             "commit": Lane("commit", self.committer.do, self.post),
             "serve": Lane("serve", serving.do, self.post),  # type: ignore[arg-type]
             "clerk": Lane("clerk", self._clerk, self.post),
@@ -140,6 +142,8 @@ class Assembly:
             fx.Serve: self.lanes["serve"].put,
             fx.Report: self.lanes["clerk"].put,
             fx.Fetch: self.lanes["clerk"].put,
+            fx.Discover: self.lanes["clerk"].put,
+            fx.SaveCache: self.lanes["eye"].put,
             fx.Acquire: self._acquire,  # type: ignore[dict-item]
             fx.Resign: self._resign,  # type: ignore[dict-item]
         }
@@ -157,9 +161,26 @@ class Assembly:
         """Take an event into the loop's inbox."""
         self.loop.post(event)
 
+    def _look(self, eye: Eye, effect: Effect) -> object | None:
+        if isinstance(effect, fx.SaveCache):
+            self._save_cache()
+            return None
+        return eye.do(effect)  # type: ignore[arg-type]  # gets only its own kinds
+
+    def _save_cache(self) -> None:
+        try:
+            self.disk.save_cache()
+        except DiskError as error:
+            LOG.warning("the scan cache was not saved, the next start reads more: %s", error)
+
     def _clerk(self, effect: Effect) -> object | None:
         if isinstance(effect, fx.Report):
             self.fetching.report(effect)
+            return None
+        if isinstance(effect, fx.Discover):
+            if with_new_trees(self.settings).trees != self.settings.trees:
+                LOG.info("the gateway has new trees: starting again with them")
+                self.post(Stop(again=True))
             return None
         assert isinstance(effect, fx.Fetch), "nothing else is routed here"
         return self.fetching.do(effect)
@@ -227,7 +248,7 @@ class Assembly:
             if not lane.stop():
                 LOG.error("a hand did not finish; what it did is recovered at the next start")
         self.elector.close()
-        self.disk.save_cache()
+        self._save_cache()
         self.history.close()
 
 

@@ -43,20 +43,27 @@ def run(settings_path: Path) -> int:
     sys.setswitchinterval(SWITCH_S)
     if settings.gateway_home:
         refuse_synchronizer(discover(settings.gateway_home))
-    settings = with_new_trees(settings)
     with StateHome.open(settings.state_dir, settings.cluster, settings.node, OsFS()) as home:
-        agent = Assembly(settings, home)
-        control = ControlServer(control_path(settings), agent.desk)
-        _on_signals(agent, settings_path)
+        while _live(Assembly(with_new_trees(settings), home), settings_path):
+            LOG.info("starting again")
+    return 0
+
+
+def _live(agent: Assembly, settings_path: Path) -> bool:
+    """Run one assembly to its end; return whether to start again."""
+    settings = agent.settings
+    control = ControlServer(control_path(settings), agent.desk)
+    _on_signals(agent, settings_path)
+    try:
         agent.start()
         control.start()
         LOG.info("%s of cluster %s is up", settings.node, settings.cluster)
-        try:
-            agent.loop.run()
-        finally:
-            control.stop()
-            agent.stop()
-    return 0
+        return agent.loop.run()
+    finally:
+        # Who waits is told first, so that the socket has nobody to wait for.
+        agent.desk.close()
+        control.stop()
+        agent.stop()
 
 
 def _on_signals(agent: Assembly, settings_path: Path) -> None:
@@ -121,7 +128,7 @@ def offline_status(settings: Settings) -> Mapping[str, JSON]:
         "state": "Unknown",
         "nodes": [row],
         "held": [],
-        "alarms": ["the agent is not running on this node"],
+        "alarms": [],
         "as_of": changed.isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
 
@@ -134,6 +141,7 @@ def reconcile_once(settings: Settings, *, dry_run: bool) -> Mapping[str, JSON]:
     settings = with_new_trees(settings)
     with StateHome.open(settings.state_dir, settings.cluster, settings.node, OsFS()) as home:
         agent = Assembly(settings, home)
+        agent.node.answering.waiting.one_round = True
         agent.start()
         thread = threading.Thread(target=agent.loop.run, name="loop", daemon=True)
         thread.start()
