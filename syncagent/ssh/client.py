@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
@@ -30,7 +30,7 @@ from syncagent.ssh.transport import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from syncagent.core.artifact import NodeName
     from syncagent.ssh.keys import NodeKey
@@ -48,14 +48,6 @@ class Address(NamedTuple):
     port: int
 
 
-class Target(NamedTuple):
-    """Whom to reach, how, and by which keys it is known."""
-
-    peer: NodeName
-    address: str
-    pinned: Sequence[paramiko.PKey]
-
-
 def parse_address(text: str) -> Address:
     """Return the parts of `[user@]host:port` or `[user@][v6]:port`; raises SettingsError."""
     user, _, rest = text.rpartition("@")
@@ -68,62 +60,89 @@ def parse_address(text: str) -> Address:
     return Address(user, bare, int(port))
 
 
-def dial(
-    target: Target,
-    me: tuple[NodeName, NodeKey],
-    timeout_s: float,
-    watch: Callable[[Callable[[], None]], None],
-) -> Pipe:
-    """Connect, prove both keys, open the subsystem; return its pipe.
+class Attempt:
+    """One try to reach a peer by the keys that are pinned for it.
 
-    `watch` is given, as soon as there is a connection, what aborts it from another thread. Each
-    step has `timeout_s`. Raises UnreachableError if nothing answers, RefusedError if the wrong key
-    answers or ours is refused.
+    `stranger` is the key that the far end showed, if it is not one of those.
     """
-    user, host, port = parse_address(target.address)
-    try:
-        sock = socket.create_connection((host, port), timeout_s)
-    except OSError as error:
-        raise UnreachableError(f"{target.address}: {error.strerror or error}") from error
-    tune(sock)
-    types = [key.get_name() for key in target.pinned]
-    transport = make_transport(sock, types, timeout_s)
-    watch(lambda: shut(sock))
-    try:
-        _prove(transport, target, user or me[0], me[1])
-        return Pipe(_open(transport, timeout_s), sock=sock, transport=transport)
-    except RefusedError:
-        end_transport(transport, sock)
-        raise
-    except BROKEN as error:
-        end_transport(transport, sock)
-        raise UnreachableError(f"{target.address}: {why(error)}") from error
 
+    def __init__(self, peer: NodeName, address: str, pinned: Sequence[paramiko.PKey]) -> None:
+        self._peer = peer
+        self._address = address
+        self._pinned = pinned
+        self._sock: socket.socket | None = None
+        self.stranger: paramiko.PKey | None = None
 
-def _prove(transport: paramiko.Transport, target: Target, user: str, key: NodeKey) -> None:
-    try:
-        transport.start_client(timeout=transport.handshake_timeout)
-    except IncompatiblePeer as error:
+    def abort(self) -> None:
+        """Make the try fail soon; from any thread."""
+        if self._sock is not None:
+            shut(self._sock)
+
+    def make(self, me: NodeName, key: NodeKey, timeout_s: float) -> Pipe:
+        """Connect, prove both keys, open the subsystem; return its pipe.
+
+        Each step has `timeout_s`. Raises UnreachableError if nothing answers, RefusedError if the
+        wrong key answers or ours is refused, SettingsError if the address is not one.
+        """
+        user, host, port = parse_address(self._address)
+        try:
+            sock = socket.create_connection((host, port), timeout_s)
+        except OSError as error:
+            raise UnreachableError(f"{self._address}: {error.strerror or error}") from error
+        self._sock = sock
+        tune(sock)
+        types = [pinned.get_name() for pinned in self._pinned] or ["ssh-ed25519"]
+        transport = make_transport(sock, types, timeout_s)
+        try:
+            self._prove(transport, user or me, key)
+            return Pipe(_open(transport, timeout_s), sock=sock, transport=transport)
+        except RefusedError:
+            end_transport(transport, sock)
+            raise
+        except BROKEN as error:
+            end_transport(transport, sock)
+            raise UnreachableError(f"{self._address}: {why(error)}") from error
+
+    def _prove(self, transport: paramiko.Transport, user: str, key: NodeKey) -> None:
+        peer = self._peer
+        try:
+            transport.start_client(timeout=transport.handshake_timeout)
+        except IncompatiblePeer as error:
+            raise RefusedError(
+                f"{self._address} shows no key of the type that is pinned for {peer}: {error}",
+                hint=f"compare with `syncagent keys show` on {peer}",
+            ) from error
+        shown = transport.get_remote_server_key()
+        if shown.asbytes() not in {pinned.asbytes() for pinned in self._pinned}:
+            self.stranger = shown
+            self._refuse(transport, user, key, fingerprint(shown.asbytes()))
+        try:
+            transport.auth_publickey(user, key.private)
+        except paramiko.AuthenticationException as error:
+            raise RefusedError(
+                f"{peer} does not accept this node's key",
+                hint=f"on {peer}, `syncagent keys trust {user}` shows the key and accepts it",
+            ) from error
+
+    def _refuse(
+        self, transport: paramiko.Transport, user: str, key: NodeKey, shown: str
+    ) -> NoReturn:
+        """Refuse the far end's key. If none is pinned yet, let it see ours first."""
+        peer = self._peer
+        if not self._pinned:
+            # A login is bound to this very connection: whoever answers can do nothing with it.
+            with contextlib.suppress(paramiko.SSHException):
+                transport.auth_publickey(user, key.private)
+            raise RefusedError(
+                f"no key is pinned for {peer} yet; {self._address} shows {shown}",
+                hint=f"compare it with `syncagent keys show` there, then `syncagent keys trust {peer}`",
+            )
+        known = ", ".join(fingerprint(pinned.asbytes()) for pinned in self._pinned)
         raise RefusedError(
-            f"{target.address} shows no key of the type that is pinned for {target.peer}: {error}",
-            hint=f"compare with `syncagent keys show` on {target.peer}",
-        ) from error
-    shown = transport.get_remote_server_key()
-    if shown.asbytes() not in {pinned.asbytes() for pinned in target.pinned}:
-        known = ", ".join(fingerprint(pinned.asbytes()) for pinned in target.pinned)
-        raise RefusedError(
-            f"{target.address} shows the key {fingerprint(shown.asbytes())}, "
-            f"but {known} is pinned for {target.peer}",
-            hint=f"if {target.peer} was given a new key, compare it with `syncagent keys show` "
-            "there and change its [[peer]] key here; if not, another machine answers at this address",
+            f"{self._address} shows the key {shown}, but {known} is pinned for {peer}",
+            hint=f"if {peer} was given a new key, compare it with `syncagent keys show` there and "
+            f"`syncagent keys trust {peer}`; if not, another machine answers at this address",
         )
-    try:
-        transport.auth_publickey(user, key.private)
-    except paramiko.AuthenticationException as error:
-        raise RefusedError(
-            f"{target.peer} does not accept this node's key",
-            hint=f"on {target.peer}, `syncagent keys trust {user}` shows the key and accepts it",
-        ) from error
 
 
 def _open(transport: paramiko.Transport, timeout_s: float) -> paramiko.Channel:

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from syncagent.core.errors import RefusedError, SettingsError, SyncagentError, UnreachableError
+from syncagent.core.errors import RefusedError, SyncagentError, UnreachableError
 from syncagent.core.events import DialFailed, StrangerRefused
 from syncagent.core.wire.messages import VERSIONS, Hello
 from syncagent.ports import LinkId
-from syncagent.ssh.client import Target, dial
-from syncagent.ssh.keys import line_of, parse_pinned
+from syncagent.ssh.client import Attempt
+from syncagent.ssh.keys import line_of
+from syncagent.ssh.known import Known, Peer, Strangers
 from syncagent.ssh.link import Link
 from syncagent.ssh.server import Server
 from syncagent.ssh.stdio import Doorway
@@ -31,8 +32,6 @@ from syncagent.ssh.transport import BROKEN, hush, shown, why
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    import paramiko
 
     from syncagent.core.artifact import NodeName
     from syncagent.core.events import ShellEvent
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
 
 LINKS_PER_PEER_MAX = 4
 """Links that one peer may hold: one each way, and as many that are about to be found dead."""
-STRANGERS_KEPT = 256
-_STRANGER_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -80,12 +77,6 @@ class Identity:
     versions: tuple[int, ...] = VERSIONS
 
 
-@dataclass(frozen=True)
-class _Peer:
-    settings: PeerSettings
-    pinned: tuple[paramiko.PKey, ...]
-
-
 class SshLinks:
     """Connections to peers; see `ports.Links`. `post` takes events from any thread."""
 
@@ -104,15 +95,15 @@ class SshLinks:
         self._post = post
         self._pace = pace or Pace()
         self._clock = clock
-        self._peers = self._pinned(peers)
+        self._known = Known(me.node, peers)
+        self._strangers = Strangers(post, clock)
         self._lock = threading.Lock()
         self._links: dict[LinkId, Link] = {}
         self._ids = count(1)
         self._pings = count(1)
         self._threads: set[threading.Thread] = set()
-        self._aborts: dict[int, Callable[[], None]] = {}
+        self._attempts: set[Attempt] = set()
         self._stopping = threading.Event()
-        self._strangers: dict[tuple[str, str], float] = {}
         self._server: Server | None = None
         self._doorway: Doorway | None = None
         self._keeper = threading.Thread(target=self._keep, name="ssh-keep", daemon=True)
@@ -122,7 +113,7 @@ class SshLinks:
 
     def dial(self, peer: NodeName) -> None:
         """Start connecting; see `ports.Links`."""
-        known = self._peers.get(peer)
+        known = self._known.get(peer)
         if known is None or self._stopping.is_set():
             reason = f"{peer} is not in the settings" if known is None else "this node is stopping"
             self._post(DialFailed(peer, reason))
@@ -148,7 +139,9 @@ class SshLinks:
 
         Raises UnreachableError if the address can't be had.
         """
-        server = Server(self._me.key, self._admit, self._arrived, self._clock, self._pace.step_s)
+        server = Server(
+            self._me.key, self._known.admit, self._arrived, self._clock, self._pace.step_s
+        )
         port = server.start(address)
         self._server = server
         return port
@@ -164,23 +157,21 @@ class SshLinks:
 
         Raises SettingsError, and changes nothing, if a key is not one.
         """
-        before, self._peers = self._peers, self._pinned(peers)
+        lost = self._known.replace(peers)
         for link in self._living():
-            known, old = self._peers.get(link.peer), before.get(link.peer)
-            if known is None:
-                link.close("the peer is not in the settings any more")
-            elif old is not None and known.settings.key != old.settings.key:
-                link.close("the peer's key was changed in the settings")
+            if link.peer in lost:
+                link.close(lost[link.peer])
 
     def trust(self, peer: PeerSettings) -> None:
         """Know one more peer, or a new key of one. Raises SettingsError if the key is not one."""
-        others = [known.settings for name, known in self._peers.items() if name != peer.name]
+        others = [known for known in self._known.settings() if known.name != peer.name]
         self.replace_peers([*others, peer])
 
     def _take_local(self, peer: NodeName, pipe: Pipe, address: str) -> None:
-        if peer == self._me.node or peer not in self._peers:
+        if self._known.get(peer) is None:
             name = shown(peer)
-            self._stranger(name, "", address, f"{name} is not in the settings of {self._me.node}")
+            reason = f"{name} is not in the settings of {self._me.node}"
+            self._strangers.tell(StrangerRefused(name, "", address, reason))
             pipe.finish()
             return
         self._spawn(f"ssh-local-{peer}", lambda: self._serve(peer, pipe, ("", address)))
@@ -195,8 +186,8 @@ class SshLinks:
             link.close(f"{self._me.node} is stopping")
         deadline = self._clock() + timeout_s
         self._join(deadline - timeout_s / 2)
-        for abort in list(self._aborts.values()):
-            abort()
+        for attempt in list(self._attempts):
+            attempt.abort()
         for link in self._living():
             link.cut("stopped")
         self._join(deadline)
@@ -204,25 +195,23 @@ class SshLinks:
 
     # Making links.
 
-    def _dial(self, known: _Peer) -> None:
+    def _dial(self, known: Peer) -> None:
         settings = known.settings
-        target = Target(settings.name, settings.address, known.pinned)
-        me = threading.get_ident()
+        attempt = Attempt(settings.name, settings.address, known.pinned)
+        self._attempts.add(attempt)
         pipe: Pipe | None = None
         reason = "this node failed at it, see its log"
         try:
-            pipe = dial(
-                target,
-                (self._me.node, self._me.key),
-                self._pace.step_s,
-                lambda abort: self._aborts.update({me: abort}),
-            )
+            pipe = attempt.make(self._me.node, self._me.key, self._pace.step_s)
         except SyncagentError as error:
             reason = _said(error)
         finally:
-            self._aborts.pop(me, None)
+            self._attempts.discard(attempt)
             if pipe is None:
                 self._post(DialFailed(settings.name, reason))
+        if attempt.stranger is not None:
+            key = line_of(attempt.stranger, settings.name)
+            self._strangers.tell(StrangerRefused(settings.name, key, settings.address, reason))
         if pipe is not None:
             self._serve(settings.name, pipe, None)
 
@@ -230,7 +219,8 @@ class SshLinks:
         key = "" if caller.key is None else line_of(caller.key, caller.name)
         if pipe is None or caller.peer is None:
             if key and caller.refusal:
-                self._stranger(caller.name, key, caller.address, caller.refusal)
+                refused = StrangerRefused(caller.name, key, caller.address, caller.refusal)
+                self._strangers.tell(refused)
             return
         peer, address = caller.peer, caller.address
         self._adopt()
@@ -262,7 +252,7 @@ class SshLinks:
         if fault is not None and caller is None:
             self._post(DialFailed(peer, _said(fault)))
         elif isinstance(fault, RefusedError) and caller is not None:
-            self._stranger(peer, *caller, _said(fault))
+            self._strangers.tell(StrangerRefused(peer, *caller, _said(fault)))
 
     def _greet(self, link: Link) -> SyncagentError | None:
         """Greet a link; return why it is not to be, None if it is."""
@@ -292,7 +282,7 @@ class SshLinks:
         with self._lock:
             if self._stopping.is_set():
                 raise RefusedError(f"{self._me.node} is stopping")
-            if link.peer not in self._peers:
+            if self._known.get(link.peer) is None:
                 raise RefusedError(f"{link.peer} is not in the settings any more")
             same = [other for other in self._links.values() if other.peer == link.peer]
             if len(same) >= LINKS_PER_PEER_MAX:
@@ -310,40 +300,6 @@ class SshLinks:
                 return True
             self._stopping.wait(0.02)
         return False
-
-    def _admit(self, claimed: str, key: paramiko.PKey) -> NodeName:
-        """Return the peer that name and key prove, or raise RefusedError."""
-        if claimed == self._me.node:
-            raise RefusedError(f"it claims this node's own name, {claimed}: a copied node?")
-        known = next((peer for name, peer in self._peers.items() if name == claimed), None)
-        if known is None:
-            raise RefusedError("no peer of that name is in the settings")
-        if key.asbytes() not in {pinned.asbytes() for pinned in known.pinned}:
-            raise RefusedError(f"the key is not the one that is pinned for {claimed}")
-        return known.settings.name
-
-    def _stranger(self, name: str, key: str, address: str, reason: str) -> None:
-        """Tell the agent of a refused peer, but of the same one not more than every few seconds."""
-        now = self._clock()
-        with self._lock:
-            if now - self._strangers.get((name, key), now - _STRANGER_PAUSE_S) < _STRANGER_PAUSE_S:
-                return
-            if len(self._strangers) >= STRANGERS_KEPT:
-                self._strangers.pop(next(iter(self._strangers)))
-            self._strangers.pop((name, key), None)
-            self._strangers[(name, key)] = now
-        self._post(StrangerRefused(name, key, address, reason))
-
-    def _pinned(self, peers: Iterable[PeerSettings]) -> dict[NodeName, _Peer]:
-        known: dict[NodeName, _Peer] = {}
-        for peer in peers:
-            if peer.name == self._me.node:
-                continue
-            try:
-                known[peer.name] = _Peer(peer, parse_pinned(peer.key))
-            except SettingsError as error:
-                raise SettingsError(f"[[peer]] {peer.name}: {error}", hint=error.hint) from error
-        return known
 
     # Threads.
 

@@ -227,6 +227,35 @@ def test_a_server_with_another_key_is_not_talked_to(world: Loopback) -> None:
     assert "is pinned for gw-2" in reason
     assert "keys show" in reason
     assert not world.told[TWO].events
+    shown = nth(world, ONE, StrangerRefused)
+    assert (shown.name, shown.key) == (TWO, public_line(world.keys[TWO], TWO))
+
+
+def test_two_nodes_without_keys_learn_them_by_one_dial_and_link_when_both_are_trusted(
+    world: Loopback,
+) -> None:
+    links = {ONE: world.start(ONE), TWO: world.start(TWO)}
+    for node, peer in ((ONE, TWO), (TWO, ONE)):
+        links[node].replace_peers([PeerSettings(peer, world.addresses[peer], "")])
+    links[ONE].dial(TWO)
+    assert "no key is pinned for gw-2 yet" in nth(world, ONE, DialFailed).reason
+    for node, peer in ((ONE, TWO), (TWO, ONE)):
+        stranger = nth(world, node, StrangerRefused)
+        assert (stranger.name, stranger.key) == (peer, public_line(world.keys[peer], peer))
+        links[node].trust(PeerSettings(peer, world.addresses[peer], stranger.key))
+    links[TWO].dial(ONE)
+    assert nth(world, TWO, LinkUp).peer == ONE
+
+
+def test_a_peer_without_a_key_is_not_linked_even_if_it_knows_ours(world: Loopback) -> None:
+    one = world.start(ONE)
+    world.start(TWO)
+    one.replace_peers([PeerSettings(TWO, world.addresses[TWO], "")])
+    one.dial(TWO)
+    assert "no key is pinned" in nth(world, ONE, DialFailed).reason
+    world.links[TWO].dial(ONE)
+    assert "does not accept this node's key" in nth(world, TWO, DialFailed).reason
+    assert not all_of(world.told[TWO].events + world.told[ONE].events, LinkUp)
 
 
 def test_a_dial_that_the_other_end_refuses_says_what_to_do_there(world: Loopback) -> None:
