@@ -91,9 +91,9 @@ class Answering:
         """Answer what has come true."""
         self.waiting.tick(now)
 
-    def next_at(self) -> float | None:
+    def next_at(self, now: float) -> float | None:
         """Return when `tick` has something to do: waiting requests are looked at often."""
-        return 0.0 if self.waiting.active else None
+        return self.waiting.next_at(now)
 
     def job_finished(self, job: Job, fault: str | None) -> None:
         """A job has ended: a request may have waited for it."""

@@ -63,8 +63,10 @@ class Declaring:
         """True while a revision is being made durable."""
         return self.pending is not None
 
-    def next_at(self) -> float | None:
-        """Return when a decision is due for its own sake."""
+    def next_at(self, now: float) -> float | None:
+        """Return when a decision is due for its own sake; what was due has had its chance."""
+        if self._wake_at is not None and self._wake_at <= now:
+            self._wake_at = None
         return self._wake_at
 
     # --- deciding ---------------------------------------------------------------------------

@@ -158,13 +158,13 @@ class Node:
         instants.extend(
             at
             for at in (
-                self.declaring.next_at(),
+                self.declaring.next_at(now),
                 self.electing.next_at(),
                 self.connecting.next_at(),
                 self.leading.next_at(),
-                self.working.next_at(),
+                self.working.next_at(now),
                 self.reporting.next_at(now),
-                self.answering.next_at(),
+                self.answering.next_at(now),
                 self.housekeeping.next_at(),
             )
             if at is not None

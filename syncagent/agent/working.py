@@ -183,6 +183,8 @@ class Working:
             self._reverts[path] = (1 if now - last > CALM_S else count + 1, now)
         return True
 
-    def next_at(self) -> float | None:
-        """Return when `mend` has something to do for its own sake."""
+    def next_at(self, now: float) -> float | None:
+        """Return when `mend` has something to do for its own sake; what was due had its chance."""
+        if self._wake_at is not None and self._wake_at <= now:
+            self._wake_at = None
         return self._wake_at
