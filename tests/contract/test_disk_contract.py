@@ -312,6 +312,14 @@ def test_a_commit_that_is_not_in_the_ledger_is_reported_again(bench: Bench) -> N
     assert bench.mtime_ns(API) == before
 
 
+def test_an_edit_after_a_commit_outlives_its_late_ledger(bench: Bench) -> None:
+    bench.disk.commit(carry_out(bench, 7, (step(API, None, b"x"), b"x")))
+    bench.put(API, b"by hand")
+    bench.restart()
+    assert bench.disk.recover(6) is not None
+    assert bench.content(API) == b"by hand"
+
+
 def test_recovery_of_a_new_node_is_nothing(bench: Bench) -> None:
     assert bench.disk.recover(0) is None
 

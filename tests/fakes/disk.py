@@ -43,7 +43,8 @@ class FakeDisk:
     """All trees of one node. Change `trees`, `conditions`, `identity`, `special` at will.
 
     `special` holds names that are there but can't be read; `failing` names the errno with which
-    the next call of stage, seal or commit (before its intent) is refused.
+    the next call of stage, seal or commit (before its intent) is refused; `breaking` makes the next
+    commit fail half-way, so that only `recover` may go on.
     """
 
     names: Sequence[TreeName]
@@ -56,6 +57,7 @@ class FakeDisk:
     special: dict[ArtifactPath, Problem] = field(default_factory=dict)
     folders: dict[TreeName, set[str]] = field(default_factory=dict)
     failing: str = ""
+    breaking: bool = False
 
     def __post_init__(self) -> None:
         for name in self.names:
@@ -69,6 +71,7 @@ class FakeDisk:
         self._sealed: set[int] = set()
         self._intent: Intent | None = None
         self._intent_durable = False
+        self._standing: int | None = None
         self._taken: set[ArtifactPath] = set()
         self._taken_durable: set[ArtifactPath] = set()
         self._quarantine: dict[str, tuple[Kept, bytes]] = {}
@@ -102,8 +105,9 @@ class FakeDisk:
         return row[0] if row else None
 
     def killed(self) -> None:
-        """Forget what a process forgets: nothing here is kept in memory only but trust."""
+        """Forget what a process forgets."""
         self._trusted.clear()
+        self._standing = None
 
     def power_cut(self) -> None:
         """Forget what was not durable."""
@@ -171,6 +175,8 @@ class FakeDisk:
         self.crash_at("sealed")
 
     def commit(self, intent: Intent) -> Committed:
+        if self._standing is not None:
+            raise StateError(f"transaction {self._standing} has to be finished first")
         self._may_fail("commit")
         for step in intent.steps:
             self._believe(step.path.tree, DiskError)
@@ -190,6 +196,7 @@ class FakeDisk:
     def recover(self, done_txid: int) -> Committed | None:
         intent = self._intent
         if intent is None or intent.txid <= done_txid:
+            self._standing = None
             self._staged.clear()
             self._sealed.clear()
             return None
@@ -197,11 +204,14 @@ class FakeDisk:
             self._believe(step.path.tree, StateError)
         self._intent_durable = True
         done = self._finish(intent)
+        self._standing = None
         self._staged.clear()
         self._sealed.clear()
         return done
 
     def discard(self, txid: int) -> None:
+        if txid == self._standing:
+            return
         self._staged.pop(txid, None)
         self._sealed.discard(txid)
 
@@ -252,6 +262,9 @@ class FakeDisk:
         kept: list[Kept] = []
         for number, step in enumerate(intent.steps):
             self.crash_at(f"step {number}")
+            if self.breaking and number == len(intent.steps) // 2:
+                self.breaking, self._standing = False, intent.txid
+                raise StateError(f"transaction {intent.txid} was begun and can't be finished")
             if step.path not in self._taken:
                 # A step that was taken is not taken again: what is there now is somebody's edit.
                 kept.extend(self._step(intent.txid, step))
