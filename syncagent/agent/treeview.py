@@ -87,6 +87,7 @@ class TreeView:
                 self.examined.pop(path, None)
                 if path in self.base:
                     self.gone.add(path)
+                self.absent.pop(path, None)
             else:
                 self._present(path, what, now)
             self._recheck(path)
@@ -153,8 +154,9 @@ class TreeView:
 
     def _judge_absence(self, snapshot: Snapshot, started: float, again: set[str]) -> None:
         """Confirm, begin or end the absence of each base path that the scan did not see."""
-        for path in self.files:
-            self.absent.pop(path, None)
+        # What is there again, or was dropped from base meanwhile, needs no second scan.
+        for path in self.absent.keys() - (self.base.keys() - self.files.keys()):
+            del self.absent[path]
         self.gone -= self.files.keys()
         for path in self.base.keys() - self.files.keys() - self.gone - again:
             if not snapshot.tells_absence(path):
