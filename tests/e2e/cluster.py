@@ -26,6 +26,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from syncagent.core.artifact import TreeKind
+from syncagent.core.desk import JSON
+from syncagent.core.errors import UnreachableError
+from syncagent.core.ignore import Ignore
+from syncagent.web.client import ask as ask_at
+
 PATIENCE_S = 60.0
 """How long a fact may take on a machine that is busy with other tests."""
 
@@ -34,7 +40,8 @@ POLL_S = 0.05
 PORTS = range(20_000, 32_000)
 """Below the ports that the kernel hands out to outgoing connections."""
 
-IGNORED_SUFFIXES = (".back", ".part")
+IGNORED = {kind: Ignore(kind) for kind in TreeKind}
+"""The names that nobody's tree shows: what the agent ignores where settings add nothing."""
 
 Value = str | int | bool | list[str]
 Sections = Mapping[str, Mapping[str, Value]]
@@ -66,15 +73,14 @@ def free_ports(count: int) -> list[int]:
     raise AssertionError("no free ports on 127.0.0.1")
 
 
-def files_of(tree: Path) -> dict[str, bytes]:
+def files_of(tree: Path, kind: TreeKind = TreeKind.SYNAPSE) -> dict[str, bytes]:
     """Read a tree as path to bytes, without what the agent ignores or keeps for itself."""
-    return {
-        str(path.relative_to(tree)): path.read_bytes()
-        for path in sorted(tree.rglob("*"))
-        if path.is_file()
-        and not path.name.endswith(IGNORED_SUFFIXES)
-        and ".syncagent" not in path.relative_to(tree).parts
-    }
+    found: dict[str, bytes] = {}
+    for path in sorted(tree.rglob("*")):
+        name = path.relative_to(tree).as_posix()
+        if not IGNORED[kind].hides_way(name) and path.is_file():
+            found[name] = path.read_bytes()
+    return found
 
 
 def as_toml(sections: Sections) -> str:
@@ -94,11 +100,17 @@ class Agent:
     folder: Path
     port: int
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: list[str] = field(default_factory=list)
+    """What `run` is started with: `["setpriv", ...]`."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def tree(self) -> Path:
         return self.folder / "tree"
+
+    @property
+    def plans(self) -> Path:
+        return self.folder / "plans"
 
     @property
     def state(self) -> Path:
@@ -140,12 +152,22 @@ class Agent:
         answer: object = json.loads(done.stdout)
         return answer
 
+    def answer(self, verb: str, **arguments: JSON) -> JSON:
+        """Ask over the control socket, as the command line does but without its start-up time."""
+        return ask_at(self.state / "control.sock", verb, arguments, 30.0)
+
+    def own_row(self) -> dict[str, JSON]:
+        """Return this node's own row of its status."""
+        status = self.answer("status")
+        assert isinstance(status, dict)
+        return next(row for row in status["nodes"] if row["name"] == self.name)
+
     def start(self) -> None:
         """Start the agent; it may not answer yet."""
         assert self.process is None or self.process.poll() is not None, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "syncagent", "run"],
+                [*self.prefix, sys.executable, "-m", "syncagent", "run"],
                 cwd=self.folder,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -161,19 +183,43 @@ class Agent:
             raise AssertionError(
                 f"{self.name} ended with {self.process.returncode}:\n{self.log.read_text()}"
             )
-        return self.run("status", "-o", "json").returncode == 0
+        try:
+            self.answer("status")
+        except UnreachableError:
+            return False
+        return True
+
+    def pause(self) -> None:
+        """Stop the process where it is, as a hang would."""
+        assert self.process is not None, f"{self.name} was never started"
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused process go on."""
+        assert self.process is not None, f"{self.name} was never started"
+        self.process.send_signal(signal.SIGCONT)
+
+    @property
+    def runs(self) -> bool:
+        """Tell whether the process is there."""
+        return self.process is not None and self.process.poll() is None
 
     def end(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; returns what the process exited with."""
         assert self.process is not None, f"{self.name} was never started"
         if self.process.poll() is None:
             self.process.send_signal(sign)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for the end of a process that was told to; AssertionError if it had to be killed."""
+        assert self.process is not None, f"{self.name} was never started"
         try:
             return self.process.wait(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"{self.name} did not end after {sign.name}") from None
+            raise AssertionError(f"{self.name} did not end when it was told to") from None
 
     def kill(self) -> None:
         """End the agent as a power button would."""
@@ -184,14 +230,25 @@ class Cluster:
     """Agents that know each other. The trees start as copies of folders, or empty.
 
     `nodes` maps a name to the folder its tree is copied from, or None for an empty tree; the first
-    leads. `sections` adds to or replaces settings of all nodes: `{"limits": {"reconcile": "2s"}}`.
+    leads. `sections` adds to or replaces settings of all nodes: `{"limits": {"reconcile": "2s"}}`;
+    `own` those of one: `{"gw-2": {"tree": {"drift": "report"}}}`. With `plans` every node has a
+    second tree, of Siddhi plans, that starts empty.
     """
 
     def __init__(
-        self, folder: Path, nodes: Mapping[str, Path | None], sections: Sections | None = None
+        self,
+        folder: Path,
+        nodes: Mapping[str, Path | None],
+        sections: Sections | None = None,
+        *,
+        own: Mapping[str, Sections] | None = None,
+        plans: bool = False,
     ) -> None:
         self.folder = folder
         self.sections = sections or {}
+        self.own = own or {}
+        self.plans = plans
+        self.keys: dict[str, str] = {}
         self.agents = {
             name: Agent(name, folder / name, port)
             for name, port in zip(nodes, free_ports(len(nodes)), strict=True)
@@ -203,6 +260,8 @@ class Cluster:
                 agent.tree.mkdir()
             else:
                 shutil.copytree(source, agent.tree)
+            if plans:
+                agent.plans.mkdir()
         self._exchange_keys()
 
     def __getitem__(self, name: str) -> Agent:
@@ -244,10 +303,18 @@ class Cluster:
             "election": {"backend": "static", "manager": self.manager.name},
             "runtime": {"kind": "none"},
         }
-        for title, values in self.sections.items():
-            sections[title] = {**sections.get(title, {}), **values}
-        text = as_toml(sections)
-        text += as_toml({"[tree]": {"name": "synapse", "kind": "synapse", "path": str(agent.tree)}})
+        tree: dict[str, Value] = {"name": "synapse", "kind": "synapse", "path": str(agent.tree)}
+        sections["[tree]"] = tree
+        own = self.own.get(agent.name, {})
+        for title, values in [*self.sections.items(), *own.items()]:
+            name = "[tree]" if title == "tree" else title
+            sections[name] = {**sections.get(name, {}), **values}
+        text = as_toml({title: sections[title] for title in sections if title != "[tree]"})
+        text += as_toml({"[tree]": sections["[tree]"]})
+        if self.plans:
+            text += as_toml(
+                {"[tree]": {"name": "plans", "kind": "siddhi", "path": str(agent.plans)}}
+            )
         for peer in self:
             entry: dict[str, Value] = {"name": peer.name, "address": peer.address}
             if peer.name in keys:
@@ -256,22 +323,22 @@ class Cluster:
         agent.settings.write_text(text)
 
     def _exchange_keys(self) -> None:
-        keys: dict[str, str] = {}
         for agent in self:
             self.write_settings(agent, {})
         for agent in self:
             shown = agent.run("keys", "show")
             assert shown.returncode == 0, shown.stderr
-            keys[agent.name] = shown.stdout.strip()
+            self.keys[agent.name] = shown.stdout.strip()
         for agent in self:
-            self.write_settings(agent, keys)
+            self.write_settings(agent, self.keys)
 
-    def start(self) -> None:
-        """Start every agent that does not run, and wait until all answer."""
-        for agent in self:
-            if agent.process is None or agent.process.poll() is not None:
+    def start(self, *names: str) -> None:
+        """Start the agents (all, if none is named) that do not run, and wait until they answer."""
+        chosen = [self[name] for name in names] or list(self)
+        for agent in chosen:
+            if not agent.runs:
                 agent.start()
-        for agent in self:
+        for agent in chosen:
             until(agent.live, f"{agent.name} answers")
 
     def wait_synced(self) -> None:
@@ -281,7 +348,7 @@ class Cluster:
 
     def synced(self) -> bool:
         """Tell whether the manager calls every node Synced at its current revision."""
-        status = self.manager.ask("status")
+        status = self.manager.answer("status")
         assert isinstance(status, dict)
         return status["revision"] > 0 and all(
             node["state"] == "Synced" and node["revision"] == status["revision"]
@@ -291,13 +358,17 @@ class Cluster:
     def equal(self) -> bool:
         """Tell whether every node's tree has the bytes of the manager's."""
         wanted = files_of(self.manager.tree)
-        return all(files_of(agent.tree) == wanted for agent in self)
+        if any(files_of(agent.tree) != wanted for agent in self):
+            return False
+        wanted = files_of(self.manager.plans, TreeKind.SIDDHI)
+        return all(files_of(agent.plans, TreeKind.SIDDHI) == wanted for agent in self)
 
     def close(self) -> None:
         """End the agents that were started here; those that do not end in time are killed."""
-        running = [agent for agent in self if agent.process and agent.process.poll() is None]
+        running = [agent for agent in self if agent.runs]
         for agent in running:
             assert agent.process is not None
+            agent.resume()
             agent.process.terminate()
         for agent in running:
-            agent.end()
+            agent.ended()
