@@ -10,7 +10,6 @@ The same envelope protects the quarantine's lists.
 
 from __future__ import annotations
 
-import errno
 import os
 import struct
 from dataclasses import dataclass
@@ -83,7 +82,11 @@ class Journal:
         record = wrap(_INTENT, _encode(written))
         try:
             self._prepare()
-            self._put(record)
+            fd = self._open()
+        except OSError as error:
+            raise disk_error("the intent can't be written", error) from error
+        try:
+            self._put(fd, record)
         except OSError as error:
             self._void(error)
             raise disk_error("the intent can't be made durable", error) from error
@@ -95,7 +98,7 @@ class Journal:
         """
         try:
             self._prepare()
-            fd = self._fs.open(self._path, _O_KEEP)
+            fd = self._open()
             try:
                 body = unwrap(_INTENT, self._fs.read_all(fd, INTENT_BYTES_MAX))
                 written = _decode(body) if body is not None else None
@@ -108,14 +111,15 @@ class Journal:
         return written
 
     def _prepare(self) -> None:
-        if self._ready:
-            return
-        self._fs.close(self._fs.open(self._path, _O_KEEP, 0o600))
-        self._fs.fsync_dir(self._folder)
-        self._ready = True
+        if not self._ready:
+            self._fs.close(self._open())
+            self._fs.fsync_dir(self._folder)
+            self._ready = True
 
-    def _put(self, record: bytes) -> None:
-        fd = self._fs.open(self._path, _O_KEEP, 0o600)
+    def _open(self) -> int:
+        return self._fs.open(self._path, _O_KEEP, 0o600)
+
+    def _put(self, fd: int, record: bytes) -> None:
         try:
             self._fs.write_all(fd, record)
             self._fs.fdatasync(fd)
@@ -125,10 +129,8 @@ class Journal:
     def _void(self, cause: OSError) -> None:
         # A write that failed may still be there after a crash: it must not read as an intent.
         try:
-            self._put(bytes(_HEAD.size))
+            self._put(self._open(), bytes(_HEAD.size))
         except OSError as error:
-            if error.errno == errno.ENOENT:
-                return
             raise StateError(
                 f"the intent could not be written ({cause.strerror}) nor taken back "
                 f"({error.strerror})",

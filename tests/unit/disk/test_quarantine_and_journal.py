@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,27 @@ def test_an_intent_that_could_not_be_written_is_taken_back(tmp_path: Path) -> No
     assert Journal(OsFS(), str(tmp_path)).read() is None
     journal.write(Written(intent))
     assert Journal(OsFS(), str(tmp_path)).read() == Written(intent)
+
+
+def test_an_intent_that_can_be_neither_written_nor_taken_back_stands(tmp_path: Path) -> None:
+    bench = bench_at(tmp_path)
+    fs = FaultyFS(bench.fs, 0, 5)
+    disk = NodeBench(fs, bench.base).disk()
+    disk.recover(0)
+    change = ChangeSet({}, ((step("synapse/api/A.xml", None, b"a"), b"a"),))
+    change.stage(disk)
+    disk.seal(1)
+
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, "no more")
+
+    fs.fdatasync = fail
+    with pytest.raises(StateError):
+        disk.commit(change.intent)
+    assert "synapse/api/A.xml" not in bench.live()
+    disk.discard(1)
+    assert bench.disk().recover(0) is None, "what was taken back in memory reads as none"
+    assert "synapse/api/A.xml" not in bench.live()
 
 
 def test_a_shorter_intent_over_a_longer_one_is_read_alone(tmp_path: Path) -> None:
