@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from syncagent.agent.effects import Hangup, Send, Serve
 from syncagent.agent.state import Phase
 from syncagent.core.artifact import TreeName
+from syncagent.core.manifest import EMPTY
+from syncagent.core.revision import RevisionId
 from syncagent.core.rollout import Progress, Standing, may_commit
 from syncagent.core.wire.messages import Commit, Offer, Survey
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from syncagent.agent.state import Peer, State
     from syncagent.core.change import Change
     from syncagent.core.manifest import Manifest
-    from syncagent.core.revision import Revision, RevisionId
+    from syncagent.core.revision import Revision
     from syncagent.core.wire.messages import Declined, Done, Failed, Prepared, Want
 
 CHANGES_MAX = 20_000
@@ -96,7 +98,7 @@ class Leading:
         offer = Offer(
             token=self._state.token,
             revision=newest,
-            parent=record.parent if record is not None and known else newest,
+            parent=record.parent if record is not None and known else _unknown_parent(newest),
             author=record.author if record is not None and known else self._state.me,
             note=record.note if record is not None and known else "",
             released=record.released if record is not None and known else (),
@@ -229,6 +231,14 @@ class Leading:
             elif peer.link is not None and peer.phase in {Phase.OFFERED, Phase.COMMITTING}:
                 instants.append(peer.phase_at + ANSWER_S)
         return min(instants)
+
+
+def _unknown_parent(revision: RevisionId) -> RevisionId:
+    """Return a parent's id that no node stands on: what led to `revision` is not known (any more).
+
+    The parent of the first revision is always known.
+    """
+    return RevisionId(0, revision.number - 1, EMPTY.digest)
 
 
 _STANDING = {
