@@ -207,13 +207,14 @@ class Node:
             self.working.token_refused(result)
 
     def _declared(self, result: rs.Declared, now: float) -> None:
-        if not self.declaring.declared(result):
-            return
         revision = result.revision
-        self.state.alarm("declare", None)
+        # The ledger has it, whoever leads by now: this node stands on it until it is offered other.
         self.state.stand(StandingChange(revision=revision.id, changes=revision.changes))
         self.observing.rebase(self.state.base, [change.path for change in revision.changes])
         self.state.use_up(revision.released)
+        if not self.declaring.declared(result):
+            return
+        self.state.alarm("declare", None)
         self.state.remember_made(revision.changes)
         self.state.event(
             "declared",
