@@ -67,7 +67,8 @@ class Electing:
 
     def promote(self, request: int, now: float, *, forced: bool) -> None:
         """A person's word: become manager here."""
-        if self._state.leads and self._state.token is not None:
+        tied = "tie" in self._state.alarms
+        if self._state.leads and self._state.token is not None and not tied:
             self._state.do(Reply(request, self._answer()))
         elif self.candidacy is not None and self.candidacy.request is not None:
             error = BusyError("a promotion is under way already", hint="syncagent status")
