@@ -327,10 +327,13 @@ def _refused(judged: dict[ArtifactPath, Examined]) -> tuple[Refused, ...]:
 def finish_interrupted(disk: Disk, history: History) -> StandingChange | None:
     """Finish what a crash interrupted, before anything else is done; return what it led to.
 
-    Raises StateError or DiskError: then this node must not start.
+    Only in the roots that the ledger knows: a folder that stands in a tree's place is not to be
+    filled with half a revision. Raises StateError or DiskError: then this node must not start.
     """
-    done = history.load().txid
-    committed = disk.recover(done)
+    standing = history.load()
+    for tree, identity in standing.identities.items():
+        disk.trust(tree, identity)
+    committed = disk.recover(standing.txid)
     if committed is None:
         return None
     change = decode_change(committed.intent.memo)
