@@ -39,6 +39,8 @@ DECLARED_HOLDS = frozenset(
         HoldReason.UPDATES,
     }
 )
+RENAME_S = 1.5
+"""An absent file is believed a second after its hint: until then its new name seems a duplicate."""
 REDECLARE_S = 5.0
 """Pause after a revision could not be made durable (a full disk, say)."""
 PROPOSE_AGAIN_S = 10.0
@@ -108,13 +110,13 @@ class Declaring:
         if self._state.settings.writers is not Writers.ANY or not ready:
             return
         assert link is not None, "checked above"
-        changes, _ = self.changes(now)
+        changes, released = self.changes(now)
         if not changes or (tuple(changes) == self._proposed and now < self._proposed_until):
             return
         self._proposed, self._proposed_until = tuple(changes), now + PROPOSE_AGAIN_S
         self._wake_at = self._proposed_until
         base = self._state.standing.revision
-        self._state.do(Send(link, Propose(self._state.number(), base, tuple(changes))))
+        self._state.do(Send(link, Propose(self._state.number(), base, tuple(changes), released)))
 
     # --- what the trees ask for -------------------------------------------------------------
 
@@ -173,12 +175,14 @@ class Declaring:
         problems = examined.problems
         if examined.valid:
             problems = self._observing.index.problems(path)
+        since = view.new_since.get(path.path, now)
         for problem in problems:
             if problem.severity is Severity.ERROR:
-                return problem, 0.0
+                # A clash with another file may be a rename whose other half is still settling.
+                clash_s = since + RENAME_S - now if examined.valid else 0.0
+                return (None, clash_s) if clash_s > 0 else (problem, 0.0)
         fresh = path.path not in view.base and self._state.standing.revision.number > 0
         if fresh and any(problem.code == UNRESOLVED for problem in problems):
-            since = view.new_since.get(path.path, now)
             return None, since + self._state.settings.limits.reference_wait_s - now
         return None, 0.0
 

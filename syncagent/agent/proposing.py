@@ -41,6 +41,7 @@ class Proposal:
     message: Propose
     taken: tuple[Change, ...] = ()
     lost: tuple[ArtifactPath, ...] = ()
+    released: tuple[Digest, ...] = ()
     lacking: set[Digest] = field(default_factory=set)
     txid: int = 0
     reason: str = ""
@@ -123,9 +124,12 @@ class Proposing:
                 taken.append(change)
             else:
                 lost.append(change.path)
+        # Both sides judge; what a person released at the worker counts here too.
+        approved = {*self._state.approved, *proposal.message.released}
         judgement = judge_changes(
-            taken, self._state.base, self._state.rules, vanished=(), approved=self._state.approved
+            taken, self._state.base, self._state.rules, vanished=(), approved=approved
         )
+        proposal.released = judgement.released
         passed = set(judgement.passed)
         lost.extend(change.path for change in taken if change not in passed)
         if judgement.holds:
@@ -170,7 +174,7 @@ class Proposing:
         manifest = self._state.standing.manifest.after(proposal.taken)
         own = RevisionId(token.epoch, parent.number + 1, manifest.digest)
         note = f"proposal of {proposal.author}"
-        record = Revision(own, parent, proposal.taken, proposal.author, note)
+        record = Revision(own, parent, proposal.taken, proposal.author, note, proposal.released)
         proposal.txid = self._advancing.next_txid()
         job = Job(
             proposal.txid,
@@ -182,7 +186,7 @@ class Proposing:
             target=manifest,
             record=record,
         )
-        job.released = tuple(self._state.approved)
+        job.released = proposal.released
         self._advancing.begin(job, now)
 
     def finished(self, job: Job, fault: str | None, now: float) -> bool:

@@ -211,11 +211,15 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """A worker's valid local changes, against the revision it stands on (writers = "any")."""
+    """A worker's valid local changes, against the revision it stands on (writers = "any").
+
+    `released` names the sets of deletions among them that a person approved there.
+    """
 
     proposal: int
     base: RevisionId
     changes: tuple[Change, ...]
+    released: tuple[Digest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
