@@ -1,26 +1,30 @@
 """`syncagent init`: a first settings file, a state folder and a key, and what to do next.
 
 A help, not a need. What is written is checked by the loader before anything touches the disk, so
-that a generated file never has mistakes, and nothing that exists is written over unasked.
+that a generated file never has mistakes, and nothing that exists is written over unasked. All that
+is wrong with what was asked for is said at once: what can't be read as an option, what is missing,
+and what the loader says of the rest.
 """
 
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from syncagent.core.errors import BusyError, SettingsError
+from syncagent.core.artifact import NodeName, TreeKind, TreeName
+from syncagent.core.errors import BusyError, DiskError, SettingsError
+from syncagent.core.settings import PeerSettings, TreeSettings
 from syncagent.settings.durable import disk_error, write_file
 from syncagent.settings.gateway import Gateway, discover, refuse_synchronizer
 from syncagent.settings.load import interpret
 from syncagent.settings.shapes import toml_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from syncagent.core.settings import PeerSettings, TreeSettings
     from syncagent.fsio import OsFS
+    from syncagent.settings.load import Loaded
 
 _FILE_MODE = 0o640
 _STATE_MODE = 0o700
@@ -30,7 +34,10 @@ _PAIR = 2
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What `init` was asked for. Either `home` or `trees`; `peers` without this node."""
+    """What `init` was asked for: `home`, `trees` or both; `peers` without this node.
+
+    `mistakes` are options that could not be read (see `parse_peers` and `parse_trees`).
+    """
 
     cluster: str
     node: str
@@ -42,6 +49,7 @@ class Wish:
     peers: tuple[PeerSettings, ...] = ()
     manager: str = ""
     force: bool = False
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +65,43 @@ class InitReport:
     steps: tuple[str, ...]
 
 
+def parse_peers(options: Sequence[str]) -> tuple[tuple[PeerSettings, ...], tuple[str, ...]]:
+    """Read `NAME=HOST:PORT` options; return the peers, and what is wrong with the others."""
+    peers, mistakes = [], []
+    for option in options:
+        name, _, address = option.partition("=")
+        if name and address:
+            peers.append(PeerSettings(NodeName(name), address, ""))
+        else:
+            mistakes.append(f"--peer {option!r} is not NAME=HOST:PORT")
+    return tuple(peers), tuple(mistakes)
+
+
+def parse_trees(options: Sequence[str]) -> tuple[tuple[TreeSettings, ...], tuple[str, ...]]:
+    """Read `NAME=KIND:PATH` options; return the trees, and what is wrong with the others."""
+    trees, mistakes = [], []
+    for option in options:
+        name, _, rest = option.partition("=")
+        kind, _, path = rest.partition(":")
+        if not (name and kind and path):
+            mistakes.append(f"--tree {option!r} is not NAME=KIND:PATH")
+        elif kind not in set(TreeKind):
+            mistakes.append(f"--tree {option!r}: {kind!r} is none of {', '.join(TreeKind)}")
+        else:
+            trees.append(TreeSettings(TreeName(name), TreeKind(kind), path))
+    return tuple(trees), tuple(mistakes)
+
+
 def init(fs: OsFS, wish: Wish, make_key: Callable[[str], str]) -> InitReport:
     """Make the state folder, the key and the settings file; safe to run again.
 
     `make_key` gets the state folder and returns this node's public key line. Raises SettingsError
-    if what was asked for has mistakes or the gateway's own synchronizer is on (nothing is made
-    then), BusyError if the settings file exists and `force` is not set, DiskError.
+    with every mistake in what was asked for, or if the gateway's own synchronizer is on (nothing
+    is made then), BusyError if the settings file exists and `force` is not set, DiskError.
     """
-    gateway = discover(wish.home) if wish.home else None
-    if gateway is not None:
-        refuse_synchronizer(gateway)
+    gateway = _gateway(wish.home)
     text = "".join(f"{line}\n" for line in _lines(wish, gateway))
-    loaded = interpret(text, wish.path, {})
+    loaded = _checked(wish, gateway, text)
     if not wish.force and _exists(fs, wish.path):
         raise _taken(wish.path)
     _make_folder(fs, wish.state_dir, _STATE_MODE)
@@ -82,9 +115,73 @@ def init(fs: OsFS, wish: Wish, make_key: Callable[[str], str]) -> InitReport:
         public_key=public_key,
         gateway=gateway.label if gateway else "",
         trees=tuple(f"{tree.name}: {tree.path}" for tree in loaded.settings.trees),
-        notes=tuple(_notes(wish)),
+        notes=(*_missing_trees(fs, loaded.settings.trees), *_notes(wish)),
         steps=tuple(_steps(wish, public_key)),
     )
+
+
+def _gateway(home: str) -> Gateway | None:
+    """Return what is at `home`; None if there is nothing: the loader says why."""
+    try:
+        return discover(home) if home else None
+    except SettingsError:
+        return None
+
+
+def _checked(wish: Wish, gateway: Gateway | None, text: str) -> Loaded:
+    """Return what the loader makes of `text`. Raises SettingsError with all mistakes."""
+    mistakes = list(wish.mistakes)
+    if not wish.cluster:
+        mistakes.append("--cluster is missing: one name for all nodes")
+    if not (wish.home or wish.trees):
+        mistakes.append("nothing to keep equal: --home FOLDER or --tree NAME=KIND:PATH is missing")
+    loaded = None
+    try:
+        loaded = interpret(text if not mistakes else _stand_in(wish, gateway), wish.path, {})
+    except SettingsError as error:
+        # The lines are those of a file that will not be written.
+        mistakes += [
+            each.removeprefix(f"{wish.path}:").lstrip("0123456789: ") for each in error.mistakes
+        ]
+    try:
+        if gateway is not None:
+            refuse_synchronizer(gateway)
+    except SettingsError as error:
+        if not mistakes:
+            raise
+        mistakes.append(f"{error}; {error.hint}")
+    if mistakes or loaded is None:
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise SettingsError(
+            f"nothing was made: {count} in what was asked for",
+            mistakes=tuple(mistakes),
+            hint="syncagent init --help",
+        )
+    return loaded
+
+
+def _stand_in(wish: Wish, gateway: Gateway | None) -> str:
+    """Return the file with something in each place that is said to be missing already."""
+    trees = wish.trees
+    if not (wish.home or trees):
+        trees = (TreeSettings(TreeName("tree"), TreeKind.GENERIC, "/nonexistent"),)
+    whole = replace(wish, cluster=wish.cluster or "cluster", trees=trees)
+    return "".join(f"{line}\n" for line in _lines(whole, gateway))
+
+
+def _missing_trees(fs: OsFS, trees: Sequence[TreeSettings]) -> Iterator[str]:
+    """Yield a note for each tree whose folder is not there, or can't be looked at."""
+    for tree in trees:
+        try:
+            there = _exists(fs, tree.path)
+        except DiskError as error:
+            yield f"Tree {tree.name}: {error}."
+            continue
+        if not there:
+            yield (
+                f"Tree {tree.name}: there is no folder {tree.path} yet. The agent waits for it "
+                "(Held, root-missing) and deletes nothing meanwhile."
+            )
 
 
 def _taken(path: str) -> BusyError:
@@ -200,11 +297,12 @@ def _manager(wish: Wish) -> str:
 
 
 def _place_lines(wish: Wish, gateway: Gateway | None) -> Iterator[str]:
-    if gateway is not None:
+    if wish.home:
         yield ""
         yield "[gateway]"
-        yield f"home = {toml_text(gateway.home)}  # {gateway.label}"
-        for tree in gateway.trees:
+        label = f"  # {gateway.label}" if gateway else ""
+        yield f"home = {toml_text(gateway.home if gateway else wish.home)}{label}"
+        for tree in gateway.trees if gateway else ():
             yield f"# found now: {tree.name} = {tree.path}"
     for tree in wish.trees:
         yield ""

@@ -141,31 +141,35 @@ def renew_identity(settings: Settings) -> str:
 
 
 def initialize(
-    wish: Mapping[str, str | bool], peers: Mapping[str, str], path: Path
+    wish: Mapping[str, str | bool], peers: Sequence[str], trees: Sequence[str], path: Path
 ) -> Mapping[str, JSON]:
     """Make settings, state folder and key as `init` was asked; returns what was made.
 
     `wish` holds `cluster`, `node`, `state_dir`, `home`, `listen`, `manager` and `force`; `peers`
-    names and addresses. Raises SettingsError, BusyError if `path` exists and `force` is not set, DiskError.
+    are NAME=HOST:PORT, `trees` NAME=KIND:PATH. Raises SettingsError with every mistake, BusyError
+    if `path` exists and `force` is not set, DiskError.
     """
     from dataclasses import asdict  # noqa: PLC0415
 
     from syncagent.core.artifact import NodeName  # noqa: PLC0415
-    from syncagent.core.settings import PeerSettings  # noqa: PLC0415
     from syncagent.fsio import OsFS  # noqa: PLC0415
-    from syncagent.settings.init import Wish, init  # noqa: PLC0415
+    from syncagent.settings.init import Wish, init, parse_peers, parse_trees  # noqa: PLC0415
 
     node = NodeName(str(wish["node"]))
+    others, odd_peers = parse_peers(peers)
+    folders, odd_trees = parse_trees(trees)
     asked = Wish(
         cluster=str(wish["cluster"]),
         node=node,
         state_dir=str(wish["state_dir"]),
         path=str(path),
         home=str(wish["home"]),
+        trees=folders,
         listen=str(wish["listen"]),
-        peers=tuple(PeerSettings(NodeName(name), at, "") for name, at in peers.items()),
+        peers=others,
         manager=str(wish["manager"]),
         force=bool(wish["force"]),
+        mistakes=(*odd_peers, *odd_trees),
     )
     return asdict(init(OsFS(), asked, lambda state_dir: _public_key(state_dir, node)))
 

@@ -20,6 +20,10 @@ STATE_DIR = "/var/lib/syncagent"
     cls=ExampleCommand,
     examples=[
         ("syncagent init --cluster apim-prod --home /opt/wso2am-3.1.0", "on each node"),
+        (
+            "syncagent init --cluster c --peer gw-2=10.0.0.12:7421 --tree conf=generic:/srv/conf",
+            "any folder",
+        ),
         ("syncagent init --new-identity", "after this node was copied from another"),
     ],
     exits={
@@ -31,6 +35,12 @@ STATE_DIR = "/var/lib/syncagent"
 @click.option("--cluster", metavar="NAME", default="", help="Name of the cluster.")
 @click.option("--node", metavar="NAME", default="", help="Name of this node. Default: its host.")
 @click.option("--home", metavar="FOLDER", default="", help="Where the gateway is installed.")
+@click.option(
+    "--tree",
+    metavar="NAME=KIND:PATH",
+    multiple=True,
+    help="A folder to keep equal; KIND is synapse, siddhi or generic. May be repeated.",
+)
 @click.option("--listen", metavar="HOST:PORT", default="", help="Where peers reach this node.")
 @click.option("--manager", metavar="NAME", default="", help="Which node leads at first.")
 @click.option(
@@ -59,23 +69,14 @@ def init(session: Session, /, **asked: str | bool | tuple[str, ...]) -> ExitCode
         session.emit({"public_key": line}, lambda _: f"{line}\n")
         talk("  next: give this key to the other nodes, then: syncagent run")
         return ExitCode.DONE
-    for option in ("cluster", "home"):
-        if not asked[option]:
-            raise click.UsageError(f"--{option} is missing")
-    peers = asked["peer"]
+    peers, trees = asked["peer"], asked["tree"]
     assert isinstance(peers, tuple), "the option may be repeated"
+    assert isinstance(trees, tuple), "the option may be repeated"
     wish = {key: value for key, value in asked.items() if not isinstance(value, tuple)}
     wish["node"] = wish["node"] or socket.gethostname().partition(".")[0]
-    made = tools.initialize(wish, dict(map(_peer, peers)), Path(session.config).absolute())
+    made = tools.initialize(wish, peers, trees, Path(session.config).absolute())
     session.emit(made, lambda _: _text(made))
     return ExitCode.DONE
-
-
-def _peer(given: str) -> tuple[str, str]:
-    name, equals, address = given.partition("=")
-    if not (name and equals and address):
-        raise click.BadParameter(f"{given!r} is not NAME=HOST:PORT", param_hint="'--peer'")
-    return name, address
 
 
 def _text(made: Row) -> str:

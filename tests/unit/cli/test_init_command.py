@@ -69,7 +69,7 @@ def test_init_writes_over_nothing_unless_told_to(
     ("arguments", "words"),
     [
         (["init"], "--cluster is missing"),
-        (["init", "--cluster", "c"], "--home is missing"),
+        (["init", "--cluster", "c"], "--home FOLDER or --tree NAME=KIND:PATH is missing"),
         (["init", "--cluster", "c", "--home", "/nonexistent"], "/nonexistent"),
         (["init", "--cluster", "c", "--home", "/x", "--peer", "gw-2"], "not NAME=HOST:PORT"),
         (["serve", "--peer", "gw-2"], "--stdio"),
@@ -82,6 +82,61 @@ def test_what_is_missing_is_wrong_usage(
     answer = call(*arguments)
     assert (answer.code, answer.out) == (2, "")
     assert words in answer.err
+
+
+def test_explicit_trees_stand_in_the_file_beside_a_home(
+    call: CommandLine, tmp_path: Path, home: Path
+) -> None:
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    trees = ["--tree", f"conf=generic:{folder}", "--tree", f"late=siddhi:{tmp_path}/late"]
+    made = call(*wish(tmp_path, home), *trees, "-o", "json")
+    assert (made.code, made.err) == (0, "")
+    assert isinstance(made.json, dict)
+    assert made.json["trees"] == [
+        f"synapse: {home}/repository/deployment/server/synapse-configs/default",
+        f"conf: {folder}",
+        f"late: {tmp_path}/late",
+    ]
+    notes = [note for note in made.json["notes"] if "Tree " in note]
+    assert len(notes) == 1, "only the folder that is missing is noted"
+    assert f"no folder {tmp_path}/late yet" in notes[0]
+    assert call("config", "check", "--config", str(tmp_path / "new.toml")).code == 0
+
+
+def test_explicit_trees_need_no_home(call: CommandLine, tmp_path: Path) -> None:
+    asked = ["--cluster", "c", "--node", "n", "--tree", f"conf=generic:{tmp_path}/conf:with:colons"]
+    places = ["--state-dir", str(tmp_path / "s"), "--config", str(tmp_path / "new.toml")]
+    made = call("init", *asked, *places, "-o", "json")
+    assert (made.code, made.err) == (0, "")
+    assert isinstance(made.json, dict)
+    assert made.json["trees"] == [f"conf: {tmp_path}/conf:with:colons"]
+
+
+def test_all_mistakes_come_at_once_and_nothing_is_made(call: CommandLine, tmp_path: Path) -> None:
+    asked = [
+        *("--node", "a b", "--home", "/nonexistent", "--listen", "7421"),
+        *("--peer", "gw-2", "--peer", "gw-3=nowhere"),
+        *("--tree", "conf", "--tree", "x=folder:/x", "--tree", "y=generic:relative"),
+        *("--state-dir", str(tmp_path / "s"), "--config", str(tmp_path / "new.toml")),
+    ]
+    answer = call("init", *asked)
+    assert (answer.code, answer.out) == (2, "")
+    for words in (
+        "--peer 'gw-2' is not NAME=HOST:PORT",
+        "--tree 'conf' is not NAME=KIND:PATH",
+        "'folder' is none of synapse, siddhi, generic",
+        "--cluster is missing",
+        "node.name",
+        "node.listen",
+        "/nonexistent",
+        "peer.address",
+        "tree.path",
+    ):
+        assert words in answer.err
+    assert "new.toml:" not in answer.err, "there is no such file, and so no such line"
+    assert not (tmp_path / "s").exists()
+    assert not (tmp_path / "new.toml").exists()
 
 
 def test_a_copied_node_gets_a_key_of_its_own(call: CommandLine) -> None:
