@@ -19,7 +19,7 @@ from syncagent.agent.effects import (
     StageBlobs,
     StageOwn,
 )
-from syncagent.agent.job import Job, Stage, Why, judge_job, made_by, own_changes
+from syncagent.agent.job import Job, Stage, Why, judge_job, made_by, own_changes, rows_without_blobs
 from syncagent.agent.planning import Planning
 from syncagent.core.intent import Intent, Step
 from syncagent.core.manifest import Manifest
@@ -123,6 +123,16 @@ class Advancing:
         self._judge(job, now)
 
     # --- judging and planning ---------------------------------------------------------------
+
+    def say_again(self, now: float) -> None:
+        """Tell the manager again how far an offer is: it asked again."""
+        job = self.job
+        if job is None or job.link is None:
+            return
+        if job.phase is Stage.READY:
+            self._state.do(Send(job.link, Prepared(job.revision)))
+        elif job.phase in {Stage.HELD, Stage.TREES}:
+            self._judge(job, now)
 
     def reconsider(self, now: float) -> None:
         """Go on with a job that waited for a tree or a person."""
@@ -298,7 +308,9 @@ class Advancing:
         self._observing.committed(touched, self._state.base)
         self._observing.rebase(self._state.base, paths)
         self._state.use_up(job.used)
-        self._backfill(job)
+        unkept = rows_without_blobs(self._state, job)
+        if unkept:
+            self._state.do(Backfill(unkept))
         self._state.remember_made(made_by(job))
         self._state.alarm("disk", None)
         self._state.event(
@@ -309,23 +321,6 @@ class Advancing:
         if job.why is Why.OFFER and job.link is not None:
             self._state.do(Send(job.link, Done(job.revision, self._state.base.digest)))
         self.finished(job, None, now)
-
-    def _backfill(self, job: Job) -> None:
-        """Have the history take what this node held already: nothing of it came over the wire."""
-        moved = {step.path for step in job.steps}
-        base = self._state.base
-        candidates = (
-            base
-            if job.changes is None
-            else [(c.path, c.after) for c in job.changes if c.path in base and c.after is not None]
-        )
-        rows = tuple(
-            (path, entry)
-            for path, entry in candidates
-            if path not in moved and not self._state.has_blob(entry.digest)
-        )
-        if rows and job.why is not Why.REPAIR:
-            self._state.do(Backfill(rows))
 
     def fenced(self, result: CommitFenced, now: float) -> None:
         """The token was overtaken: nothing live changed."""

@@ -116,6 +116,20 @@ def made_by(job: Job) -> list[Change]:
     ]
 
 
+def rows_without_blobs(state: State, job: Job) -> tuple[tuple[ArtifactPath, Entry], ...]:
+    """Return what a finished job found in place: nothing of it came over the wire or was staged."""
+    if job.why is Why.REPAIR:
+        return ()
+    moved = {step.path for step in job.steps}
+    named = ((c.path, c.after) for c in job.changes or () if c.path.tree in state.base.trees)
+    candidates = state.base if job.changes is None else named
+    return tuple(
+        (path, entry)
+        for path, entry in candidates
+        if entry is not None and path not in moved and not state.has_blob(entry.digest)
+    )
+
+
 def judge_job(
     state: State, job: Job, changes: tuple[Change, ...], views: Mapping[TreeName, TreeView]
 ) -> Hold | None:

@@ -30,7 +30,7 @@ CHANGES_MAX = 20_000
 EARLY_CHANGES_MAX = 64
 EARLY_BYTES_MAX = 1024 * 1024
 DECLINED_AGAIN_S = 30.0
-ANSWER_S = 300.0
+ANSWER_S = 120.0
 """A worker that says nothing about an offer or a commit for this long is dialled anew."""
 SURVEY_EVERY_S = 60.0
 
@@ -206,7 +206,8 @@ class Leading:
         if peer.link is None:
             return
         busy = peer.phase in {Phase.OFFERED, Phase.COMMITTING}
-        if busy and now >= peer.phase_at + ANSWER_S:
+        # A worker that takes long (a first sync, a slow disk) still reports every few seconds.
+        if busy and now >= max(peer.phase_at, peer.seen_at or 0.0) + ANSWER_S:
             self._state.do(Hangup(peer.link, f"no answer for {ANSWER_S:.0f} s"))
             peer.phase_at = now
         if peer.phase is Phase.DECLINED and now >= peer.phase_at + DECLINED_AGAIN_S:
@@ -229,7 +230,7 @@ class Leading:
             if peer.link is not None and peer.phase is Phase.DECLINED:
                 instants.append(peer.phase_at + DECLINED_AGAIN_S)
             elif peer.link is not None and peer.phase in {Phase.OFFERED, Phase.COMMITTING}:
-                instants.append(peer.phase_at + ANSWER_S)
+                instants.append(max(peer.phase_at, peer.seen_at or 0.0) + ANSWER_S)
         return min(instants)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import AdmitToken, Send
-from syncagent.agent.job import Job, Stage, Why
+from syncagent.agent.job import Job, Why
 from syncagent.agent.state import Role
 from syncagent.core.backoff import Backoff
 from syncagent.core.guard import judge, refusal
 from syncagent.core.revision import Revision
 from syncagent.core.settings import Drift, Writers
-from syncagent.core.wire.messages import Admitted, Done, Fenced, Prepared, Surveyed
+from syncagent.core.wire.messages import Admitted, Done, Fenced, Surveyed
 
 if TYPE_CHECKING:
     from syncagent.agent.advancing import Advancing
@@ -94,8 +94,7 @@ class Working:
             state.do(Send(link, Done(state.standing.revision, state.base.digest)))
             return
         if job is not None and job.link == link and job.revision == offer.revision:
-            if job.phase is Stage.READY:
-                state.do(Send(link, Prepared(job.revision)))
+            self._advancing.say_again(now)
             return
         self._advancing.begin(
             Job(
