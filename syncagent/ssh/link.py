@@ -36,6 +36,8 @@ WRITE_BYTES = 1024 * 1024
 QUEUE_BYTES_MAX = 128 * 1024 * 1024
 QUEUE_MESSAGES_MAX = 10_000
 ASIDE_BYTES = 500
+DRAIN_S = 1.0
+"""Seconds for which what still comes is read and dropped after the protocol was broken."""
 GOODBYE_S = 2.0
 """Seconds that the other end has to hang up after a goodbye."""
 
@@ -159,9 +161,10 @@ class Link:
 
     def _drain(self) -> None:
         """Let the other end read our goodbye before the socket closes under it."""
+        deadline = self._clock() + DRAIN_S
         with contextlib.suppress(*BROKEN):
-            self._pipe.set_timeout(1.0)
-            while self._pipe.receive(READ_BYTES):
+            self._pipe.set_timeout(DRAIN_S)
+            while self._clock() < deadline and self._pipe.receive(READ_BYTES):
                 pass
 
     # Called from any thread.

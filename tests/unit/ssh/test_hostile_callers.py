@@ -222,6 +222,20 @@ def test_garbage_after_login_is_answered_with_a_reason_and_hung_up_on(
     assert b"Last login" in answer
 
 
+def test_a_caller_that_never_stops_sending_noise_is_cut_off(
+    world: Loopback, stack: ExitStack
+) -> None:
+    channel = logged_in(world, stack).open_session(timeout=10)
+    channel.invoke_subsystem("syncagent")
+    channel.settimeout(10)
+    sent = 0
+    with suppress(OSError, EOFError):
+        while sent < 2**36:
+            channel.sendall(bytes(1024))
+            sent += 1024
+    assert sent < 2**36
+
+
 def test_two_hundred_half_open_connections_do_not_keep_a_peer_out(world: Loopback) -> None:
     two = world.start(TWO, incarnation="i2")
     with ExitStack() as stack:
