@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.declaring import DECLARED_HOLDS
-from syncagent.agent.effects import Reply, TrustRoot
+from syncagent.agent.effects import Reply
 from syncagent.agent.job import Job, Why
 from syncagent.core.artifact import ArtifactPath, TreeName
 from syncagent.core.change import Change
@@ -43,9 +43,7 @@ class Deciding:
         del state.holds[hold.id]
         state.event("approved", id=hold.id, reason=hold.reason)
         if hold.reason is HoldReason.ROOT_REPLACED:
-            state.do(TrustRoot(hold.tree, None))
-            state.alarm(f"tree {hold.tree}", None)
-            self._node.observing.want_scan(hold.tree, now)
+            self._node.observing.accept_root(hold.tree, now)
         else:
             state.approve(hold.set_digest)
             self._node.advancing.reconsider(now)

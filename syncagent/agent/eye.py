@@ -83,8 +83,11 @@ class Eye:
     def _scan(self, tree: TreeName) -> Scanned:
         reader = _Reader(self._memory, self._has_blob)
         started = self._clock.now()
+        before = self._disk.identities().get(tree)
         snapshot = self._disk.scan(tree, reader)
-        identity = self._disk.identities().get(tree)
+        after = self._disk.identities().get(tree)
+        # Only a root that stood throughout is the one that was scanned.
+        identity = after if after == before else None
         return Scanned(tree, snapshot, reader.examined, started, identity)
 
     def _watch(self, tree: TreeName) -> Watching:

@@ -49,6 +49,8 @@ class Observing:
         self.views = {tree.name: TreeView(tree.name, tree.kind) for tree in state.settings.trees}
         self.index = Index(_Settled(self))
         self._rewatch: dict[TreeName, float] = {}
+        self._roots: dict[TreeName, str] = dict(state.standing.identities)
+        self._any_root_since: dict[TreeName, float] = {}
         base = state.base
         for view in self.views.values():
             view.rebase(base)
@@ -58,7 +60,7 @@ class Observing:
     def start(self) -> None:
         """Ask for watches and first scans; trust the roots that the ledger knows."""
         for name in self.views:
-            self._state.do(TrustRoot(name, self._state.standing.identities.get(name)))
+            self._state.do(TrustRoot(name, self._roots.get(name)))
             self._state.do(StartWatch(name))
 
     def hinted(self, event: Hinted, now: float) -> None:
@@ -122,7 +124,7 @@ class Observing:
             if path not in again and path in result.examined:
                 self._learn(view, path, result.examined[path])
         self._look_again(result.tree, again, now)
-        self._note_identity(view, result.identity)
+        self._learn_root(view, result)
 
     def committed(
         self, paths: Iterable[tuple[ArtifactPath, Examined | None]], base: Manifest
@@ -247,10 +249,24 @@ class Observing:
         for path in paths:
             self._settling.hint(Hinted(name, path, HintKind.WRITTEN), now)
 
-    def _note_identity(self, view: TreeView, identity: str | None) -> None:
-        known = self._state.standing.identities.get(view.name)
-        if identity is not None and known != identity:
-            self._state.note(StandingChange(identities={view.name: identity}))
+    def accept_root(self, name: TreeName, now: float) -> None:
+        """A person's word: whatever folder is found next is the tree."""
+        self._roots.pop(name, None)
+        self._any_root_since[name] = now
+        self._state.do(TrustRoot(name, None))
+        self._state.alarm(f"tree {name}", None)
+        self.want_scan(name, now)
+
+    def _learn_root(self, view: TreeView, result: Scanned) -> None:
+        """Take the first root that a scan could believe for the tree's own, from now on."""
+        known, found = self._roots.get(view.name), result.identity
+        since = self._any_root_since.get(view.name, 0.0)
+        if known is not None or found is None or result.started < since:
+            return
+        self._roots[view.name] = found
+        self._state.do(TrustRoot(view.name, found))
+        if self._state.standing.identities.get(view.name) != found:
+            self._state.note(StandingChange(identities={view.name: found}))
 
     def _hold_tree(self, view: TreeView) -> None:
         """Show a hold while the tree can't be believed; end it when it can."""
