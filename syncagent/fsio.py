@@ -220,11 +220,23 @@ class OsFS:
             while rest:
                 rest = rest[self.write(fd, rest) :]
 
-    def fsync_dir(self, path: str) -> None:
-        """Make the names in folder `path` durable."""
-        fd = self.open(path, O_FOLDER)
+    def fsync_folder(self, fd: int) -> None:
+        """Make the names in an open folder durable.
+
+        Quiet where the file system has no such thing for folders (EINVAL: CIFS, some FUSE): its
+        server orders names as it likes, and nothing more can be done from here.
+        """
         try:
             self.fsync(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+
+    def fsync_dir(self, path: str) -> None:
+        """Make the names in folder `path` durable, as `fsync_folder` does."""
+        fd = self.open(path, O_FOLDER)
+        try:
+            self.fsync_folder(fd)
         finally:
             self.close(fd)
 

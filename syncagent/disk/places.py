@@ -18,6 +18,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from syncagent.core.digest import digest_of
@@ -86,6 +87,7 @@ class Places:
         self._fs = fs
         self._roots: Mapping[TreeName, str] = {tree.name: tree.path for tree in trees}
         self._known: dict[TreeName, Place] = {}
+        self._lock = Lock()
 
     @property
     def trees(self) -> tuple[TreeName, ...]:
@@ -110,9 +112,11 @@ class Places:
             key = self._key(root)
         except OSError as error:
             raise disk_error(f"tree {tree} ({root}) can't be opened", error) from error
-        known = self._known.get(tree)
-        if known is None or known.root_key != key or inside not in {None, known.inside}:
-            known = self._known[tree] = self._find(tree, root, key, inside=inside)
+        # Two threads that tried a rename at once would take each other's probe away.
+        with self._lock:
+            known = self._known.get(tree)
+            if known is None or known.root_key != key or inside not in {None, known.inside}:
+                known = self._known[tree] = self._find(tree, root, key, inside=inside)
         return known
 
     def _key(self, root: str) -> tuple[int, int]:
@@ -171,9 +175,9 @@ class Places:
         for folder in (own, base):
             fd = fs.open(folder, _O_ROOT)
             try:
-                fs.fsync(fd)
+                fs.fsync_folder(fd)
             finally:
-                fs.close(fd)
+                let_go(fs, fd)
 
     def _make_private(self, folder: str) -> None:
         fd = self._fs.open(folder, O_FOLDER)

@@ -314,7 +314,7 @@ class Quarantine:
         finally:
             self._fs.close(fd)
         self._fs.rename(half, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
-        self._fs.fsync(folder_fd)
+        self._fs.fsync_folder(folder_fd)
 
     def _read_list(self, folder_fd: int, name: str) -> list[Kept]:
         try:

@@ -346,7 +346,7 @@ class Redo:
         except FileNotFoundError:
             return  # somebody removed it meanwhile: there is no name to keep
         try:
-            self._fs.fsync(fd)
+            (self._fs.fsync_folder if flags == O_FOLDER else self._fs.fsync)(fd)
         finally:
             self._fs.close(fd)
 

@@ -319,7 +319,7 @@ class Staging:
         done: set[str] = set()
         for ground in batch.grounds.values():
             if ground.place.stage not in done:
-                self._fs.fsync(ground.stage_fd)
+                self._fs.fsync_folder(ground.stage_fd)
                 done.add(ground.place.stage)
 
     def _sync_all(self, batch: Batch) -> bool:
@@ -345,7 +345,7 @@ class Staging:
     def _sync_name(self, stage_fd: int, name: str, flags: int) -> None:
         fd = self._fs.open(name, flags, dir_fd=stage_fd)
         try:
-            self._fs.fsync(fd)
+            (self._fs.fsync_folder if flags == O_FOLDER else self._fs.fsync)(fd)
         finally:
             self._fs.close(fd)
 

@@ -137,6 +137,23 @@ def test_writing_goes_on_after_a_short_write(tmp_path: Path) -> None:
     assert (tmp_path / "f").read_bytes() == b"0123456789" * 100
 
 
+@pytest.mark.parametrize(("code", "quiet"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_folder_that_can_not_be_synced_is_no_error_but_a_failing_disk_is(
+    tmp_path: Path, code: int, quiet: bool
+) -> None:
+    fs = OsFS()
+
+    def refuse(_fd: int) -> None:
+        raise OSError(code, "refused")
+
+    fs.fsync = refuse
+    if quiet:
+        fs.fsync_dir(str(tmp_path))
+    else:
+        with pytest.raises(OSError, match="refused"):
+            fs.fsync_dir(str(tmp_path))
+
+
 def test_a_lock_is_held_by_one_descriptor_at_a_time(tmp_path: Path) -> None:
     fs = OsFS()
     first = fs.open(str(tmp_path / "lock"), O_NEW, 0o600)
