@@ -149,11 +149,12 @@ class Answering:
 
     def _wait(self, asked: Asked, now: float) -> None:
         revision = asked.arguments.get("revision")
-        if asked.arguments.get("deployed"):
-            raise SettingsError(
-                "wait --deployed: not in this version: no runtime answers yet",
-                hint="syncagent wait --synced",
-            )
+        for word in ("deployed", "ready"):
+            if asked.arguments.get(word):
+                raise SettingsError(
+                    f"wait --{word}: not in this version: no runtime answers yet",
+                    hint="syncagent wait --synced",
+                )
         self.waiting.wait(
             asked.request,
             now,
