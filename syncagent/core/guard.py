@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
     from syncagent.core.revision import Token
@@ -75,3 +75,5 @@ def refusal(state: GuardState, token: Token, admission: Admission) -> str:
             return f"epoch {token.epoch} is more than {EPOCH_JUMP_MAX} above {state.epoch}"
         case Admission.SAME | Admission.HIGHER:
             return "admitted"
+        case _:
+            assert_never(admission)
