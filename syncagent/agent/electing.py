@@ -145,9 +145,8 @@ class Electing:
     def next_at(self) -> float | None:
         """Return when `tick` has something to do."""
         candidacy = self.candidacy
-        if candidacy is None or (
-            not candidacy.waiting and self._state.role is not Role.CATCHING_UP
-        ):
+        idle = self._state.role is Role.CATCHING_UP and self._advancing.job is None
+        if candidacy is None or not (candidacy.waiting or idle):
             return None
         return candidacy.until
 
