@@ -16,12 +16,11 @@ from syncagent.agent.effects import (
     Recover,
     Seal,
     Send,
-    StageBlobs,
-    StageOwn,
 )
+from syncagent.agent.gathering import Gathering
 from syncagent.agent.job import Job, Stage, Why, judge_job, made_by, own_changes, rows_without_blobs
 from syncagent.agent.planning import Planning
-from syncagent.core.intent import Intent, Step
+from syncagent.core.intent import Intent
 from syncagent.core.manifest import Manifest
 from syncagent.core.wire.messages import (
     Blobs,
@@ -40,14 +39,11 @@ if TYPE_CHECKING:
     from syncagent.agent.observing import Observing
     from syncagent.agent.results import CommitDone, CommitFailed, CommitFenced, Staged, StageFailed
     from syncagent.agent.state import State
-    from syncagent.core.digest import Digest
     from syncagent.core.verdict import Refused
     from syncagent.core.wire.messages import ManifestPart
 
 STUCK_RETRY_S = 30.0
 """How often a commit that the disk refuses half-way is finished anew (reliability.md 4)."""
-DELTA_BLOBS_MAX = 256
-"""More wanted blobs than this travel as batches: one dictionary for each costs more than it saves."""
 
 
 class Advancing:
@@ -57,6 +53,7 @@ class Advancing:
         self._state = state
         self._observing = observing
         self._planning = Planning(state, observing)
+        self._gathering = Gathering(state)
         self.job: Job | None = None
         self.finished: Callable[[Job, str | None, float], None] = lambda _job, _fault, _now: None
         self._txid = state.standing.txid
@@ -170,47 +167,21 @@ class Advancing:
     # --- gathering, staging -----------------------------------------------------------------
 
     def _gather(self, job: Job, now: float) -> None:
-        puts = [step for step in job.steps if step.after is not None]
-        job.files_total = len(puts)
-        job.bytes_total = sum(step.after.size for step in puts if step.after)
-        job.phase = Stage.BLOBS
-        own: list[Step] = []
-        for step in puts:
-            assert step.after is not None, "puts have bytes"
-            if self._state.has_blob(step.after.digest):
-                own.append(step)
-            else:
-                job.lacking.setdefault(step.after.digest, []).append(step)
-        if own:
-            job.staging += 1
-            self._state.do(StageOwn(job.txid, tuple(own)))
-        if job.lacking:
-            self._want(job, now)
-        if not puts:
+        fault = self._gathering.begin(job)
+        self._gathered(job, fault, now)
+
+    def _gathered(self, job: Job, fault: str | None, now: float) -> None:
+        if fault is not None:
+            self._fail(job, fault, now)
+        elif self._gathering.complete(job):
             self._staged_all(job, now)
-
-    def _want(self, job: Job, now: float) -> None:
-        if job.link is None:
-            self._fail(job, f"the bytes of {len(job.lacking)} artifacts are not here", now)
-            return
-        bases: tuple[Digest | None, ...] = ()
-        if len(job.lacking) <= DELTA_BLOBS_MAX:
-            bases = tuple(self._base_of(steps[0]) for steps in job.lacking.values())
-        self._ask(Want(job.revision, manifest=False, blobs=tuple(job.lacking), bases=bases))
-
-    def _base_of(self, step: Step) -> Digest | None:
-        known = step.expected is not None and self._state.has_blob(step.expected)
-        return step.expected if known else None
 
     def blobs(self, link: int, message: Blobs | Delta) -> bool:
         """Take blobs; return whether they belong to this node's job."""
         job = self.job
         if job is None or job.link != link or job.phase is not Stage.BLOBS:
             return False
-        entries = message.entries if isinstance(message, Blobs) else (message.entry,)
-        steps = [step for entry in entries for step in job.lacking.get(entry.digest, ())]
-        job.staging += 1
-        self._state.do(StageBlobs(job.txid, message, tuple(steps)))
+        self._gathering.blobs(job, message)
         return True
 
     def missing(self, link: int, revision: object, now: float) -> None:
@@ -223,23 +194,11 @@ class Advancing:
         job = self.job
         if job is None or job.txid != result.txid or job.phase is not Stage.BLOBS:
             return
-        job.staging -= 1
-        job.examined.update(result.examined)
-        for digest in result.digests:
-            job.lacking.pop(digest, None)
+        fault = self._gathering.staged(job, result)
         if result.refused:
             self._refuse(job, result.refused, now)
-            return
-        if result.lacking:
-            self._state.event("blob-lost", count=len(result.lacking))
-            lost = set(result.lacking)
-            for step in job.steps:
-                if step.after is not None and step.after.digest in lost:
-                    job.lacking.setdefault(step.after.digest, []).append(step)
-            self._want(job, now)
-            return
-        if not job.lacking and not job.staging:
-            self._staged_all(job, now)
+        else:
+            self._gathered(job, fault, now)
 
     def _staged_all(self, job: Job, now: float) -> None:
         refused = self._planning.cross_check(job)

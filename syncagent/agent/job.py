@@ -75,6 +75,8 @@ class Job:
     rows: list[tuple[ArtifactPath, Entry]] = field(default_factory=list)
     steps: tuple[Step, ...] = ()
     lacking: dict[Digest, list[Step]] = field(default_factory=dict)
+    asked: set[Digest] = field(default_factory=set)
+    asked_bytes: int = 0
     staging: int = 0
     examined: dict[ArtifactPath, Examined] = field(default_factory=dict)
     hold: Hold | None = None
