@@ -275,7 +275,7 @@ class SshLinks:
             raise RefusedError(
                 f"two live nodes are named {link.peer}",
                 hint="a copied node keeps the name and key of its original: give the copy its own "
-                "name in [node] and run `syncagent init --re-enrol` there",
+                "name in [node] and run `syncagent init --new-identity` there",
             )
         for rival in rivals:
             rival.cut(f"{link.peer} was restarted")

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from syncagent.agent.wiring.place import control_path
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -17,15 +19,6 @@ if TYPE_CHECKING:
     from syncagent.core.desk import JSON
     from syncagent.core.settings import Settings
     from syncagent.core.verdict import Problem
-
-CONTROL_SOCKET = "control.sock"
-"""Name of the control socket in the state folder."""
-
-
-def control_path(settings: Settings) -> Path:
-    """Return where the running agent's control socket is."""
-    return Path(settings.state_dir) / CONTROL_SOCKET
-
 
 def load_settings(path: Path) -> Settings:
     """Read and check the settings. Raises SettingsError with every mistake."""
@@ -138,6 +131,17 @@ def renew_identity(settings: Settings) -> str:
 
     StateHome.renew(settings.state_dir, settings.cluster, settings.node, OsFS()).close()
     return public_key(settings)
+
+
+def re_enrol(settings: Settings, *, force: bool) -> Mapping[str, JSON]:
+    """Take over the highest token that the peers admitted; return `epoch` and who answered.
+
+    Raises BusyError if an agent runs; UnreachableError if no peer answers and StateError if their
+    answers can't be believed, unless `force`.
+    """
+    from syncagent.agent.wiring.enrolment import re_enrol as enrol_again  # noqa: PLC0415
+
+    return enrol_again(settings, force=force)
 
 
 def initialize(

@@ -9,7 +9,7 @@ import click
 
 from syncagent.agent.wiring import tools
 from syncagent.cli.help import ExampleCommand
-from syncagent.cli.reading import Row, items, text
+from syncagent.cli.reading import Row, items, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
 from syncagent.core.errors import ExitCode
 
@@ -25,11 +25,13 @@ STATE_DIR = "/var/lib/syncagent"
             "any folder",
         ),
         ("syncagent init --new-identity", "after this node was copied from another"),
+        ("syncagent init --re-enrol", "after `run` refused a guard that is missing or damaged"),
     ],
     exits={
         0: "made, or there already",
         2: "what was asked for has mistakes; nothing was made",
         7: "the settings file exists (--force), or an agent runs",
+        9: "--re-enrol: no peer answered (--force)",
     },
 )
 @click.option("--cluster", metavar="NAME", default="", help="Name of the cluster.")
@@ -53,17 +55,32 @@ STATE_DIR = "/var/lib/syncagent"
     show_default=True,
     help="Where the agent keeps what it has to remember.",
 )
-@click.option("--force", is_flag=True, help="Write over a settings file that exists.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Write over a settings file that exists; with --re-enrol: go on without any answer.",
+)
 @click.option(
     "--new-identity",
     is_flag=True,
     help="Only make this node a new one: new key; what it remembered is moved to `former-N`.",
+)
+@click.option(
+    "--re-enrol",
+    is_flag=True,
+    help="Only begin the guard anew, at the highest epoch that the peers know.",
 )
 @output_option("table", "json", "yaml")
 @config_option
 @pass_session
 def init(session: Session, /, **asked: str | bool | tuple[str, ...]) -> ExitCode:
     """Make a settings file, a state folder and a key for this node."""
+    if asked["new_identity"] and asked["re_enrol"]:
+        raise click.UsageError(
+            "--new-identity and --re-enrol are two things: run one, then the other"
+        )
+    if asked["re_enrol"]:
+        return _re_enrol(session, force=bool(asked["force"]))
     if asked["new_identity"]:
         line = tools.renew_identity(session.settings)
         session.emit({"public_key": line}, lambda _: f"{line}\n")
@@ -77,6 +94,32 @@ def init(session: Session, /, **asked: str | bool | tuple[str, ...]) -> ExitCode
     made = tools.initialize(wish, peers, trees, Path(session.config).absolute())
     session.emit(made, lambda _: _text(made))
     return ExitCode.DONE
+
+
+def _re_enrol(session: Session, *, force: bool) -> ExitCode:
+    """Begin the guard anew; say which peers answered."""
+    found = tools.re_enrol(session.settings, force=force)
+    session.emit(found, lambda _: _enrolled_text(found))
+    for warning in items(found.get("warnings")):
+        talk(f"warning: {warning}")
+    talk("  next: syncagent run")
+    return ExitCode.DONE
+
+
+def _enrolled_text(found: Row) -> str:
+    holder, before = text(found, "holder"), text(found, "before")
+    was = f"it was {before}" if before else text(found, "fault")
+    by = f", held by {holder}" if holder else ""
+    lines = [f"epoch {text(found, 'epoch')}{by} ({was})"]
+    lines += [
+        f"answered: {text(peer, 'name')} (epoch {text(peer, 'epoch')}, revision {text(peer, 'revision')})"
+        for peer in rows(found.get("answered"))
+    ]
+    lines += [
+        f"silent: {text(peer, 'name')} ({text(peer, 'reason')})"
+        for peer in rows(found.get("silent"))
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _text(made: Row) -> str:

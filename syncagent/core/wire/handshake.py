@@ -109,7 +109,7 @@ def agree(me: Hello, other: Hello, proved: NodeName) -> int:
         raise RefusedError(
             f"the other end says that it is {me.node}, which is this node's name",
             hint="a copied node keeps the name and key of its original: give it its own name in "
-            "[node] and run `syncagent init --re-enrol` there",
+            "[node] and run `syncagent init --new-identity` there",
         )
     if other.node != proved:
         raise RefusedError(
