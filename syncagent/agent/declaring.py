@@ -6,11 +6,15 @@ manifest. Deletions pass the safety rules or wait; everything else of the same m
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Declare, KeepFile, Send
+from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
 from syncagent.core.intent import Keep
+from syncagent.core.ledger import StandingChange
 from syncagent.core.revision import Revision, RevisionId
 from syncagent.core.safety import Hold, HoldReason, judge_changes
 from syncagent.core.settings import Writers
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from syncagent.core.digest import Digest
     from syncagent.core.verdict import Problem
 
+SUSPECT = "suspect"
+"""The note that names the trees of which deletions are held: a restart must not forget it."""
 UNRESOLVED = "unresolved-reference"
 """The code of `core.crosscheck` for a name that nothing defines."""
 DECLARED_HOLDS = frozenset(
@@ -59,6 +65,8 @@ class Declaring:
         self._wake_at: float | None = None
         self._proposed: tuple[Change, ...] = ()
         self._proposed_until = 0.0
+        suspect: list[str] = json.loads(state.standing.notes.get(SUSPECT, "[]"))
+        self._suspect = frozenset(TreeName(name) for name in suspect)
 
     @property
     def busy(self) -> bool:
@@ -127,7 +135,7 @@ class Declaring:
         found: list[Change] = []
         for path in self._observing.differing():
             change = self._change(path, refused, now)
-            if change is not None:
+            if change is not None and self._is_whole(change):
                 found.append(change)
         self._list_refused(refused)
         gone = [change.path for change in found if change.after is None]
@@ -137,12 +145,36 @@ class Declaring:
         judgement = judge_changes(
             found,
             self._state.base,
-            self._state.rules,
+            replace(self._state.rules, suspect=self._suspect),
             vanished=vanished,
             approved=self._state.approved,
         )
         self._list_holds(judgement.holds)
+        self._suspect_trees(judgement.holds)
         return list(judgement.passed), judgement.released
+
+    def _is_whole(self, change: Change) -> bool:
+        """Tell whether a change may be judged now.
+
+        A deletion waits until all that is gone with it is known, and what is new waits with it: the
+        two may be one rename.
+        """
+        view = self._observing.views[change.path.tree]
+        return view.absence_is_whole or (change.before is not None and change.after is not None)
+
+    def _suspect_trees(self, holds: Sequence[Hold]) -> None:
+        """Remember durably of which trees deletions are held, until they pass or are back."""
+        held = {hold.tree for hold in holds if hold.reason is not HoldReason.UPDATES}
+        known = {
+            name
+            for name, view in self._observing.views.items()
+            if view.ready and view.absence_is_whole
+        }
+        suspect = frozenset(held | (self._suspect - known))
+        if suspect != self._suspect:
+            self._suspect = suspect
+            text = json.dumps(sorted(self._suspect)) if self._suspect else ""
+            self._state.note(StandingChange(notes={SUSPECT: text}))
 
     def _change(
         self, path: ArtifactPath, refused: dict[ArtifactPath, Refused], now: float

@@ -100,6 +100,8 @@ class Observing:
             for what in result.seen.values()
         ):
             self.want_scan(result.tree, now)
+        if not view.absence_is_whole:
+            self.want_scan(result.tree, now)
         self._look_again(result.tree, again, now)
 
     def scanned(self, result: Scanned, now: float) -> None:
@@ -116,6 +118,8 @@ class Observing:
         limits = self._state.settings.limits
         every = limits.safety_scan_s if view.ready else BAD_TREE_SCAN_S
         view.next_scan_at = view.confirm_at or now + every
+        if view.ready and not view.absence_is_whole:
+            view.next_scan_at = view.confirm_at or now
         if not view.ready:
             return
         for path in known - view.files.keys():
@@ -201,7 +205,8 @@ class Observing:
     def quiet(self) -> bool:
         """True if nothing is being looked at, settling, or waiting to be confirmed."""
         return self._settling.next_at() is None and not any(
-            view.busy or view.confirm_at is not None for view in self.views.values()
+            view.busy or view.confirm_at is not None or not view.absence_is_whole
+            for view in self.views.values()
         )
 
     def scans_begun(self, since: float) -> bool:

@@ -2,7 +2,7 @@
 
 Absence needs evidence. A look that was asked for by a hint and finds the folder but not the file
 is enough; a scan alone has to be confirmed by a second one at least `CONFIRM_S` later. Until then
-the path counts as unchanged.
+the path counts as unchanged. What is gone is acted upon only as a whole (`absence_is_whole`).
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class TreeView:
     examined: dict[str, Examined] = field(default_factory=dict)
     absent: dict[str, float] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    gone_at: float = -1.0
     differing: set[str] = field(default_factory=set)
     new_since: dict[str, float] = field(default_factory=dict)
     busy: bool = False
@@ -57,6 +58,15 @@ class TreeView:
     def ready(self) -> bool:
         """True if the tree was scanned and can be believed."""
         return self.condition is Condition.GOOD
+
+    @property
+    def absence_is_whole(self) -> bool:
+        """True if all that is gone is known: a scan began after the last file was missed.
+
+        What is gone is judged as one set. A folder that is being removed, or of which some events
+        were lost, must not be judged file by file.
+        """
+        return not self.absent and self.scanned_at >= self.gone_at
 
     def observed(self, path: str) -> Digest | Unknown | None:
         """Return what is at `path`; what is not certain counts as what base says."""
@@ -85,8 +95,9 @@ class TreeView:
             if what is None:
                 self.files.pop(path, None)
                 self.examined.pop(path, None)
-                if path in self.base:
+                if path in self.base and path not in self.gone:
                     self.gone.add(path)
+                    self.gone_at = now
                 self.absent.pop(path, None)
             else:
                 self._present(path, what, now)
@@ -163,6 +174,7 @@ class TreeView:
                 self.absent.pop(path, None)
             elif started - self.absent.setdefault(path, started) >= CONFIRM_S:
                 self.gone.add(path)
+                self.gone_at = started
                 del self.absent[path]
         if self.absent:
             self.confirm_at = started + CONFIRM_S

@@ -85,11 +85,16 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the safety rules of one node rest on."""
+    """What the safety rules of one node rest on.
+
+    Any deletion in a `suspect` tree is held: more of it was held before, and a tree that comes back
+    file by file is not a smaller set of deletions at each step.
+    """
 
     node: NodeName
     kinds: Mapping[TreeName, TreeKind]
     limits: Limits
+    suspect: frozenset[TreeName] = frozenset()
 
 
 def judge_changes(
@@ -154,7 +159,8 @@ def _why_hold(
     apis = sum(kind_of(rules.kinds[tree], change.path.path) is Kind.API for change in gone)
     limits = rules.limits
     share = count > limits.delete_share_floor and count > limits.delete_share * total
-    if apis > limits.delete_apis or count > limits.delete_files or share:
+    large = apis > limits.delete_apis or count > limits.delete_files or share
+    if large or tree in rules.suspect:
         return HoldReason.DELETIONS
     return None
 
@@ -176,7 +182,7 @@ def _hold(
     why = {
         HoldReason.TREE_EMPTIED: "that is the whole tree: is it mounted?",
         HoldReason.FOLDER_VANISHED: "a folder vanished with them: is it mounted?",
-    }.get(reason, "more than the limits allow at once")
+    }.get(reason, "more than the limits allow at once, or the rest of a set that was held:")
     text = (
         f"{len(gone)} of {total} artifacts of {tree} are gone on {node}; {why} "
         f"Nothing was deleted. See: syncagent diff. Allow: syncagent approve {name}"
