@@ -26,6 +26,7 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 _HOST_MAX = 253
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _PORT_MAX = 65_535
 _SHOWN_MAX = 40
 
@@ -245,11 +246,17 @@ class AbsolutePath(Shape):
 
 @dataclass(frozen=True)
 class Address(Shape):
-    """`host:port`, IPv6 in brackets."""
+    """`host:port`, IPv6 in brackets; `user@` before it where an account can be meant."""
+
+    with_user: bool = False
+    """For a peer behind OpenSSH's sshd: the account there, else this node's own name."""
 
     def _parse(self, raw: object) -> Value:
         text = _text(raw)
-        host, colon, port = text.rpartition(":")
+        user, at, place = text.rpartition("@") if self.with_user else ("", "", text)
+        if at and _ACCOUNT.fullmatch(user) is None:
+            raise WrongValueError(f"{user!r} can't be an account: write \"USER@HOST:PORT\"")
+        host, colon, port = place.rpartition(":")
         if not colon or (":" in host and not host.startswith("[")):
             raise WrongValueError(
                 'write "HOST:PORT", an IPv6 address in brackets: "[fd00::1]:7421"'

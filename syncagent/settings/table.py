@@ -133,7 +133,7 @@ _PEER = Section(
     "Another node; this node's own entry is ignored, so one list fits all nodes.",
     (
         Key("name", _NAME, "Its node.name.", required=True),
-        Key("address", Address(), "Where its SSH server is reached.", required=True),
+        Key("address", Address(with_user=True), "Where its SSH server is reached.", required=True),
         Key(
             "key",
             PublicKey(),
