@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from syncagent.agent.wiring.assembly import LOG, Assembly, quiet_logging
-from syncagent.agent.wiring.tools import control_path
+from syncagent.agent.wiring.place import control_path
 from syncagent.core.desk import API_VERSION
 from syncagent.core.errors import SettingsError, StateError
 from syncagent.core.ledger import Standing
