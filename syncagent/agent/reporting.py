@@ -280,8 +280,8 @@ class Reporting:
         }:
             behind = peer.phase is Phase.DECLINED
             row["state"], row["reason"] = ("OutOfSync" if behind else "Syncing"), peer.reason
-        elif row["state"] == "Unknown" and peer.phase is Phase.DONE:
-            row["state"] = "Synced"
+        elif peer.phase is Phase.DONE and (row["state"] == "Unknown" or _older(known, row)):
+            row["state"], row["reason"] = "Synced", ""
         return row
 
     def _lag(self, peer: Peer, now: float) -> float | None:
@@ -292,6 +292,11 @@ class Reporting:
             self._behind.pop(peer.name, None)
             return 0.0
         return round(now - self._behind.setdefault(peer.name, now), 1)
+
+
+def _older(report: object, row: Mapping[str, JSON]) -> bool:
+    """Tell whether a peer's own row is of before the revision that it is known to stand on."""
+    return isinstance(report, dict) and report.get("revision") != row["revision"]
 
 
 def _object(body: str) -> Mapping[str, object]:
