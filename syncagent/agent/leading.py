@@ -12,7 +12,7 @@ from syncagent.agent.effects import Hangup, Send, Serve
 from syncagent.agent.state import Phase
 from syncagent.core.artifact import TreeName
 from syncagent.core.manifest import EMPTY
-from syncagent.core.revision import RevisionId
+from syncagent.core.revision import REVISION_ZERO, RevisionId
 from syncagent.core.rollout import Progress, Standing, may_commit
 from syncagent.core.wire.messages import Commit, Offer, Survey
 
@@ -235,11 +235,10 @@ class Leading:
 
 
 def _unknown_parent(revision: RevisionId) -> RevisionId:
-    """Return a parent's id that no node stands on: what led to `revision` is not known (any more).
-
-    The parent of the first revision is always known.
-    """
-    return RevisionId(0, revision.number - 1, EMPTY.digest)
+    """Return an id in the place of a parent that is not known (any more): it releases nothing."""
+    if revision.number == 1:
+        return REVISION_ZERO
+    return RevisionId(revision.epoch, revision.number - 1, EMPTY.digest)
 
 
 _STANDING = {
