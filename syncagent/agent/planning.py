@@ -53,7 +53,13 @@ class Planning:
         ):
             # This node stands on a revision that the cluster never knew: what it loses is kept.
             steps = tuple(replace(step, keep=step.keep or Keep.CONFLICT) for step in steps)
-        job.steps = self.ordered(job, steps)
+        job.steps = self.ordered(job, tuple(self._kept(step) for step in steps))
+
+    def _kept(self, step: Step) -> Step:
+        """Have displaced bytes kept that the history has not got: it was never sent them."""
+        if step.keep is not None or step.expected is None or self._state.has_blob(step.expected):
+            return step
+        return replace(step, keep=Keep.CONFLICT)
 
     def _policy(self, job: Job, path: ArtifactPath) -> DriftPolicy:
         settings = self._state.settings
