@@ -71,7 +71,7 @@ class Declaring:
     @property
     def busy(self) -> bool:
         """True while a revision is being made durable."""
-        return self.pending is not None
+        return self.pending is not None or self._state.recording
 
     def next_at(self, now: float) -> float | None:
         """Return when a decision is due for its own sake; what was due has had its chance."""
@@ -96,7 +96,7 @@ class Declaring:
         """Begin to declare `changes`, which the trees of this node hold already."""
         revision = self.revision(tuple(changes), note=note, released=released)
         assert self._state.token is not None, "only a manager declares"
-        self.pending = revision
+        self.pending, self._state.recording = revision, True
         blobs = tuple((c.path, c.after) for c in changes if c.after is not None)
         self._state.do(Declare(self._state.token, revision, blobs))
         return revision
@@ -251,6 +251,7 @@ class Declaring:
 
     def declared(self, result: Declared) -> bool:
         """Take that a revision is durable; return whether it is the one that was meant."""
+        self._state.recording = False
         if self.pending != result.revision:
             return False
         self.pending = None
@@ -258,6 +259,7 @@ class Declaring:
 
     def failed(self, result: DeclareFailed, now: float) -> None:
         """Take that a revision could not be made durable: look again, try again."""
+        self._state.recording = False
         if self.pending is None or self.pending.id != result.revision:
             return
         self.pending = None

@@ -109,7 +109,7 @@ class Node:
             rs.CommitFenced: self.advancing.fenced,
             rs.CommitFailed: self.advancing.failed,
             rs.Declared: self._declared,
-            rs.DeclareFailed: self.declaring.failed,
+            rs.DeclareFailed: self._declare_failed,
             rs.KeptFile: self.reporting.kept,
             rs.Asked: self.answering.asked,
             rs.Fetched: self.answering.fetched,
@@ -213,6 +213,7 @@ class Node:
         self.observing.rebase(self.state.base, [change.path for change in revision.changes])
         self.state.use_up(revision.released)
         if not self.declaring.declared(result):
+            self.working.job_ended(now)
             return
         self.state.alarm("declare", None)
         self.state.remember_made(revision.changes)
@@ -223,6 +224,10 @@ class Node:
             note=revision.note,
         )
         self.leading.declared(result, now)
+
+    def _declare_failed(self, result: rs.DeclareFailed, now: float) -> None:
+        self.declaring.failed(result, now)
+        self.working.job_ended(now)
 
     def _job_finished(self, job: Job, fault: str | None, now: float) -> None:
         self.proposing.finished(job, fault, now)

@@ -102,6 +102,8 @@ class State:
     has_blob: Callable[[Digest], bool]
     wall: Callable[[], float]
     """Wall time for people: when a hold began, never a deadline."""
+    recording: bool = False
+    """True while a revision of this node's is on its way into the ledger, whoever leads by now."""
     role: Role = Role.WORKER
     token: Token | None = None
     manager_link: int | None = None

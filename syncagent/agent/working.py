@@ -86,7 +86,7 @@ class Working:
             state.do(Send(link, Fenced(state.guard.highest, reason)))
             return
         job = self._advancing.job
-        if job is not None and not job.interruptible:
+        if state.recording or (job is not None and not job.interruptible):
             self._next = (link, offer)
             return
         self._next = None
@@ -145,7 +145,7 @@ class Working:
         settings = state.settings
         if state.role is not Role.WORKER or settings.writers is Writers.ANY or not settings.apply:
             return
-        idle = self._advancing.job is None and self._observing.ready
+        idle = self._advancing.job is None and not state.recording and self._observing.ready
         if not idle or state.standing.revision.number == 0 or state.guard.highest is None:
             return
         reverted = {tree.name for tree in settings.trees if tree.drift is Drift.REVERT}
