@@ -28,6 +28,7 @@ ENCODINGS = frozenset(
 )
 """Encodings that pass, upper case; API Manager's own files declare UTF-8 and ISO-8859-1."""
 
+_BLANK = re.compile(rb"[ \t\r\n]*+\Z")
 _MARKED = re.compile(re.escape(codecs.BOM_UTF8) + rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([^\"']+)")
 """A declaration with an encoding after a UTF-8 byte order mark."""
 
@@ -50,7 +51,7 @@ def _hard_parser() -> etree.XMLParser:
 
 def parse(content: bytes) -> Element | Problem:
     """Return the root element of `content`, or why it is refused. Never raises for what it is."""
-    if not content.strip(b" \t\r\n"):
+    if _BLANK.match(content):
         return Problem("empty", "the file is empty")
     # Every element costs at least one `<`, in whatever encoding.
     if content.count(b"<") > ELEMENTS_MAX:

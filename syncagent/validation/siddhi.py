@@ -50,6 +50,15 @@ _THEN = {
     "overwrite": frozenset({"on"}),
 }
 """What must follow, somewhere in the statement, once such a word was there."""
+_KEYWORDS = "|".join(
+    sorted(frozenset().union(*_NEEDS.values(), *_THEN.values(), {"end"}) - {_ANY, "(", "{"})
+)
+_DULL_INSIDE = re.compile(r"[^-/\"'()\[\];{}]*+")
+"""Inside brackets only texts, comments, brackets, braces and `;` matter."""
+_DULL_WORDS = re.compile(
+    rf"(?:(?!(?:{_KEYWORDS})\b)[^\W\d]\w*+|\d++|[^-/\"'()\[\];{{}}\w]++)*+", re.IGNORECASE
+)
+"""What a statement may go on with that can't change what is thought of it."""
 _GAP = r"(?:\s++|--[^\r\n]*+|/\*(?>.*?\*/))*+"
 _ATTRIBUTE = rf"{_GAP}(?:[A-Za-z_]\w*+|`[^`]*+`){_GAP}(?<![\w`])(?:string|int|long|float|double|bool|object)\b{_GAP}"
 _ATTRIBUTES = re.compile(rf"\({_ATTRIBUTE}(?:,{_ATTRIBUTE})*+\)", re.DOTALL | re.IGNORECASE)
@@ -145,8 +154,8 @@ class _Reader:
 
     def read(self) -> Problem | None:
         """Read to the end; return the first problem."""
-        token = _TOKEN.search(self._text)
-        while token is not None:
+        end = 0
+        while (token := _TOKEN.search(self._text, self._past_dull(end))) is not None:
             end = token.end()
             if token.group() == "{" and self._wants("{"):
                 end = self._script_end(token.start())
@@ -155,8 +164,17 @@ class _Reader:
                 self._in_statement("{", end)
             elif (problem := self._take(token)) is not None:
                 return problem
-            token = _TOKEN.search(self._text, end)
         return self._finish()
+
+    def _past_dull(self, at: int) -> int:
+        """Return where the next token may be that matters: most of a plan is passed over in C."""
+        if self._brackets:
+            dull = _DULL_INSIDE.match(self._text, at)
+        elif self._annotation or self._statement is None or _ANY in self._statement.missing:
+            return at
+        else:
+            dull = _DULL_WORDS.match(self._text, at)
+        return dull.end() if dull is not None else at
 
     def _script_end(self, start: int) -> int:
         """Return where the function body that begins at `start` is over, -1 if nowhere."""
