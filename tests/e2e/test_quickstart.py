@@ -13,6 +13,7 @@ pytestmark = pytest.mark.e2e
 
 CLAIMS = (
     "three trees are equal, byte for byte",
+    "every node has reported",
     "three trees are those of 4.0.0, byte for byte",
     "gw-2 has the cluster's bytes again",
     "the edit is in quarantine",
