@@ -30,7 +30,11 @@ class _Reader:
         self.examined: dict[str, Examined] = {}
 
     def wants(self, path: ArtifactPath, digest: Digest) -> bool:
-        return self._memory.verdict(path, digest) is None
+        known = self._memory.verdict(path, digest)
+        if known is not None:
+            # Judged before, but perhaps not told: the file was staged here, or went and came back.
+            self.examined[path.path] = known
+        return known is None
 
     def take(self, path: ArtifactPath, digest: Digest, content: bytes) -> None:
         self.examined[path.path] = self._memory.examine(path, digest, content)

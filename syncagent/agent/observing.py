@@ -124,9 +124,10 @@ class Observing:
             return
         for path in known - view.files.keys():
             self.index.drop(ArtifactPath(view.name, path))
-        for path in view.files:
-            if path not in again and path in result.examined:
-                self._learn(view, path, result.examined[path])
+        for path, examined in result.examined.items():
+            fresh = path in view.files and path not in again
+            if fresh and view.examined.get(path) is not examined:
+                self._learn(view, path, examined)
         self._look_again(result.tree, again, now)
         self._learn_root(view, result)
 
