@@ -249,6 +249,13 @@ class Declaring:
 
     # --- what becomes of it -----------------------------------------------------------------
 
+    def stop(self) -> None:
+        """This node leads no more: what it held back and refused was for its own revisions."""
+        self.pending = None
+        job = self._advancing.job
+        self._list_holds([job.hold] if job is not None and job.hold is not None else [])
+        self._list_refused({})
+
     def declared(self, result: Declared) -> bool:
         """Take that a revision is durable; return whether it is the one that was meant."""
         self._state.recording = False

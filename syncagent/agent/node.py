@@ -242,7 +242,7 @@ class Node:
         self.leading.push(now)
 
     def _stepped_down(self, reason: str, now: float) -> None:
-        self.declaring.pending = None
+        self.declaring.stop()
         self.proposing.stop()
         self.answering.stepped_down(reason, now)
 
