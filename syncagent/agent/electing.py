@@ -40,6 +40,7 @@ class Candidacy:
     admitted: dict[NodeName, Admitted] = field(default_factory=dict)
     forced: bool = False
     request: int | None = None
+    acquiring: bool = False
 
 
 class Electing:
@@ -152,7 +153,7 @@ class Electing:
 
     def _conclude_survey(self, now: float) -> None:
         candidacy = self.candidacy
-        if candidacy is None or candidacy.waiting:
+        if candidacy is None or candidacy.waiting or candidacy.acquiring:
             return
         tokens = [a.highest for a in candidacy.answers.values() if a.highest is not None]
         own = self._state.guard.highest
@@ -172,6 +173,7 @@ class Electing:
             self._withdraw(reason, now, BusyError(reason, hint=hint))
             return
         floor = known.epoch if known else self._state.guard.epoch
+        candidacy.acquiring = True
         self._state.do(Acquire(floor, promoted=candidacy.request is not None))
 
     def _withdraw(self, reason: str, now: float, error: BusyError | None = None) -> None:
@@ -196,9 +198,11 @@ class Electing:
 
     def own_token(self, result: TokenAdmitted, now: float) -> None:
         """The own guard holds the token: ask every reachable node to admit it."""
-        candidacy = self.candidacy
-        if candidacy is None:
+        candidacy, held = self.candidacy, self._state.token
+        if candidacy is None and (held is None or result.token.epoch <= held.epoch):
             return
+        # A second attempt may have outbid the first: all that is led goes on under its epoch.
+        candidacy = self.candidacy = candidacy or Candidacy(now, set())
         self._state.token = result.token
         self._state.role = Role.ADMITTING
         self._state.manager_link = None
@@ -208,6 +212,7 @@ class Electing:
         candidacy.until = now + ADMIT_S
         for peer in reachable:
             assert peer.link is not None, "filtered"
+            peer.admitted = False
             self._state.do(Send(peer.link, Admit(result.token)))
         self._conclude_admission(now)
 
@@ -259,6 +264,9 @@ class Electing:
             return
         self._state.role = Role.CATCHING_UP
         candidacy.until = now + CATCH_UP_AGAIN_S
+        if self._advancing.job is not None and not self._advancing.job.interruptible:
+            # A commit that the disk refused half-way is finished first (see `tick`).
+            return
         job = Job(
             self._advancing.next_txid(), Why.CATCH_UP, newest, token=self._state.token, link=link
         )
