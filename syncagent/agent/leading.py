@@ -84,7 +84,8 @@ class Leading:
         newest = self.newest()
         if peer.link is None or not peer.admitted or newest.number == 0:
             return
-        if peer.standing == newest:
+        astray = peer.phase in {Phase.OFFERED, Phase.PREPARED} and peer.offered != newest
+        if peer.standing == newest and not astray:
             peer.phase = Phase.DONE
             return
         if peer.phase is Phase.COMMITTING:

@@ -227,6 +227,8 @@ class Node:
 
     def _declare_failed(self, result: rs.DeclareFailed, now: float) -> None:
         self.declaring.failed(result, now)
+        # It may have been offered early: whoever prepared it is called back.
+        self.leading.push(now)
         self.working.job_ended(now)
 
     def _job_finished(self, job: Job, fault: str | None, now: float) -> None:

@@ -91,6 +91,8 @@ class Working:
             return
         self._next = None
         if offer.revision == state.standing.revision:
+            if job is not None and job.why is Why.OFFER:
+                self._advancing.drop("the manager has called it back", now)
             state.do(Send(link, Done(state.standing.revision, state.base.digest)))
             return
         if job is not None and job.link == link and job.revision == offer.revision:
