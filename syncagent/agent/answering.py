@@ -158,7 +158,7 @@ class Answering:
         self.waiting.wait(
             asked.request,
             now,
-            revision=int(str(revision)) if revision is not None else None,
+            revision=_number(revision) if revision is not None else None,
             timeout_s=_seconds(asked.arguments, asked.timeout_s),
         )
 
@@ -201,6 +201,14 @@ class Answering:
         for peer in node.state.peers.values():
             found.extend(rows.listed({"rows": [peer.report.get("progress")]}, "rows"))
         return {"active": bool(found) or node.declaring.busy, "nodes": found}
+
+
+def _number(value: object) -> int:
+    """Return the revision that a request names. Raises SettingsError."""
+    try:
+        return int(str(value))
+    except ValueError:
+        raise SettingsError(f"no number of a revision: {value!r}") from None
 
 
 def _seconds(arguments: Mapping[str, object], default_s: float) -> float:

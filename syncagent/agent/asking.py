@@ -13,7 +13,7 @@ from syncagent.core.errors import ExitCode, RefusedError, SyncagentError, Unreac
 from syncagent.core.wire.messages import Answered, Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from syncagent.agent.parts import Parts
     from syncagent.agent.state import Peer
@@ -28,9 +28,9 @@ PEER_REQUESTS = 1 << 40
 class _ElsewhereError(SyncagentError):
     """An error that another node answered with; it keeps that node's exit code."""
 
-    def __init__(self, message: str, *, hint: str, exit_code: int) -> None:
+    def __init__(self, message: str, *, hint: str, exit_code: ExitCode) -> None:
         super().__init__(message, hint=hint)
-        self.exit_code = ExitCode(exit_code)  # type: ignore[misc]
+        self.exit_code = exit_code  # type: ignore[misc]
 
 
 class Asking:
@@ -59,16 +59,8 @@ class Asking:
         if asked_on != link:
             return
         del self._out[message.id]
-        body = json.loads(message.body)
-        error = body.get("error")
-        failure = (
-            _ElsewhereError(
-                str(error["message"]), hint=str(error["hint"]), exit_code=int(error["exit_code"])
-            )
-            if isinstance(error, dict)
-            else None
-        )
-        self._node.state.do(Reply(request, body.get("result"), failure))
+        body = rows.object_of(message.body)
+        self._node.state.do(Reply(request, body.get("result"), _failure(body)))
 
     # --- from there to here -----------------------------------------------------------------
 
@@ -84,7 +76,7 @@ class Asking:
             return
         request = PEER_REQUESTS + self._node.state.number()
         self._in[request] = (link, message.id)
-        handle(Asked(request, message.verb, json.loads(message.body), 30.0), now)
+        handle(Asked(request, message.verb, rows.object_of(message.body), 30.0), now)
 
     def reply(self, reply: Reply) -> bool:
         """Send a reply to the peer that asked; return whether one did."""
@@ -141,3 +133,17 @@ class Asking:
             "before": entry.digest if entry else None,
             "after": digest,
         }
+
+
+def _failure(body: Mapping[str, object]) -> SyncagentError | None:
+    """Return the error in a peer's answer, None if it has a result; nonsense is an error too."""
+    error = body.get("error")
+    if "result" in body and error is None:
+        return None
+    words = error if isinstance(error, dict) else {}
+    known = [code for code in ExitCode if code == words.get("exit_code")]
+    return _ElsewhereError(
+        str(words.get("message", "the other node's answer can't be read")),
+        hint=str(words.get("hint", "")),
+        exit_code=known[0] if known else ExitCode.ERROR,
+    )

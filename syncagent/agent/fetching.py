@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.results import Fetched
 from syncagent.agent.rows import kept_row, when
-from syncagent.core.artifact import ArtifactPath, TreeName, kind_of
+from syncagent.core.artifact import ArtifactPath, TreeName, kind_of, path_fault
 from syncagent.core.diff import diff
 from syncagent.core.digest import digest_of, parse_digest
 from syncagent.core.errors import RefusedError, SyncagentError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import TreeKind
     from syncagent.core.change import Change
     from syncagent.core.desk import JSON
-    from syncagent.core.digest import Digest
     from syncagent.core.manifest import Manifest
     from syncagent.ports import Clock, Disk, History
 
@@ -173,7 +172,14 @@ class Fetching:
         """Return an artifact's lines; none for one that is absent, None if they can't be had."""
         if digest is None:
             return []
-        content = self._history.blob(_digest(digest)) or self._disk.read(path, _digest(digest))
+        try:
+            wanted = parse_digest(str(digest))
+        except ValueError:
+            # A peer says so of what it can't read itself.
+            return None
+        content = self._history.blob(wanted)
+        if content is None and path.tree in self._kinds and path_fault(path.path) is None:
+            content = self._disk.read(path, wanted)
         if content is None or len(content) > TEXT_BYTES_MAX:
             return None
         return content.decode("utf-8", "replace").splitlines()
@@ -215,7 +221,3 @@ def _count(value: JSON, default: int) -> int:
         return int(str(value))
     except ValueError:
         return default
-
-
-def _digest(value: JSON) -> Digest:
-    return parse_digest(str(value))

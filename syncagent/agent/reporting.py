@@ -67,12 +67,12 @@ class Reporting:
 
     def reported(self, peer: Peer, body: str) -> None:
         """A worker's report."""
-        peer.report = _object(body)
+        peer.report = rows.object_of(body)
         self._state.changed = True
 
     def viewed(self, body: str, now: float) -> None:
         """The manager's view."""
-        self._state.view, self._state.view_at = _object(body), now
+        self._state.view, self._state.view_at = rows.object_of(body), now
 
     # --- when it travels --------------------------------------------------------------------
 
@@ -239,9 +239,12 @@ class Reporting:
         for row in nodes:
             if row.get("name") == self._state.me:
                 row.update(fresh)
-            elif isinstance(row.get("seen_s"), float | int):
-                row["seen_s"] = round(float(str(row["seen_s"])) + age, 1)
+                continue
+            seen = row.get("seen_s")
+            if isinstance(seen, float | int):
+                row["seen_s"] = round(seen + age, 1)
         status["nodes"] = nodes
+        status["held"] = list(rows.listed(status, "held"))
         status["state"] = rows.worst([row.get("state") for row in nodes])
         return status
 
@@ -267,7 +270,7 @@ class Reporting:
         if isinstance(known, dict):
             kept = ("artifacts", "deployed", "pending", "rejected", "unknown", "refused", "watch")
             row.update({name: known.get(name) for name in kept})
-            row["state"], row["reason"] = known.get("state"), known.get("reason")
+            row["state"], row["reason"] = str(known.get("state")), str(known.get("reason") or "")
         if not self._state.leads:
             holder = self._state.guard.highest
             row["role"] = "manager" if holder and holder.holder == peer.name else "worker"
@@ -297,12 +300,3 @@ class Reporting:
 def _older(report: object, row: Mapping[str, JSON]) -> bool:
     """Tell whether a peer's own row is of before the revision that it is known to stand on."""
     return isinstance(report, dict) and report.get("revision") != row["revision"]
-
-
-def _object(body: str) -> Mapping[str, object]:
-    """Return the JSON object in `body`; empty if it is anything else."""
-    try:
-        value: object = json.loads(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
