@@ -141,7 +141,7 @@ def judge_job(
     """
     if job.why is Why.REPAIR or job.target is None:
         return None
-    if state.standing.revision.number == 0:
+    if state.standing.revision.number == 0 and job.why is not Why.OWN:
         return _first_contact(state, job, views)
     approved = set(state.approved)
     if job.parent == state.standing.revision:
