@@ -85,7 +85,7 @@ class Committer:
         try:
             state = self._guard.admit(effect.token, forced=effect.forced)
         except FencedError as error:
-            return rs.TokenRefused(effect.token, self._guard.state(), str(error), effect.link)
+            return rs.TokenRefused(effect.token, self._state(), str(error), effect.link)
         except (StateError, DiskError) as error:
             return rs.TokenRefused(effect.token, None, str(error), effect.link)
         return rs.TokenAdmitted(effect.token, state, effect.link)
@@ -189,9 +189,10 @@ class Committer:
 
     def _commit(self, effect: fx.CommitIntent) -> Result:
         intent = replace(effect.intent, memo=encode_change(effect.change))
-        token = effect.token or self._guard.state().highest
+        state = self._state()
+        token = effect.token or (state.highest if state is not None else None)
         if token is None:
-            return rs.CommitFenced(intent.txid, self._guard.state(), "no token was ever admitted")
+            return rs.CommitFenced(intent.txid, state, "the guard holds no token")
         begun = False
         try:
             with self._guard.holding(token):
