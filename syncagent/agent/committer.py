@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
+from syncagent.core.artifact import ArtifactPath
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError, FencedError, RefusedError, StateError, SyncagentError
 from syncagent.core.intent import Committed, Keep
 from syncagent.core.ledger import StandingChange
+from syncagent.core.snapshot import NO_FOLDER, Seen
 from syncagent.core.verdict import Refused
 from syncagent.core.wire.messages import Blobs, Delta
 from syncagent.core.wire.packing import apply_delta, batches, compress_batch, split_batch
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from syncagent.agent.effects import Effect
     from syncagent.agent.memory import Memory
     from syncagent.agent.results import Result
-    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.artifact import TreeName
     from syncagent.core.digest import Digest
     from syncagent.core.guard import GuardState
     from syncagent.core.intent import Step
@@ -239,6 +241,7 @@ class Committer:
         items = self._bytes_of(effect.blobs, missing)
         try:
             with self._guard.holding(effect.token):
+                missing.extend(self._back_again(revision))
                 if len(effect.blobs) <= SMALL_BLOBS:
                     small = list(items)
                 else:
@@ -256,6 +259,19 @@ class Committer:
             self._memory.let_go(entry.digest)
         self._record(revision)
         return rs.Declared(revision)
+
+    def _back_again(self, revision: Revision) -> list[ArtifactPath]:
+        """Return what the revision says is gone and is there after all. Raises DiskError."""
+        gone: dict[TreeName, list[str]] = {}
+        for change in revision.changes:
+            if change.after is None:
+                gone.setdefault(change.path.tree, []).append(change.path.path)
+        return [
+            ArtifactPath(tree, path)
+            for tree, paths in gone.items()
+            for path, what in self._disk.look(tree, paths, _Nobody()).items()
+            if isinstance(what, Seen) or (what is not None and what.problem.code != NO_FOLDER)
+        ]
 
     def _bytes_of(
         self, blobs: tuple[tuple[ArtifactPath, Entry], ...], missing: list[ArtifactPath]
@@ -314,6 +330,16 @@ class Committer:
         except SyncagentError as error:
             return rs.Trouble("quarantine", str(error))
         return rs.KeptFile(kept)
+
+
+class _Nobody:
+    """Wants no bytes."""
+
+    def wants(self, path: ArtifactPath, digest: Digest) -> bool:
+        return False
+
+    def take(self, path: ArtifactPath, digest: Digest, content: bytes) -> None:
+        raise AssertionError("nothing was wanted")
 
 
 def _refused(judged: dict[ArtifactPath, Examined]) -> tuple[Refused, ...]:

@@ -16,7 +16,7 @@ from syncagent.core.events import Hinted, HintKind, WatchTrouble
 from syncagent.core.ledger import StandingChange
 from syncagent.core.safety import HoldReason, tree_hold
 from syncagent.core.settle import Settling
-from syncagent.core.snapshot import Condition, Seen
+from syncagent.core.snapshot import NO_FOLDER, Condition, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,7 +96,7 @@ class Observing:
             if path not in again:
                 self._learn(view, path, result.examined.get(path))
         if any(
-            not isinstance(what, Seen) and what is not None and what.problem.code == "folder-gone"
+            not isinstance(what, Seen) and what is not None and what.problem.code == NO_FOLDER
             for what in result.seen.values()
         ):
             self.want_scan(result.tree, now)

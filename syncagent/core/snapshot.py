@@ -33,6 +33,10 @@ class Seen:
     mtime_ns: int
 
 
+NO_FOLDER = "no-folder"
+"""Code of the problem that a look reports for what lies below a folder that is gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unread:
     """A name that is there but whose bytes are not to be had: too large, not regular, unstable.

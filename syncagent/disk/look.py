@@ -12,6 +12,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import ArtifactPath, fold_name, path_fault
+from syncagent.core.snapshot import NO_FOLDER
 from syncagent.disk.cache import KnownFolder
 from syncagent.disk.identity import errno_name, let_go
 from syncagent.disk.read import unread, unread_for, way
@@ -113,6 +114,6 @@ def _clash(other: str) -> Unread:
 
 def _below(folder: str, error: OSError) -> Unread:
     return unread(
-        "unreadable",
+        NO_FOLDER if error.errno == errno.ENOENT else "unreadable",
         f"its folder {folder!r} can't be opened: {error.strerror} ({errno_name(error)})",
     )

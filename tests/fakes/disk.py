@@ -18,7 +18,7 @@ from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError, RefusedError, StateError
 from syncagent.core.intent import Committed, Intent, Keep, Kept, Step
 from syncagent.core.manifest import Entry
-from syncagent.core.snapshot import Condition, Seen, Snapshot, Unread
+from syncagent.core.snapshot import NO_FOLDER, Condition, Seen, Snapshot, Unread
 from syncagent.core.verdict import Problem
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class FakeDisk:
             elif path.rpartition("/")[0] in self.folders[tree]:
                 found[path] = None
             else:
-                found[path] = Unread(Problem("no-folder", "the folder is not there"))
+                found[path] = Unread(Problem(NO_FOLDER, "the folder is not there"))
         return found
 
     def read(self, path: ArtifactPath, digest: Digest) -> bytes | None:

@@ -222,7 +222,7 @@ def test_a_failing_call_in_a_look_never_becomes_an_absence(
     assert answers == {
         **dict.fromkeys(PRESENT, "seen"),
         **dict.fromkeys(GONE, "absent"),
-        "nofolder/none.xml": "unreadable",
+        "nofolder/none.xml": "no-folder",
     }
 
 
