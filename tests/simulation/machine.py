@@ -494,7 +494,7 @@ def brief(value: object) -> str:
     return text if len(text) <= LINE_MAX else text[: LINE_MAX - 3] + "..."
 
 
-LINE_MAX = 400
+LINE_MAX = 4000
 _PATH = re.compile(r"ArtifactPath\(tree='(\w+)', path='([^']*)'\)")
 _DIGEST = re.compile(r"'xxh3:(\w{8})\w*'")
 _REVISION = re.compile(r"RevisionId\(epoch=(\d+), number=(\d+), digest=~(\w{8})\)")

@@ -284,8 +284,7 @@ class Trouble:
         if self.world.chance(0.5):
             machine.disk.folders[tree] = {""}
         machine.hint(tree, "", HintKind.SUBTREE)
-        slowly = self.world.chance(0.5)
-        self._back_in(machine, tree, lambda: self._refill(machine, tree, stash, slowly=slowly))
+        self._back_in(machine, tree, lambda: self._refill(machine, tree, stash))
 
     def _folder(self) -> None:
         """One folder is gone for a while."""
@@ -304,13 +303,16 @@ class Trouble:
             machine.remove(ArtifactPath(tree, path), meant=False)
         machine.disk.remove_folder(tree, folder)
         machine.hint(tree, folder, HintKind.SUBTREE)
-        slowly = self.world.chance(0.5)
-        self._back_in(machine, tree, lambda: self._refill(machine, tree, stash, slowly=slowly))
+        self._back_in(machine, tree, lambda: self._refill(machine, tree, stash))
 
-    def _refill(
-        self, machine: Machine, tree: TreeName, stash: dict[str, bytes], *, slowly: bool
-    ) -> None:
-        """Put back what is missing still: at once, or file by file as a copy does."""
+    def _refill(self, machine: Machine, tree: TreeName, stash: dict[str, bytes]) -> None:
+        """Put back what is missing still: at once, or file by file as a copy does.
+
+        Slowly only if the agent has seen that more was gone: if it never did, a tree that is half
+        back can't be told from one of which a person has removed a few.
+        """
+        suspect = machine.history.standing().notes.get("suspect", "")
+        slowly = f'"{tree}"' in suspect and self.rng.random() < 0.9
         left = [p for p in sorted(stash) if p not in machine.disk.trees[tree]]
         if not left:
             del machine.away[tree]
@@ -318,7 +320,7 @@ class Trouble:
         for path in left[:1] if slowly else left:
             machine.put(ArtifactPath(tree, path), stash[path])
         after_s = self.rng.uniform(0.0, 3.0) if slowly and not self.stopped else 0.0
-        self.world.later(after_s, lambda: self._refill(machine, tree, stash, slowly=slowly))
+        self.world.later(after_s, lambda: self._refill(machine, tree, stash))
 
     def _unmount(self) -> None:
         target = self._takeable()

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 Row = tuple[bytes, int]
 
+NEVER = float("-inf")
+RACE_S = 120.0
+"""An edit that is younger than this may have come after the agent's last look before a commit."""
+
 
 @dataclass
 class Seen:
@@ -43,6 +47,7 @@ class Seen:
     highest: Token | None = None
     touched: set[ArtifactPath] = field(default_factory=set)
     """Where a person or an accident wrote last, not the agent."""
+    touched_at: dict[ArtifactPath, float] = field(default_factory=dict)
     displaced: list[tuple[ArtifactPath, bytes]] = field(default_factory=list)
     """What the agent has taken away in a commit that is under way."""
     writes: int = 0
@@ -84,6 +89,7 @@ class Witness:
         self.seen(machine)
         seen = self.of[machine.name]
         seen.touched.add(path)
+        seen.touched_at[path] = self._world.at_s
         if content is None:
             seen.trees[path.tree].pop(path.path, None)
             if meant:
@@ -256,6 +262,7 @@ class Witness:
                 f"(epoch {highest.epoch}) never said so",
             )
         self._contact(machine, old)
+        self._raced(machine, old, new)
         trees = machine.settings.tree_names
         changes = diff(old.manifest.project(trees), new.manifest.project(trees))
         self._consent(machine, old.manifest, changes, f"committed {new.revision}")
@@ -285,16 +292,27 @@ class Witness:
                 raise Violation("validated", f"{machine.name} declared invalid {change.path}")
             if not any_writer and change.after.digest not in machine.history._durable:
                 raise Violation("nothing is lost", f"{change.path} was declared without its bytes")
+        self._raced(machine, old, new)
         self._consent(machine, old.manifest, changes, f"declared {fresh}")
+
+    def _raced(self, machine: Machine, old: Standing, new: Standing) -> None:
+        """What somebody wrote after the agent had looked for the last time is an edit of the new."""
+        seen = self.of[machine.name]
+        for change in diff(old.manifest, new.manifest):
+            at = seen.touched_at.get(change.path, NEVER)
+            if self._world.at_s - at < RACE_S:
+                seen.touched.add(change.path)
 
     def _content(self, path: ArtifactPath, digest: Digest) -> bytes | None:
         return next((c for c in self.known.get(path, ()) if digest_of(c) == digest), None)
 
     def _contact(self, machine: Machine, old: Standing) -> None:
         """A filled node is changed at its first contact only if a person said so."""
-        if old.revision.number == 0 and self.of[machine.name].displaced:
-            if machine.name not in self.welcomed:
-                path = self.of[machine.name].displaced[0][0]
+        seen = self.of[machine.name]
+        if old.revision.number or machine.name in self.welcomed:
+            return
+        for path, _ in seen.displaced:
+            if self._world.at_s - seen.touched_at.get(path, NEVER) >= RACE_S:
                 raise Violation("consent", f"{machine.name} {path}: first contact, not approved")
 
     def _consent(
