@@ -53,7 +53,7 @@ def test_a_look_shows_the_bytes_it_read(eyes: Eyes) -> None:
 def test_below_a_folder_that_is_gone_nothing_is_called_absent(eyes: Eyes) -> None:
     eyes.scan()
     shutil.rmtree(eyes.tree / "api")
-    assert code(eyes.look("api/a.xml")["api/a.xml"]) == "unreadable"
+    assert code(eyes.look("api/a.xml")["api/a.xml"]) == "no-folder"
     assert eyes.scan().tells_absence("api/a.xml")
 
 
@@ -126,7 +126,7 @@ def test_below_a_folder_that_clashes_with_a_known_one_nothing_is_seen(eyes: Eyes
     eyes.put("API/x.xml")
     eyes.put("Api/deep/x.xml")
     found = eyes.look("API/x.xml", "Api/deep/x.xml", "new/x.xml")
-    assert [code(what) for what in found.values()] == ["case-clash", "case-clash", "unreadable"]
+    assert [code(what) for what in found.values()] == ["case-clash", "case-clash", "no-folder"]
     eyes.put("new/x.xml")
     assert code(eyes.look("new/x.xml")["new/x.xml"]) == "seen"
 
