@@ -270,7 +270,8 @@ class Reporting:
         if isinstance(known, dict):
             kept = ("artifacts", "deployed", "pending", "rejected", "unknown", "refused", "watch")
             row.update({name: known.get(name) for name in kept})
-            row["state"], row["reason"] = str(known.get("state")), str(known.get("reason") or "")
+            row["state"] = str(known.get("state") or "Unknown")
+            row["reason"] = str(known.get("reason") or "")
         if not self._state.leads:
             holder = self._state.guard.highest
             row["role"] = "manager" if holder and holder.holder == peer.name else "worker"
