@@ -98,7 +98,7 @@ class Cluster:
             trees=tuple(TreeSettings(t, KINDS[t], f"/{t}", drift=drift) for t in trees),
             writers=shape.writers,
             apply=not number or rng.random() > 0.06,
-            peers=tuple(PeerSettings(n, "", "") for n in names if n != names[number]),
+            peers=tuple(PeerSettings(n, f"{n}:1", "") for n in names if n != names[number]),
             election=ElectionSettings(manager=names[0]),
             limits=shape.limits,
         )

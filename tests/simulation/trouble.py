@@ -6,6 +6,7 @@ seeds are calm but for one kind, and others have everything at once.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import ArtifactPath
@@ -78,6 +79,7 @@ class Trouble:
         """Stop breaking things, and mend what is broken."""
         self.stopped = True
         self.world.network.heal()
+        self.world.network.weather = replace(self.world.network.weather, break_chance=0.0)
         for machine in self.cluster.machines:
             machine.failing_until = 0.0
             machine.races = 0.0
