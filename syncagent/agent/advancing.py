@@ -55,6 +55,8 @@ class Advancing:
         self._planning = Planning(state, observing)
         self._gathering = Gathering(state)
         self.job: Job | None = None
+        self.wanted: Manifest | None = None
+        """This node's rows of an offer that waits for a person or for `apply`, for `diff`."""
         self.finished: Callable[[Job, str | None, float], None] = lambda _job, _fault, _now: None
         self._txid = state.standing.txid
 
@@ -150,6 +152,8 @@ class Advancing:
         target = job.target.project(self._state.settings.tree_names)
         changes = own_changes(self._state, job, target)
         hold = judge_job(self._state, job, changes, self._observing.views)
+        waits = hold is not None or not self._state.settings.apply
+        self.wanted = target if waits and job.why is Why.OFFER else None
         self._planning.plan(job, target, [change.path for change in changes])
         if not self._state.settings.apply and job.steps:
             self._decline(
@@ -264,6 +268,7 @@ class Advancing:
         whole = job.changes is None and job.why is not Why.REPAIR
         paths = None if whole else [change.path for change in job.changes or ()]
         self._state.stand(result.change)
+        self.wanted = None
         self._observing.committed(touched, self._state.base)
         self._observing.rebase(self._state.base, paths)
         self._state.use_up(job.used)

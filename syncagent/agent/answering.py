@@ -127,7 +127,7 @@ class Answering:
         first, second = asked.arguments.get("from"), asked.arguments.get("to")
         node = self._node
         if first is None and second is None:
-            changes = rows.local_changes(node.state, node.observing)
+            changes = rows.local_changes(node.state, node.observing, node.advancing.wanted)
             known: dict[str, JSON] = {
                 "from": f"revision {node.state.standing.revision.number}",
                 "to": node.state.me,

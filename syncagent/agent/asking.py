@@ -105,7 +105,9 @@ class Asking:
         """Return how a node differs from the revision, as it reported. Raises RefusedError."""
         node = self._node
         if name == node.state.me:
-            changes: list[JSON] = list(rows.local_changes(node.state, node.observing))
+            changes: list[JSON] = list(
+                rows.local_changes(node.state, node.observing, node.advancing.wanted)
+            )
             return {
                 "from": f"revision {node.state.standing.revision.number}",
                 "to": name,

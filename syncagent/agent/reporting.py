@@ -105,7 +105,9 @@ class Reporting:
             "row": self.own_row(now),
             "held": list(rows.own_holds(self._state)),
             "refused": list(rows.own_refused(self._state)),
-            "differing": list(rows.differing_rows(self._observing)),
+            "differing": list(
+                rows.differing_rows(self._state, self._observing, self._advancing.wanted)
+            ),
             "alarms": list(self._state.alarms.values()),
             "progress": self.own_progress(),
         }

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import kind_of, stem_of
+from syncagent.core.diff import diff
 from syncagent.core.plan import Unknown
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from syncagent.core.desk import JSON
     from syncagent.core.entry import Entry
     from syncagent.core.intent import Kept
+    from syncagent.core.manifest import Manifest
     from syncagent.core.safety import Hold
     from syncagent.core.verdict import Refused
 
@@ -113,10 +115,26 @@ def artifact_row(
     return row
 
 
-def differing_rows(observing: Observing) -> list[dict[str, JSON]]:
-    """Return what is on disk where it is not what base says, the first `DIFFERING_MAX` of it."""
+def differing(
+    state: State, observing: Observing, wanted: Manifest | None
+) -> tuple[ArtifactPath, ...]:
+    """Return the paths where disk is not as `wanted` says, or as base where nothing is wanted."""
+    if wanted is None:
+        return observing.differing()
+    moved = {change.path for change in diff(state.base, wanted)}
+    return tuple(
+        path
+        for path in sorted(moved.union(observing.differing()))
+        if observing.observed(path) != _digest(wanted.get(path))
+    )
+
+
+def differing_rows(
+    state: State, observing: Observing, wanted: Manifest | None
+) -> list[dict[str, JSON]]:
+    """Return what is on disk where it should be otherwise, the first `DIFFERING_MAX` of it."""
     rows: list[dict[str, JSON]] = []
-    for path in observing.differing()[:DIFFERING_MAX]:
+    for path in differing(state, observing, wanted)[:DIFFERING_MAX]:
         seen = observing.observed(path)
         digest = "unknown" if isinstance(seen, Unknown) else seen
         rows.append({"tree": path.tree, "path": path.path, "digest": digest})
@@ -135,22 +153,25 @@ def own_refused(state: State) -> list[dict[str, JSON]]:
     ]
 
 
-def local_changes(state: State, observing: Observing) -> list[dict[str, JSON]]:
-    """Return this node's differences from the revision on which it stands."""
-    return [_change_row(state, observing, path) for path in observing.differing()]
+def local_changes(
+    state: State, observing: Observing, wanted: Manifest | None
+) -> list[dict[str, JSON]]:
+    """Return this node's differences from the revision that it should have."""
+    manifest = state.base if wanted is None else wanted
+    return [_change_row(manifest, observing, path) for path in differing(state, observing, wanted)]
 
 
 def open_changes(state: State, observing: Observing) -> list[dict[str, JSON]]:
     """Return the differences that are still to become something: all but what is refused."""
     return [
-        _change_row(state, observing, path)
+        _change_row(state.base, observing, path)
         for path in observing.differing()
         if path not in state.refused
     ]
 
 
-def _change_row(state: State, observing: Observing, path: ArtifactPath) -> dict[str, JSON]:
-    before = state.base.get(path)
+def _change_row(wanted: Manifest, observing: Observing, path: ArtifactPath) -> dict[str, JSON]:
+    before = wanted.get(path)
     seen = observing.observed(path)
     word = "add" if before is None else ("delete" if seen is None else "update")
     after = seen if isinstance(seen, str) else None
