@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import ArtifactPath, Kind, kind_of
+from syncagent.core.crosscheck import Index
 from syncagent.core.diff import diff
 from syncagent.core.digest import digest_of
 from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import REVISION_ZERO
 from syncagent.core.settings import Writers
+from syncagent.core.verdict import Severity
 from syncagent.validation.validator import ArtifactValidator
 from tests.simulation.world import Violation
 
@@ -292,6 +294,7 @@ class Witness:
                 raise Violation("validated", f"{machine.name} declared invalid {change.path}")
             if not any_writer and change.after.digest not in machine.history._durable:
                 raise Violation("nothing is lost", f"{change.path} was declared without its bytes")
+        self._unique(machine, new.manifest)
         self._raced(machine, old, new)
         self._consent(machine, old.manifest, changes, f"declared {fresh}")
 
@@ -302,6 +305,22 @@ class Witness:
             at = seen.touched_at.get(change.path, NEVER)
             if self._world.at_s - at < RACE_S:
                 seen.touched.add(change.path)
+
+    def _unique(self, machine: Machine, manifest: Manifest) -> None:
+        """No two artifacts of a declared revision claim one name."""
+        index = Index()
+        rows = [(p, e) for p, e in manifest if p.tree in machine.settings.tree_names]
+        for path, entry in rows:
+            content = self._content(path, entry.digest)
+            kind = kind_of(machine.settings.tree_kinds[path.tree], path.path)
+            assert content is not None, "each was judged when it was declared"
+            index.put(path, kind, self._validator.examine(kind, path.path, content).facts)
+        for path, _ in rows:
+            for problem in index.problems(path):
+                if problem.severity is Severity.ERROR:
+                    raise Violation(
+                        "validated", f"{machine.name} declared {path}: {problem.reason}"
+                    )
 
     def _content(self, path: ArtifactPath, digest: Digest) -> bytes | None:
         return next((c for c in self.known.get(path, ()) if digest_of(c) == digest), None)
