@@ -1,6 +1,7 @@
 """Connections: who is dialled, when again, and which peer is behind which link.
 
-Only a node that leads, or wants to, dials. It never gives up: the pause between attempts grows to
+Only a node that leads, or wants to, dials, and only peers whose address the settings name: any
+other may dial in, to lead this node. It never gives up: the pause between attempts grows to
 a minute and is jittered, so that a cluster that came up together does not dial in step.
 """
 
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING
 from syncagent.agent.effects import Dial, Hangup
 from syncagent.agent.state import Peer, Role
 from syncagent.core.backoff import Backoff
+from syncagent.core.events import LinkDown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from syncagent.agent.state import State
     from syncagent.core.artifact import NodeName
-    from syncagent.core.events import DialFailed, LinkDown, LinkUp
+    from syncagent.core.events import DialFailed, LinkUp
 
 
 class Connecting:
@@ -25,8 +27,6 @@ class Connecting:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        limits = state.settings.limits
-        self._backoff = Backoff(limits.reconnect_first_s, limits.reconnect_max_s)
         self.opened: Callable[[Peer, float], None] = lambda _peer, _now: None
         self.lost: Callable[[Peer, int, float], None] = lambda _peer, _link, _now: None
         self.failed: Callable[[NodeName, float], None] = lambda _name, _now: None
@@ -46,7 +46,7 @@ class Connecting:
         if not self._wanted:
             return
         for peer in self._state.peers.values():
-            if peer.link is None and not peer.dialling and now >= peer.dial_at:
+            if _idle(peer) and now >= peer.dial_at:
                 peer.dialling = True
                 self._state.do(Dial(peer.name))
 
@@ -54,12 +54,11 @@ class Connecting:
         """Return when somebody is to be dialled next."""
         if not self._wanted:
             return None
-        idle = [p.dial_at for p in self._state.peers.values() if p.link is None and not p.dialling]
-        return min(idle, default=None)
+        return min((p.dial_at for p in self._state.peers.values() if _idle(p)), default=None)
 
     def link_up(self, event: LinkUp, now: float) -> None:
         """A connection is open."""
-        peer = self._state.peers.setdefault(event.peer, Peer(event.peer))
+        peer = self._state.peers.setdefault(event.peer, Peer(event.peer, dialable=False))
         self._state.links[event.link] = event.peer
         peer.seen_at, peer.incarnation = now, event.incarnation
         self._state.changed = True
@@ -104,10 +103,28 @@ class Connecting:
         self._later(peer, now)
         self.failed(peer.name, now)
 
+    def forget(self, name: NodeName, now: float) -> None:
+        """A peer is not in the settings any more: hang up, and know nothing of it."""
+        reason = f"{name} is not in the settings any more"
+        for link in [link for link, peer in self._state.links.items() if peer == name]:
+            self._state.do(Hangup(link, reason))
+            self.link_down(LinkDown(link, name, reason), now)
+        peer = self._state.peers.pop(name, None)
+        if peer is not None:
+            self._state.changed = True
+            self.failed(name, now)
+
     def _later(self, peer: Peer, now: float) -> None:
+        limits = self._state.settings.limits
+        backoff = Backoff(limits.reconnect_first_s, limits.reconnect_max_s)
         peer.failures += 1
-        peer.dial_at = now + self._backoff.pause_s(peer.failures, self._state.chance.random())
+        peer.dial_at = now + backoff.pause_s(peer.failures, self._state.chance.random())
 
     @staticmethod
     def _forget(peer: Peer, reason: str) -> None:
         peer.disconnected(reason)
+
+
+def _idle(peer: Peer) -> bool:
+    """Tell whether there is a peer to be dialled."""
+    return peer.dialable and peer.link is None and not peer.dialling

@@ -81,7 +81,7 @@ class Electing:
     def _stand(self, now: float, *, forced: bool = False, request: int | None = None) -> None:
         self._state.role = Role.SURVEYING
         self._state.changed = True
-        waiting = set(self._state.peers)
+        waiting = {peer.name for peer in self._state.peers.values() if peer.dialable}
         self.candidacy = Candidacy(now + SURVEY_S, waiting, forced=forced, request=request)
         for peer in self._state.peers.values():
             peer.surveyed = False

@@ -68,7 +68,8 @@ class Fetching:
         self._history.event(self._clock.wall(), effect.what, effect.fields)
         level = logging.WARNING if effect.what in WARN else logging.INFO
         words = " ".join(f"{name}={json.dumps(value)}" for name, value in effect.fields.items())
-        LOG.log(level, "%s %s", effect.what, words)
+        known = {"what": effect.what, "fields": effect.fields}
+        LOG.log(level, "%s %s", effect.what, words, extra=known)
 
     def do(self, effect: Fetch) -> Fetched:
         """Bring what is asked for; a SyncagentError becomes the answer."""

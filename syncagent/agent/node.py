@@ -22,6 +22,7 @@ from syncagent.agent.leading import Leading
 from syncagent.agent.observing import Observing
 from syncagent.agent.parts import Parts
 from syncagent.agent.proposing import Proposing
+from syncagent.agent.reloading import Reloading
 from syncagent.agent.reporting import Reporting
 from syncagent.agent.state import Role
 from syncagent.agent.talking import Talking
@@ -71,6 +72,7 @@ class Node:
         )
         self.answering = Answering(parts)
         self.talking = Talking(parts, self.answering)
+        self.reloading = Reloading(parts)
         self._join()
         self._handlers = self._table()
 
@@ -113,6 +115,7 @@ class Node:
             rs.KeptFile: self.reporting.kept,
             rs.Asked: self.answering.asked,
             rs.Fetched: self.answering.fetched,
+            rs.Reloaded: self.reloading.reloaded,
             rs.Trouble: self.reporting.trouble,
             rs.Noted: lambda _result, _now: None,
         }

@@ -63,6 +63,17 @@ class Observing:
             self._state.do(TrustRoot(name, self._roots.get(name)))
             self._state.do(StartWatch(name))
 
+    def settings_changed(self, now: float) -> None:
+        """Wait by the quiet times of the settings as they are now."""
+        limits = self._state.settings.limits
+        self._settling.retune(
+            written_s=limits.settle_written_s,
+            created_s=limits.settle_created_s,
+            cap_s=limits.settle_cap_s,
+        )
+        for view in self.views.values():
+            view.next_scan_at = min(view.next_scan_at, now + limits.safety_scan_s)
+
     def hinted(self, event: Hinted, now: float) -> None:
         """Take a hint."""
         if event.tree in self.views:

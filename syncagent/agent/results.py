@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from syncagent.core.intent import Committed, Kept
     from syncagent.core.ledger import StandingChange
     from syncagent.core.revision import Revision, RevisionId, Token
+    from syncagent.core.settings import Settings
     from syncagent.core.snapshot import Seen, Snapshot, Unread
     from syncagent.core.verdict import Examined, Refused
 
@@ -193,6 +194,13 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The settings were read again; `settings` holds what a running agent can take up of them."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """A hand met something it has no other answer for; shown as an alarm."""
 
@@ -221,5 +229,6 @@ Result = (
     | KeptFile
     | Asked
     | Fetched
+    | Reloaded
     | Trouble
 )

@@ -63,6 +63,8 @@ class Peer:
     """
 
     name: NodeName
+    dialable: bool = True
+    """False without an address in the settings: it may only dial in, to lead this node."""
     link: int | None = None
     version: int = 0
     incarnation: str = ""
@@ -81,6 +83,11 @@ class Peer:
     phase_at: float = 0.0
     reason: str = ""
     report: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def unreachable(self) -> bool:
+        """True if it can't be dialled, an attempt came to nothing, or its connection broke."""
+        return self.link is None and (self.failures > 0 or not self.dialable)
 
     def disconnected(self, reason: str) -> None:
         """Forget what was true of the connection only."""
@@ -128,7 +135,7 @@ class State:
 
     def __post_init__(self) -> None:
         for peer in self.settings.peers:
-            self.peers.setdefault(peer.name, Peer(peer.name))
+            self.peers.setdefault(peer.name, Peer(peer.name, dialable=bool(peer.address)))
         approved: list[Digest] = json.loads(self.standing.notes.get("approved", "[]"))
         self.approved = set(approved)
         self.base = self.standing.manifest.project(self.settings.tree_names)

@@ -97,6 +97,11 @@ class Settling:
 
     def __init__(self, *, written_s: float, created_s: float, cap_s: float) -> None:
         """Take the quiet times (seconds) of `Limits`: settle_written_s, _created_s and _cap_s."""
+        self._trees: dict[TreeName, _Tree] = {}
+        self.retune(written_s=written_s, created_s=created_s, cap_s=cap_s)
+
+    def retune(self, *, written_s: float, created_s: float, cap_s: float) -> None:
+        """Take other quiet times; they count for what is dirty already, too."""
         self._quiet: dict[HintKind, float] = {
             HintKind.WRITTEN: written_s,
             HintKind.CREATED: max(created_s, written_s),
@@ -106,7 +111,8 @@ class Settling:
         self._gather_s = max(GATHER_S, written_s)
         self._gather_max_s = max(GATHER_MAX_S, 4 * written_s)
         self._cap_s = cap_s
-        self._trees: dict[TreeName, _Tree] = {}
+        for tree in self._trees.values():
+            tree.wake = self._next_of(tree)
 
     def hint(self, hinted: Hinted, now: float) -> None:
         """Take a hint that arrived at `now`."""

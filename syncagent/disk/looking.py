@@ -60,7 +60,7 @@ class Looking:
         clock: Clock,
     ) -> None:
         self._fs = fs
-        self._limits = limits
+        self.limits = limits
         self._cache_path = cache_path
         self._clock = clock
         self._paths = {tree.name: tree.path for tree in trees}
@@ -131,7 +131,7 @@ class Looking:
             with self._opened(path.tree) as root:
                 fd = fs.openat2(root.fd, folder, O_FOLDER)
                 try:
-                    got = read_stable(fs, fd, name, self._limits.file_bytes)
+                    got = read_stable(fs, fd, name, self.limits.file_bytes)
                 finally:
                     let_go(fs, fd)
         except (DoubtError, OSError):
@@ -185,7 +185,7 @@ class Looking:
         sight.trusting = not everything
         if sight.waited_at is None:
             sight.settled_before_ns = self._settled_before_ns()
-        walk = Walk(sight, root, self._limits.tree_files)
+        walk = Walk(sight, root, self.limits.tree_files)
         walk.run()
         sight.cache.forget_waiting(walk.files)
         if sight.viewed:
@@ -198,7 +198,7 @@ class Looking:
         remembered = self._caches[tree]
         remembered.bind(root.identity)
         sight = Sight(self._fs, tree, remembered, self._ignores[tree], examiner)
-        sight.size_max = self._limits.file_bytes
+        sight.size_max = self.limits.file_bytes
         if not self._is_local(tree):
             sight.waited_at = self._clock.now()
         return sight

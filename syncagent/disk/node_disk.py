@@ -57,6 +57,10 @@ class NodeDisk:
         self._trusted: dict[TreeName, str] = {}
         self._standing: int | None = None
 
+    def take_limits(self, limits: Limits) -> None:
+        """Work by other limits from the next look on. From any thread."""
+        self._looking.limits = limits
+
     # Looking.
 
     def scan(self, tree: TreeName, examiner: Examiner) -> Snapshot:

@@ -48,6 +48,10 @@ class NodeHistory:
         self._records = Records(fs, f"{path}/{RECORDS_NAME}", wall)
         self._writing = threading.Lock()
 
+    def take_limits(self, limits: Limits) -> None:
+        """Forget by other limits from the next `tidy` on. From any thread."""
+        self._limits = limits
+
     def load(self) -> Standing:
         """Return where this node stands. Raises StateError if the ledger is damaged, DiskError."""
         with self._writing:

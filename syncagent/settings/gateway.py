@@ -124,6 +124,34 @@ def with_new_trees(settings: Settings) -> Settings:
     return replace(settings, trees=(*settings.trees, *new)) if new else settings
 
 
+def lies_at_home(tree: TreeSettings, home: str) -> bool:
+    """Tell whether this is a tree that `discover` finds at `home` while its folder is there."""
+    match = re.fullmatch(r"(?:tenant-([0-9]+)-?)?(synapse|siddhi)?", tree.name)
+    if match is None or not home:
+        return False
+    root = Path(home)
+    base = root / "repository/tenants" / match[1] if match[1] else root / _SERVER
+    plans = match[2] == "siddhi"
+    places = {base / _PLANS} if plans else {base / _SYNAPSE, root / _APACHE}
+    return Path(tree.path) in places
+
+
+def with_known_trees(settings: Settings, before: Settings) -> Settings:
+    """Return the settings with the trees that were found at the same home before and are gone now.
+
+    A tree that is known stays: absence is not evidence.
+    """
+    if settings.gateway_home != before.gateway_home:
+        return settings
+    listed = set(settings.tree_names)
+    gone = tuple(
+        tree
+        for tree in before.trees
+        if tree.name not in listed and lies_at_home(tree, before.gateway_home)
+    )
+    return replace(settings, trees=(*settings.trees, *gone)) if gone else settings
+
+
 def _apache(root: Path) -> Gateway | None:
     tree = root / _APACHE
     if not _is_folder(tree) or _is_folder(root / _SERVER):

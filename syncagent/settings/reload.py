@@ -1,7 +1,10 @@
 """What SIGHUP can take up at once, and what only a restart does.
 
 Peers, limits, the rollout and what a worker does about drift are read anew by the running agent.
-Everything else is held by open sockets, watches, folders or the guard.
+Everything else is held by open sockets, watches, folders or the guard; two limits are among that:
+how large a file may be is part of every verdict that was given, and the pace of polling belongs to
+watches that run. Trees that come and go at the gateway's home are no change of the settings: a
+running agent looks for them by itself.
 """
 
 from __future__ import annotations
@@ -9,12 +12,16 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
+from syncagent.settings.gateway import lies_at_home
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from syncagent.core.settings import Settings, TreeSettings
+    from syncagent.core.settings import Limits, Settings, TreeSettings
 
 _LIVE = frozenset({"peers", "limits", "rollout"})
+_HELD_LIMITS = {"file_bytes": "file_size", "poll_s": "poll"}
+"""Limits that only a restart takes up, and their names in the file."""
 _NAMES = {
     "cluster": "cluster.name",
     "mode": "cluster.mode",
@@ -36,7 +43,12 @@ def reloaded(old: Settings, new: Settings) -> Settings:
     """Return `old` with what can be taken up from `new` without a restart."""
     drift = {tree.name: tree.drift for tree in new.trees}
     trees = tuple(replace(tree, drift=drift.get(tree.name, tree.drift)) for tree in old.trees)
-    return replace(old, trees=trees, peers=new.peers, limits=new.limits, rollout=new.rollout)
+    limits = _live_limits(old.limits, new.limits)
+    return replace(old, trees=trees, peers=new.peers, limits=limits, rollout=new.rollout)
+
+
+def _live_limits(old: Limits, new: Limits) -> Limits:
+    return replace(new, file_bytes=old.file_bytes, poll_s=old.poll_s)
 
 
 def _changes(old: Settings, new: Settings) -> Iterator[str]:
@@ -46,7 +58,11 @@ def _changes(old: Settings, new: Settings) -> Iterator[str]:
         before, after = getattr(old, each.name), getattr(new, each.name)
         if before != after:
             yield from _difference(_NAMES.get(each.name, each.name), before, after)
-    yield from _tree_changes(old.trees, new.trees)
+    for key, name in _HELD_LIMITS.items():
+        if getattr(old.limits, key) != getattr(new.limits, key):
+            yield f"limits.{name}: {getattr(old.limits, key)} -> {getattr(new.limits, key)}"
+    home = old.gateway_home if old.gateway_home == new.gateway_home else ""
+    yield from _tree_changes(old.trees, new.trees, home)
 
 
 def _difference(name: str, before: object, after: object) -> Iterator[str]:
@@ -60,14 +76,17 @@ def _difference(name: str, before: object, after: object) -> Iterator[str]:
         yield f"{name}: {_text(before)} -> {_text(after)}"
 
 
-def _tree_changes(old: tuple[TreeSettings, ...], new: tuple[TreeSettings, ...]) -> Iterator[str]:
+def _tree_changes(
+    old: tuple[TreeSettings, ...], new: tuple[TreeSettings, ...], home: str
+) -> Iterator[str]:
+    """Yield what differs, but for trees that come and go at `home`."""
     before = {tree.name: tree for tree in old}
     after = {tree.name: tree for tree in new}
     for name in sorted({*before, *after}):
-        if name not in after:
-            yield f"tree {name}: taken out"
-        elif name not in before:
-            yield f"tree {name}: added"
+        if name not in after or name not in before:
+            tree = before.get(name) or after[name]
+            if not lies_at_home(tree, home):
+                yield f"tree {name}: {'added' if name in after else 'taken out'}"
         elif replace(before[name], drift=after[name].drift) != after[name]:
             yield f"tree {name}: changed"
 

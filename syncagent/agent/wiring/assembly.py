@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
+import threading
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent import __version__
@@ -24,7 +25,7 @@ from syncagent.agent.serving import Serving
 from syncagent.agent.state import State
 from syncagent.core.artifact import NodeName
 from syncagent.core.election import Election
-from syncagent.core.errors import DiskError, RefusedError, SyncagentError
+from syncagent.core.errors import DiskError, RefusedError, SettingsError, SyncagentError
 from syncagent.core.lease import Candidate, Timing
 from syncagent.core.settings import PeerSettings
 from syncagent.disk.node_disk import NodeDisk
@@ -69,6 +70,7 @@ class Assembly:
 
     def __init__(self, settings: Settings, home: StateHome) -> None:
         self.settings = settings
+        self._settings_lock = threading.Lock()
         self.clock = SystemClock()
         self.incarnation = uuid.uuid4().hex
         fs = OsFS()
@@ -82,8 +84,7 @@ class Assembly:
         key_path = home.file(KEY_FILE)
         key = load_key(fs, key_path) or make_key(fs, key_path)
         identity = Identity(settings.cluster, settings.node, self.incarnation, key, __version__)
-        others = [peer for peer in settings.peers if peer.name != settings.node]
-        self.links = SshLinks(identity, others, self.post)
+        self.links = SshLinks(identity, _others(settings), self.post)
         self._state_dir = home.path
         limits = settings.limits
         self.hints = Watcher(fs, settings.trees, post=self.post, poll_s=limits.poll_s)
@@ -178,12 +179,23 @@ class Assembly:
             self.fetching.report(effect)
             return None
         if isinstance(effect, fx.Discover):
-            if with_new_trees(self.settings).trees != self.settings.trees:
-                LOG.info("the gateway has new trees: starting again with them")
-                self.post(Stop(again=True))
+            self._discover()
             return None
         assert isinstance(effect, fx.Fetch), "nothing else is routed here"
         return self.fetching.do(effect)
+
+    def _discover(self) -> None:
+        """Start again if the gateway has trees that it had not at the start."""
+        try:
+            found = with_new_trees(self.settings)
+        except SettingsError as error:
+            LOG.warning("no look for new trees: %s", error)
+            return
+        new = found.trees[len(self.settings.trees) :]
+        if new:
+            names = ", ".join(tree.name for tree in new)
+            LOG.info("the gateway has new trees, starting again with them: %s", names)
+            self.post(Stop(again=True))
 
     def _dial(self, effect: fx.Dial) -> None:
         self.links.dial(effect.peer)
@@ -219,9 +231,21 @@ class Assembly:
                 )
             key = shown[0].key
         trust(self._fs, self.settings.state_dir, name, key)
-        address = next((p.address for p in self.settings.peers if p.name == name), "")
-        self.links.trust(PeerSettings(NodeName(name), address, key))
+        self.take_up(lambda settings: _trusting(settings, NodeName(name), key))
         return {"name": name, "fingerprint": fingerprint(parse_pinned(key)[0].asbytes())}
+
+    def take_up(self, change: Callable[[Settings], Settings]) -> None:
+        """Work by changed settings (see `settings.reload`: not all can change). From any thread.
+
+        Raises SettingsError, and changes nothing, if a peer's key is not one.
+        """
+        with self._settings_lock:
+            settings = change(self.settings)
+            self.links.replace_peers(_others(settings))
+            self.disk.take_limits(settings.limits)
+            self.history.take_limits(settings.limits)
+            self.settings = settings
+            self.post(rs.Reloaded(settings))
 
     # --- life -------------------------------------------------------------------------------
 
@@ -252,12 +276,17 @@ class Assembly:
         self.history.close()
 
 
+def _others(settings: Settings) -> list[PeerSettings]:
+    return [peer for peer in settings.peers if peer.name != settings.node]
+
+
+def _trusting(settings: Settings, name: NodeName, key: str) -> Settings:
+    """Return the settings with `key` for the peer; one that is new has no address, and only calls."""
+    address = next((peer.address for peer in settings.peers if peer.name == name), "")
+    others = tuple(peer for peer in settings.peers if peer.name != name)
+    return replace(settings, peers=(*others, PeerSettings(name, address, key)))
+
+
 def _timing(settings: Settings) -> Timing:
     given = settings.election
     return Timing(given.lease_s, given.renew_s, given.operation_s, given.margin_s)
-
-
-def quiet_logging() -> None:
-    """Log to stderr: one line each, words and numbers, level from SYNCAGENT_LOG."""
-    level = os.environ.get("SYNCAGENT_LOG", "INFO").upper()
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")

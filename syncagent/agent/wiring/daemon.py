@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from syncagent.agent.wiring.assembly import LOG, Assembly, quiet_logging
+from syncagent.agent.wiring.assembly import LOG, Assembly
+from syncagent.agent.wiring.logs import start_logging
 from syncagent.agent.wiring.place import control_path
+from syncagent.agent.wiring.signals import Signals
 from syncagent.core.desk import API_VERSION
 from syncagent.core.errors import SettingsError, StateError
 from syncagent.core.ledger import Standing
@@ -19,9 +21,14 @@ from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.home import StateHome
 from syncagent.history.ledger import peek
-from syncagent.settings.gateway import discover, refuse_synchronizer, with_new_trees
+from syncagent.settings.gateway import (
+    discover,
+    refuse_synchronizer,
+    with_known_trees,
+    with_new_trees,
+)
 from syncagent.settings.load import load
-from syncagent.settings.reload import changes_that_need_restart
+from syncagent.settings.reload import changes_that_need_restart, reloaded
 from syncagent.web.server import ControlServer
 
 if TYPE_CHECKING:
@@ -39,21 +46,30 @@ ROUND_S = 300.0
 def run(settings_path: Path) -> int:
     """Run the agent until SIGTERM or SIGINT. Raises SyncagentError if it can't start."""
     settings = load(str(settings_path), os.environ)
-    quiet_logging()
+    start_logging(os.environ)
     sys.setswitchinterval(SWITCH_S)
     if settings.gateway_home:
         refuse_synchronizer(discover(settings.gateway_home))
-    with StateHome.open(settings.state_dir, settings.cluster, settings.node, OsFS()) as home:
-        while _live(Assembly(with_new_trees(settings), home), settings_path):
-            LOG.info("starting again")
+    seat = Seat(settings_path)
+    actions = {
+        signal.SIGTERM: seat.stop,
+        signal.SIGINT: seat.stop,
+        signal.SIGHUP: seat.reload,
+    }
+    with (
+        StateHome.open(settings.state_dir, settings.cluster, settings.node, OsFS()) as home,
+        Signals(actions),
+    ):
+        agent = seat.take(Assembly(settings, home))
+        while _live(agent):
+            agent = seat.take(Assembly(seat.settings_now(agent.settings), home))
     return 0
 
 
-def _live(agent: Assembly, settings_path: Path) -> bool:
+def _live(agent: Assembly) -> bool:
     """Run one assembly to its end; return whether to start again."""
     settings = agent.settings
     control = ControlServer(control_path(settings), agent.desk)
-    _on_signals(agent, settings_path)
     try:
         agent.start()
         control.start()
@@ -66,23 +82,62 @@ def _live(agent: Assembly, settings_path: Path) -> bool:
         agent.stop()
 
 
-def _on_signals(agent: Assembly, settings_path: Path) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: agent.request_stop())
-    signal.signal(signal.SIGHUP, lambda *_: _reload(agent, settings_path))
+class Seat:
+    """Where the agent of this process sits: signals find it here, also between two starts."""
 
+    def __init__(self, settings_path: Path) -> None:
+        self._path = str(settings_path)
+        self._lock = threading.Lock()
+        self._agent: Assembly | None = None
+        self._stopping = False
 
-def _reload(agent: Assembly, settings_path: Path) -> None:
-    """Take up new settings: peers and keys at once; what needs a restart is named."""
-    try:
-        new = load(str(settings_path), os.environ)
-        agent.links.replace_peers([peer for peer in new.peers if peer.name != new.node])
-    except SettingsError as error:
-        LOG.error("settings not taken up: %s %s", error, "; ".join(error.mistakes))
-        return
-    for line in changes_that_need_restart(agent.settings, new):
-        LOG.warning("needs a restart: %s", line)
-    LOG.info("settings read again")
+    def take(self, agent: Assembly) -> Assembly:
+        """Let this agent be the one that signals are for."""
+        with self._lock:
+            self._agent = agent
+            if self._stopping:
+                agent.request_stop()
+        return agent
+
+    def stop(self) -> None:
+        """End the agent, or the next one if it is just being made."""
+        with self._lock:
+            self._stopping = True
+            if self._agent is not None:
+                self._agent.request_stop()
+
+    def reload(self) -> None:
+        """Take up the settings file as it is now: all that can be; what needs a restart is named."""
+        with self._lock:
+            agent = self._agent
+        if agent is None:
+            return
+        try:
+            new = load(self._path, os.environ)
+            needed = changes_that_need_restart(agent.settings, new)
+            agent.take_up(lambda settings: reloaded(settings, new))
+        except SettingsError as error:
+            for line in error.mistakes or (str(error),):
+                LOG.error("settings not taken up: %s", line)
+            return
+        for line in needed:
+            LOG.warning("needs a restart: %s", line)
+        LOG.info("settings read again")
+
+    def settings_now(self, before: Settings) -> Settings:
+        """Return the settings for a new start in this process: with the trees that are there now.
+
+        What would need a new process stays as it was, and so does everything if the file has
+        mistakes.
+        """
+        try:
+            new = load(self._path, os.environ)
+            if not changes_that_need_restart(before, new):
+                return with_known_trees(new, before)
+            return with_new_trees(before)
+        except SettingsError as error:
+            LOG.warning("starting again with the settings as they were: %s", error)
+            return before
 
 
 def offline_status(settings: Settings) -> Mapping[str, JSON]:
