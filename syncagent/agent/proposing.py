@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 QUEUE_MAX = 100
 """Proposals that wait; one more is answered with all lost and comes again later."""
+BYTES_S = 60.0
+"""A proposer that sends none of its bytes for this long has lost: others wait behind it."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Proposal:
     lost: tuple[ArtifactPath, ...] = ()
     released: tuple[Digest, ...] = ()
     lacking: set[Digest] = field(default_factory=set)
+    until: float = 0.0
     txid: int = 0
     reason: str = ""
 
@@ -88,6 +91,10 @@ class Proposing:
 
     def go_on(self, now: float) -> None:
         """Begin with the next proposal if nothing else is under way."""
+        late = self._now
+        if late is not None and late.lacking and now >= late.until:
+            self._lose(late, f"its bytes did not come within {BYTES_S:.0f} s", now)
+            return
         idle = self._now is None and self._advancing.job is None and not self._declaring.busy
         if not self._queue or not idle or not self._observing.ready:
             return
@@ -100,6 +107,7 @@ class Proposing:
         self._now = proposal
         wanted = {change.after.digest for change in proposal.taken if change.after is not None}
         proposal.lacking = {digest for digest in wanted if not self._state.has_blob(digest)}
+        proposal.until = now + BYTES_S
         if proposal.lacking:
             want = Want(
                 proposal.message.base, manifest=False, blobs=tuple(sorted(proposal.lacking))
@@ -144,6 +152,12 @@ class Proposing:
         self._state.do(KeepBlobs(proposal.id, message))
         return True
 
+    def missing(self, link: int, now: float) -> None:
+        """The proposer has not got its bytes any more: it edited on, and proposes that later."""
+        proposal = self._now
+        if proposal is not None and proposal.link == link and proposal.lacking:
+            self._lose(proposal, "its bytes are not there any more", now)
+
     def kept(self, result: BlobsKept, now: float) -> None:
         """Blobs of the proposal are in the history."""
         proposal = self._now
@@ -153,6 +167,7 @@ class Proposing:
             self._lose(proposal, result.fault, now)
             return
         proposal.lacking.difference_update(result.digests)
+        proposal.until = now + BYTES_S
         if not proposal.lacking:
             self._begin(proposal, now)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from syncagent.agent.answering import Answering
     from syncagent.agent.parts import Parts
     from syncagent.agent.state import Peer
+    from syncagent.core.artifact import NodeName
     from syncagent.core.events import Received
 
 
@@ -42,7 +43,7 @@ class Talking:
             msg.ManifestPart: advancing.manifest_part,
             msg.Blobs: self._blobs,
             msg.Delta: self._blobs,
-            msg.Missing: lambda link, m, now: advancing.missing(link, m.revision, now),
+            msg.Missing: self._missing,
             msg.Propose: node.proposing.proposed,
             msg.Proposed: self._proposed,
             msg.Report: self._report,
@@ -68,11 +69,22 @@ class Talking:
             if peer.link == event.link:
                 _call(self._to_manager[kind], peer, event.message, now)
         elif kind in self._to_worker:
-            _call(self._to_worker[kind], event.link, event.message, now)
+            self._commanded(name, event, now)
         elif kind in self._to_either:
             _call(self._to_either[kind], event.link, event.message, now)
         else:
             state.do(Hangup(event.link, f"unexpected {kind.__name__}"))
+
+    def _commanded(self, sender: NodeName, event: Received, now: float) -> None:
+        """Take a manager's word. Every worker knows the token: only its holder may speak by it."""
+        message = event.message
+        assert isinstance(message, msg.Admit | msg.Offer | msg.Commit), "what a worker is told"
+        if message.token.holder != sender:
+            state = self._node.state
+            state.event("impostor", peer=sender, holder=message.token.holder)
+            state.do(Hangup(event.link, f"{sender} speaks as {message.token.holder}"))
+            return
+        _call(self._to_worker[type(message)], event.link, message, now)
 
     def _surveyed(self, peer: Peer, message: msg.Surveyed, now: float) -> None:
         self._node.electing.surveyed(peer, message, now)
@@ -92,8 +104,14 @@ class Talking:
         if not self._node.advancing.blobs(link, message):
             self._node.proposing.blobs(link, message)
 
-    def _proposed(self, _link: int, message: msg.Proposed, _now: float) -> None:
+    def _missing(self, link: int, message: msg.Missing, now: float) -> None:
+        self._node.advancing.missing(link, message.revision, now)
+        self._node.proposing.missing(link, now)
+
+    def _proposed(self, link: int, message: msg.Proposed, _now: float) -> None:
         state = self._node.state
+        if link != state.manager_link:
+            return
         self._node.declaring.answered(lost=bool(message.lost))
         for path in message.lost:
             state.event("proposal-lost", path=str(path), reason=message.reason)
