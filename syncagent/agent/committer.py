@@ -16,7 +16,7 @@ from syncagent.core.errors import DiskError, FencedError, RefusedError, StateErr
 from syncagent.core.intent import Committed, Keep
 from syncagent.core.ledger import StandingChange
 from syncagent.core.snapshot import NO_FOLDER, Seen
-from syncagent.core.verdict import Refused
+from syncagent.core.verdict import Facts, Refused
 from syncagent.core.wire.messages import Blobs, Delta
 from syncagent.core.wire.packing import apply_delta, batches, compress_batch, split_batch
 from syncagent.core.wire.standing import decode_change, encode_change
@@ -65,6 +65,7 @@ class Committer:
             fx.Note: self._note,
             fx.KeepFile: self._keep_file,
             fx.Backfill: self._backfill,
+            fx.Recall: self._recall,
             fx.Tidy: self._tidy,
         }
 
@@ -306,6 +307,14 @@ class Committer:
         except SyncagentError as error:
             return rs.Trouble("history", str(error))
         return None
+
+    def _recall(self, effect: fx.Recall) -> Result:
+        found: list[tuple[ArtifactPath, Digest, Facts]] = []
+        for path, digest in effect.rows:
+            content = self._history.blob(digest)
+            facts = self._memory.judge(path, content).facts if content is not None else Facts()
+            found.append((path, digest, facts))
+        return rs.Recalled(tuple(found))
 
     def _tidy(self, effect: fx.Tidy) -> Result | None:
         try:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Declare, KeepFile, Send
+from syncagent.agent.lasting import Lasting
 from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
 from syncagent.core.intent import Keep
@@ -66,6 +67,7 @@ class Declaring:
         self._proposed: tuple[Change, ...] = ()
         self._proposed_until = 0.0
         suspect: list[str] = json.loads(state.standing.notes.get(SUSPECT, "[]"))
+        self.lasting = Lasting(state, observing)
         self._suspect = frozenset(TreeName(name) for name in suspect)
 
     @property
@@ -137,7 +139,6 @@ class Declaring:
             change = self._change(path, refused, now)
             if change is not None and self._is_whole(change):
                 found.append(change)
-        self._list_refused(refused)
         gone = [change.path for change in found if change.after is None]
         vanished: set[ArtifactPath] = set()
         for name, view in self._observing.views.items():
@@ -151,7 +152,25 @@ class Declaring:
         )
         self._list_holds(judgement.holds)
         self._suspect_trees(judgement.holds)
-        return list(judgement.passed), judgement.released
+        passed = self._without_clashes(judgement.passed, refused)
+        self._list_refused(refused)
+        return passed, judgement.released
+
+    def _without_clashes(
+        self, changes: Sequence[Change], refused: dict[ArtifactPath, Refused]
+    ) -> list[Change]:
+        """Return the changes that claim nothing that stays; none while that is not known."""
+        facts = {
+            change.path: examined.facts
+            for change in changes
+            if change.after is not None
+            and (examined := self._observing.examined(change.path)) is not None
+        }
+        clashes = self.lasting.clashes(changes, facts)
+        if clashes is None:
+            return []
+        refused.update({path: Refused(path, problem) for path, problem in clashes.items()})
+        return [change for change in changes if change.path not in clashes]
 
     def _is_whole(self, change: Change) -> bool:
         """Tell whether a change may be judged now.

@@ -155,6 +155,13 @@ class Backfill:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Say what artifacts declare that the history has and the trees may not. Result: Recalled."""
+
+    rows: tuple[tuple[ArtifactPath, Digest], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tidy:
     """Forget what is older than its retention: revisions, blobs, quarantine.
 
@@ -283,6 +290,7 @@ Effect = (
     | Note
     | KeepFile
     | Backfill
+    | Recall
     | Tidy
     | SaveCache
     | Discover

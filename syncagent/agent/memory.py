@@ -42,6 +42,11 @@ class Memory:
         self._verdicts[path] = (digest, examined)
         return examined
 
+    def judge(self, path: ArtifactPath, content: bytes) -> Examined:
+        """Return the verdict on bytes that are not at the path now; it is not remembered."""
+        kind = kind_of(self._kinds[path.tree], path.path)
+        return self._validator.examine(kind, path.path, content)
+
     def verdict(self, path: ArtifactPath, digest: Digest) -> Examined | None:
         """Return the verdict on `digest` at a path, None if it was not judged."""
         known = self._verdicts.get(path)

@@ -117,6 +117,7 @@ class Node:
             rs.Fetched: self.answering.fetched,
             rs.Reloaded: self.reloading.reloaded,
             rs.Trouble: self.reporting.trouble,
+            rs.Recalled: self.declaring.lasting.recalled,
             rs.Noted: lambda _result, _now: None,
         }
         return table  # type: ignore[return-value]  # each value takes its own key's type

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from syncagent.core.revision import Revision, RevisionId, Token
     from syncagent.core.settings import Settings
     from syncagent.core.snapshot import Seen, Snapshot, Unread
-    from syncagent.core.verdict import Examined, Refused
+    from syncagent.core.verdict import Examined, Facts, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +161,13 @@ class DeclareFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """What artifacts of the history declare; nothing where their bytes are lost."""
+
+    facts: tuple[tuple[ArtifactPath, Digest, Facts], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Small facts are in the ledger."""
 
@@ -225,6 +232,7 @@ Result = (
     | CommitFailed
     | Declared
     | DeclareFailed
+    | Recalled
     | Noted
     | KeptFile
     | Asked

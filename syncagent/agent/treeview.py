@@ -43,6 +43,7 @@ class TreeView:
     absent: dict[str, float] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     gone_at: float = -1.0
+    unseen: set[str] = field(default_factory=set)
     differing: set[str] = field(default_factory=set)
     new_since: dict[str, float] = field(default_factory=dict)
     busy: bool = False
@@ -67,6 +68,10 @@ class TreeView:
         were lost, must not be judged file by file.
         """
         return not self.absent and self.scanned_at >= self.gone_at
+
+    def unlike_base(self) -> set[str]:
+        """Return the paths of base that do not (surely) hold base's bytes."""
+        return (self.differing & self.base.keys()) | self.absent.keys() | self.unseen
 
     def observed(self, path: str) -> Digest | Unknown | None:
         """Return what is at `path`; what is not certain counts as what base says."""
@@ -160,6 +165,7 @@ class TreeView:
         if path not in self.files:
             self.new_since.setdefault(path, now)
         self.files[path] = what
+        self.unseen.discard(path)
         self.gone.discard(path)
         self.absent.pop(path, None)
 
@@ -169,9 +175,11 @@ class TreeView:
         for path in self.absent.keys() - (self.base.keys() - self.files.keys()):
             del self.absent[path]
         self.gone -= self.files.keys()
+        self.unseen.clear()
         for path in self.base.keys() - self.files.keys() - self.gone - again:
             if not snapshot.tells_absence(path):
                 self.absent.pop(path, None)
+                self.unseen.add(path)
             elif started - self.absent.setdefault(path, started) >= CONFIRM_S:
                 self.gone.add(path)
                 self.gone_at = started
