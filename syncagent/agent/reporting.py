@@ -226,9 +226,9 @@ class Reporting:
         if status != "Synced":
             return reason or status
         for peer in self._state.peers.values() if self._state.leads else ():
-            if peer.link is None:
-                return f"{peer.name} is offline: {peer.down_reason}"
-            if peer.standing != self._leading.newest():
+            if peer.link is None and not peer.unreachable:
+                return f"{peer.name} is not connected yet"
+            if peer.link is not None and peer.standing != self._leading.newest():
                 return f"{peer.name} is at revision {peer.standing}: {peer.reason or peer.phase}"
         return "" if self._state.leads else self._why_no_manager()
 

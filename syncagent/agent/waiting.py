@@ -132,7 +132,7 @@ class Waiting:
         if state.leads:
             newest = self._node.leading.newest()
             return newest.number == 0 or all(
-                peer.link is not None and peer.standing == newest for peer in state.peers.values()
+                peer.unreachable or peer.standing == newest for peer in state.peers.values()
             )
         seen = state.view.get("revision")
         return state.manager_link is not None and isinstance(seen, int) and number >= seen
