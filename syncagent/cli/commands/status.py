@@ -45,7 +45,7 @@ NODE_COLUMNS = (
     Column("LAG", lambda row: length(number(row, "lag_s")), spare=2),
     Column("DEPLOYED", _deployed),
     Column("REJECTED", lambda row: text(row, "rejected") or "-"),
-    Column("WATCH", lambda row: text(row, "watch") or "-", spare=4),
+    Column("WATCH", lambda row: text(row, "watch").partition(" (")[0] or "-", spare=4),
     Column("SEEN", lambda row: ago(number(row, "seen_s")), spare=3),
 )
 
@@ -141,9 +141,11 @@ def _attention(answer: Row) -> list[str]:
     """Return a line or two for each thing that waits for a person."""
     lines = []
     for node in rows(answer.get("nodes")):
-        reason = text(node, "reason")
+        reason, watch = text(node, "reason"), text(node, "watch")
         if reason:
             lines.append(f"{text(node, 'name')} {text(node, 'state')}: {reason}")
+        if "(" in watch:
+            lines.append(f"{text(node, 'name')} watch: {watch}")
         for what in ("rejected", "refused"):
             if count(node, what):
                 lines.append(
@@ -158,7 +160,8 @@ def _attention(answer: Row) -> list[str]:
 def held_lines(held: Row) -> list[str]:
     """Return what is held and why, and how to look at it and let it pass."""
     node, held_id = text(held, "node"), text(held, "id")
-    return [
-        f"Held {held_id}{f' on {node}' if node else ''}: {text(held, 'reason')}",
-        f"  see: syncagent diff{f' {node}' if node else ''}   allow: syncagent approve {held_id}",
-    ]
+    lines = [f"Held {held_id}{f' on {node}' if node else ''}: {text(held, 'reason')}"]
+    if held.get("approvable") is not False:
+        see = f"syncagent diff{f' {node}' if node else ''}"
+        lines.append(f"  see: {see}   allow: syncagent approve {held_id}")
+    return lines
