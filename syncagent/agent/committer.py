@@ -5,6 +5,7 @@ One thread, so that what is durable is so in the order in which it was decided.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from syncagent.core.verdict import Examined
     from syncagent.ports import Clock, Disk, Guard, History
 
+LOG = logging.getLogger("syncagent")
 SMALL_BLOBS = 16
 """Up to this many new blobs go into the ledger's flush together; more are packed in batches."""
 
@@ -124,6 +126,8 @@ class Committer:
             entries, contents = self._unpack(effect.blobs)
         except RefusedError as error:
             return rs.StageFailed(effect.txid, f"what came is not what was asked for: {error}")
+        except DiskError as error:
+            return rs.StageFailed(effect.txid, str(error))
         by_digest = {
             entry.digest: content for entry, content in zip(entries, contents, strict=True)
         }
@@ -185,8 +189,13 @@ class Committer:
             return rs.StageFailed(effect.txid, str(error))
         return rs.Sealed(effect.txid)
 
-    def _discard(self, effect: fx.Discard) -> None:
-        self._disk.discard(effect.txid)
+    def _discard(self, effect: fx.Discard) -> Result | None:
+        try:
+            self._disk.discard(effect.txid)
+        except DiskError as error:
+            # What stays there is swept at the next start; no other transaction meets it.
+            return rs.Trouble("staging", str(error))
+        return None
 
     # --- committing -------------------------------------------------------------------------
 
@@ -231,8 +240,13 @@ class Committer:
         return rs.CommitDone(txid, committed, effect.change)
 
     def _record(self, revision: Revision | None) -> None:
-        if revision is not None:
+        """Remember a revision for people; the ledger has it already, so it may be lost."""
+        if revision is None:
+            return
+        try:
             self._history.record(revision, self._clock.wall())
+        except DiskError as error:
+            LOG.warning("revision %s is not among those remembered: %s", revision.id, error)
 
     # --- declaring --------------------------------------------------------------------------
 

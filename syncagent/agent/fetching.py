@@ -12,7 +12,7 @@ from syncagent.agent.rows import kept_row, when
 from syncagent.core.artifact import ArtifactPath, TreeName, kind_of, path_fault
 from syncagent.core.diff import diff
 from syncagent.core.digest import digest_of, parse_digest
-from syncagent.core.errors import RefusedError, SyncagentError
+from syncagent.core.errors import DiskError, RefusedError, SyncagentError
 from syncagent.core.intent import Keep
 from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import Entry
@@ -65,7 +65,11 @@ class Fetching:
 
     def report(self, effect: Report) -> None:
         """Write an event down, and log it: one line, words and numbers only."""
-        self._history.event(self._clock.wall(), effect.what, effect.fields)
+        try:
+            self._history.event(self._clock.wall(), effect.what, effect.fields)
+        except DiskError as error:
+            # A full disk is when people need the log most: it goes on without the record.
+            LOG.warning("the next line is only in this log: %s", error)
         level = logging.WARNING if effect.what in WARN else logging.INFO
         words = " ".join(f"{name}={json.dumps(value)}" for name, value in effect.fields.items())
         known = {"what": effect.what, "fields": effect.fields}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from syncagent.core.errors import DiskError
 from syncagent.core.manifest import Entry
 from syncagent.core.wire.messages import Blobs, Delta, ManifestPart, Missing
 from syncagent.core.wire.packing import compress_batch, make_delta
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from syncagent.core.wire.messages import Message, Want
     from syncagent.ports import History
 
+LOG = logging.getLogger("syncagent")
 ROWS_PER_PART = 5_000
 
 
@@ -33,7 +36,14 @@ class Serving:
         self._send = send
 
     def do(self, effect: Serve) -> None:
-        """Answer one `Want`; what is not here is named in a `Missing`."""
+        """Answer one `Want`; what is not here, or can't be read now, is named in a `Missing`."""
+        try:
+            self._serve(effect)
+        except DiskError as error:
+            LOG.warning("a peer's wish can't be served now: %s", error)
+            self._send(effect.link, Missing(effect.want.revision, ()))
+
+    def _serve(self, effect: Serve) -> None:
         want = effect.want
         if want.manifest:
             if effect.manifest is None:
