@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from syncagent.core.verdict import Problem
 
 
+KNOWN_MAX = 10_000
+"""Facts of more artifacts than these are forgotten, and asked for again."""
+
+
 class Lasting:
     """Knows what the lasting artifacts declare, asking a hand for what it does not know."""
 
@@ -77,8 +81,8 @@ class Lasting:
         return found
 
     def _all_known(self, lasting: Mapping[ArtifactPath, Entry]) -> bool:
-        for path in self._known.keys() - lasting.keys():
-            del self._known[path]
+        if len(self._known) > KNOWN_MAX:
+            self._known.clear()
         unknown = [
             (path, entry.digest)
             for path, entry in lasting.items()
