@@ -137,7 +137,8 @@ class SshLinks:
     def listen(self, address: str) -> int:
         """Start the embedded server on `host:port` and return the port it has.
 
-        Raises UnreachableError if the address can't be had.
+        Raises BusyError if another process has the address, UnreachableError if this machine
+        has not got it.
         """
         server = Server(
             self._me.key, self._known.admit, self._arrived, self._clock, self._pace.step_s

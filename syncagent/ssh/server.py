@@ -13,6 +13,7 @@ ports, agents and X11, variables) is refused.
 from __future__ import annotations
 
 import contextlib
+import errno
 import selectors
 import socket
 import threading
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import paramiko
 
-from syncagent.core.errors import RefusedError, UnreachableError
+from syncagent.core.errors import BusyError, RefusedError, UnreachableError
 from syncagent.ssh.client import parse_address
 from syncagent.ssh.transport import (
     BROKEN,
@@ -185,14 +186,23 @@ class Server:
         self._thread: threading.Thread | None = None
 
     def start(self, listen: str) -> int:
-        """Listen on `host:port` (port 0: any) and return the port. Raises UnreachableError."""
+        """Listen on `host:port` (port 0: any) and return the port.
+
+        Raises BusyError if another process has the address, UnreachableError if this machine
+        has not got it.
+        """
         _, host, port = parse_address(listen)
         try:
             self._listener = _listener(host, port)
         except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise BusyError(
+                    f"can't listen on {listen}: another process has this address",
+                    hint=f"`ss -ltnp` shows which; stop it, or change node.listen (port {port})",
+                ) from error
             raise UnreachableError(
                 f"can't listen on {listen}: {error.strerror or error}",
-                hint="[node] listen must be an address of this machine that nobody else uses",
+                hint="node.listen has to be an address of this machine",
             ) from error
         self._listener.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
         self._selector.register(self._listener, selectors.EVENT_READ)

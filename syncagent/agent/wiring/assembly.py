@@ -250,7 +250,7 @@ class Assembly:
     # --- life -------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the hands, then open the doors. Raises UnreachableError if an address is taken."""
+        """Start the hands, then open the doors. Raises BusyError if an address is taken."""
         for lane in self.lanes.values():
             lane.start()
         self.elector.start()

@@ -16,7 +16,12 @@ from syncagent.core.errors import ExitCode
         ("syncagent run", "in the foreground; systemd starts it like this"),
         ("syncagent run --config gw-1.toml", "with other settings"),
     ],
-    exits={0: "stopped by SIGTERM", 7: "an agent runs on this state folder already"},
+    exits={
+        0: "stopped by SIGTERM",
+        1: "the state is damaged, or of another node: it says what to do",
+        2: "the settings are wrong, or the gateway brings its artifacts itself",
+        7: "an agent runs on this state folder already, or its address is taken",
+    },
 )
 @config_option
 @pass_session

@@ -11,7 +11,7 @@ import paramiko
 import pytest
 
 from syncagent.core.artifact import NodeName
-from syncagent.core.errors import UnreachableError
+from syncagent.core.errors import BusyError
 from syncagent.core.events import LinkUp, StrangerRefused
 from syncagent.ssh.keys import line_of
 from syncagent.ssh.links import Pace, SshLinks
@@ -273,6 +273,6 @@ def test_more_silent_connections_than_there_is_room_for_send_the_oldest_away(
 
 def test_an_address_that_is_taken_is_named(world: Loopback) -> None:
     links: SshLinks = world.links[ONE]
-    with pytest.raises(UnreachableError, match=r"can't listen on 127\.0\.0\.1") as told:
+    with pytest.raises(BusyError, match=r"can't listen on 127\.0\.0\.1") as told:
         links.listen(world.addresses[ONE])
-    assert "[node] listen" in told.value.hint
+    assert "node.listen" in told.value.hint
