@@ -63,8 +63,21 @@ _GAP = r"(?:\s++|--[^\r\n]*+|/\*(?>.*?\*/))*+"
 _ATTRIBUTE = rf"{_GAP}(?:[A-Za-z_]\w*+|`[^`]*+`){_GAP}(?<![\w`])(?:string|int|long|float|double|bool|object)\b{_GAP}"
 _ATTRIBUTES = re.compile(rf"\({_ATTRIBUTE}(?:,{_ATTRIBUTE})*+\)", re.DOTALL | re.IGNORECASE)
 """What a stream, table or window consists of."""
+_PLAIN = r"[^-/\"'()\[\];{}]++|'[^'\"\x00-\x1f]*+'"
+_NESTED = rf"{_PLAIN}|\((?:{_PLAIN})*+\)|\[(?:{_PLAIN})*+\]"
+_NESTED = rf"{_PLAIN}|\((?:{_NESTED})*+\)|\[(?:{_NESTED})*+\]"
+_BRACKETS = rf"(?:\((?:{_NESTED})*+\)|\[(?:{_NESTED})*+\])"
+_WORD = rf"(?!(?i:{_KEYWORDS})\b)[^\W\d]\w*+"
+_DULL = rf"(?:{_WORD}|\d++|[^-/\"'()\[\];{{}}@\w]++|{_BRACKETS})*+"
+_DEFINITION = rf"(?ai:define)\s++(?ai:stream|table|window)\s++{_WORD}\s*+(?=(?ai:{_ATTRIBUTES.pattern})){_BRACKETS}"
+_QUERY = rf"(?ai:from)\b{_DULL}(?ai:insert)\b{_DULL}(?ai:into)\s++{_WORD}"
+_WHOLE = re.compile(rf"(?:{_GAP}(?:{_DEFINITION}|{_QUERY})\s*+;)++", re.DOTALL)
+"""Whole statements of the two most common forms, one after the other, nothing unusual in them.
+
+What it matches the reader would take word by word, fifteen times slower.
+"""
 _NAME_HEAD = ["@", "plan", ":", "name"]
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+_TEXT_ONLY = re.compile(r"[^\x00-\x08\x0e-\x1f]*+")
 
 
 def examine_plan(path: str, content: bytes) -> tuple[Facts, tuple[Problem, ...]]:
@@ -101,11 +114,12 @@ def _text_of(content: bytes) -> str | Problem:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         return Problem("encoding", f"not UTF-8 text: {error.reason}", line)
-    control = _CONTROL.search(text)
-    if control is None:
+    clean = _TEXT_ONLY.match(text)
+    end = clean.end() if clean is not None else 0
+    if end == len(text):
         return text
-    reason = f"control character {control.group()!r}: not a text file"
-    return Problem("binary", reason, _line_at(text, control.start()))
+    reason = f"control character {text[end]!r}: not a text file"
+    return Problem("binary", reason, _line_at(text, end))
 
 
 def _line_at(text: str, at: int) -> int:
@@ -170,8 +184,12 @@ class _Reader:
         """Return where the next token may be that matters: most of a plan is passed over in C."""
         if self._brackets:
             dull = _DULL_INSIDE.match(self._text, at)
-        elif self._annotation or self._statement is None or _ANY in self._statement.missing:
+        elif self._annotation or (self._statement and _ANY in self._statement.missing):
             return at
+        elif self._statement is None:
+            dull = _WHOLE.match(self._text, at)
+            if dull is not None:
+                self.statements, self._waiting = self.statements + 1, None
         else:
             dull = _DULL_WORDS.match(self._text, at)
         return dull.end() if dull is not None else at
