@@ -309,7 +309,7 @@ class Committer:
         try:
             self._history.stand(effect.change)
         except SyncagentError as error:
-            return rs.Trouble("ledger", str(error))
+            return rs.NotNoted(effect.change, str(error))
         return rs.Noted(effect.change)
 
     def _backfill(self, effect: fx.Backfill) -> Result | None:

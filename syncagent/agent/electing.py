@@ -310,6 +310,8 @@ class Electing:
         """Be a worker from now on: no commit, no push, connections that were opened are closed."""
         was = self._state.role
         self._state.role, self._state.token = Role.WORKER, None
+        self._state.alarm("catch-up", None)
+        self._state.alarm("tie", None)
         if was in {Role.LEADING, Role.ADMITTING, Role.CATCHING_UP}:
             self._state.event("stepped-down", reason=reason)
             self._state.do(Resign(self._state.guard.epoch))

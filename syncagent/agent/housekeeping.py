@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Discover, SaveCache, Tidy
+from syncagent.agent.effects import Discover, Note, SaveCache, Tidy
+from syncagent.core.ledger import StandingChange
 
 if TYPE_CHECKING:
     from syncagent.agent.advancing import Advancing
+    from syncagent.agent.results import Noted, NotNoted
     from syncagent.agent.state import State
     from syncagent.core.digest import Digest
 
@@ -17,6 +19,11 @@ SAVE_S = 30.0
 DISCOVER_S = 60.0
 """A tenant's folders appear when it is first loaded; nobody waits for its first deployment."""
 
+FADING = frozenset({"disk", "declare", "staging", "history", "tidy", "quarantine"})
+"""Alarms about something that failed once; what goes on failing raises them again."""
+FADE_S = 120.0
+NOTE_AGAIN_S = 5.0
+
 
 class Housekeeping:
     """Asks for the chores when they are due."""
@@ -25,9 +32,13 @@ class Housekeeping:
         self._state = state
         self._advancing = advancing
         self._due: dict[type, float] = {}
+        self._unnoted: StandingChange | None = None
+        self._last: dict[str, tuple[int, float]] = {}
 
     def tick(self, now: float) -> None:
         """Ask for what is due."""
+        self._fade(now)
+        self._note_again(now)
         for chore, every_s in ((SaveCache, SAVE_S), (Discover, DISCOVER_S), (Tidy, TIDY_S)):
             due = self._due.setdefault(chore, now + every_s)
             if now < due:
@@ -40,6 +51,40 @@ class Housekeeping:
                 self._state.do(SaveCache())
             elif self._state.settings.gateway_home:
                 self._state.do(Discover())
+
+    def noted(self, result: Noted, now: float) -> None:
+        """Small facts are durable."""
+        if self._unnoted is None:
+            self._state.alarm("ledger", None)
+
+    def not_noted(self, result: NotNoted, now: float) -> None:
+        """They are not: again later, as they are then."""
+        self._state.alarm("ledger", result.reason)
+        before = self._unnoted or StandingChange()
+        self._unnoted = StandingChange(
+            identities={**before.identities, **result.change.identities},
+            notes={**before.notes, **result.change.notes},
+        )
+        self._due[Note] = now + NOTE_AGAIN_S
+
+    def _note_again(self, now: float) -> None:
+        if self._unnoted is None or now < self._due[Note]:
+            return
+        names, self._unnoted = self._unnoted, None
+        del self._due[Note]
+        standing = self._state.standing
+        identities = {t: standing.identities[t] for t in names.identities}
+        notes = {name: standing.notes.get(name, "") for name in names.notes}
+        self._state.do(Note(StandingChange(identities=identities, notes=notes)))
+
+    def _fade(self, now: float) -> None:
+        """End alarms about single failures that did not come again."""
+        for about in FADING & self._state.alarms.keys():
+            times, since = self._last.get(about, (0, now))
+            if times != self._state.raised[about]:
+                self._last[about] = (self._state.raised[about], now)
+            elif now >= since + FADE_S:
+                self._state.alarm(about, None)
 
     def _prepared(self) -> tuple[Digest, ...]:
         """Return the blobs of the job under way: nothing else may name them yet."""

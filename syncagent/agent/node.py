@@ -118,7 +118,8 @@ class Node:
             rs.Reloaded: self.reloading.reloaded,
             rs.Trouble: self.reporting.trouble,
             rs.Recalled: self.declaring.lasting.recalled,
-            rs.Noted: lambda _result, _now: None,
+            rs.Noted: self.housekeeping.noted,
+            rs.NotNoted: self.housekeeping.not_noted,
         }
         return table  # type: ignore[return-value]  # each value takes its own key's type
 
@@ -195,6 +196,7 @@ class Node:
     def _token_admitted(self, result: rs.TokenAdmitted, now: float) -> None:
         state = self.state
         state.guard = result.state
+        state.alarm("guard", None)
         if result.token.holder == state.me and result.token.incarnation == state.incarnation:
             self.electing.own_token(result, now)
             return

@@ -175,6 +175,14 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class NotNoted:
+    """Small facts are not in the ledger."""
+
+    change: StandingChange
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeptFile:
     """Bytes are in quarantine."""
 
@@ -234,6 +242,7 @@ Result = (
     | DeclareFailed
     | Recalled
     | Noted
+    | NotNoted
     | KeptFile
     | Asked
     | Fetched

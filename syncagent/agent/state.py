@@ -119,6 +119,8 @@ class State:
     holds: dict[str, Hold] = field(default_factory=dict)
     refused: dict[ArtifactPath, Refused] = field(default_factory=dict)
     alarms: dict[str, str] = field(default_factory=dict)
+    raised: dict[str, int] = field(default_factory=dict)
+    """How often each alarm was raised."""
     approved: set[Digest] = field(default_factory=set)
     view: Mapping[str, object] = field(default_factory=dict)
     view_at: float = 0.0
@@ -223,6 +225,8 @@ class State:
 
     def alarm(self, about: str, text: str | None) -> None:
         """Raise, change or (None) end an alarm."""
+        if text is not None:
+            self.raised[about] = self.raised.get(about, 0) + 1
         if text is None:
             if self.alarms.pop(about, None) is not None:
                 self.changed = True
