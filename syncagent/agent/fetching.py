@@ -33,6 +33,8 @@ WARN = frozenset(
 )
 TEXT_BYTES_MAX = 200_000
 """Larger artifacts are shown as changed, without their lines."""
+REVISIONS_MAX = 10_000
+"""How far back a deleted artifact is looked for; what is older was forgotten long ago."""
 TEXTS_MAX = 200
 
 
@@ -194,13 +196,16 @@ class Fetching:
     def _kept(self, arguments: dict[str, JSON]) -> dict[str, JSON]:
         """Return quarantined bytes' place and digest; the bytes are in the history then."""
         what = str(arguments.get("what"))
+        deleted = self._deleted(what)
+        if deleted is not None:
+            return deleted
         found = [
             kept
             for kept in self._disk.kept()
             if kept.id == what or what in {str(kept.path), kept.path.path}
         ]
         if not found:
-            hint = "syncagent get quarantine lists what can be restored"
+            hint = "syncagent get quarantine lists what this node kept"
             raise RefusedError(f"nothing is kept under {what!r}", hint=hint)
         kept = found[0]
         content = self._disk.kept_bytes(kept.id)
@@ -214,6 +219,27 @@ class Fetching:
             "digest": entry.digest,
             "size": entry.size,
         }
+
+    def _deleted(self, what: str) -> dict[str, JSON] | None:
+        """Return the last bytes of a path that a revision deleted; None if it is there, or never was.
+
+        The node whose deletion it was has nothing of it in quarantine: its history has.
+        """
+        present = self._history.standing().manifest
+        for revision, _at in self._history.revisions(REVISIONS_MAX):
+            for change in revision.changes:
+                if change.after is not None or change.before is None:
+                    continue
+                named = what in {str(change.path), change.path.path}
+                if named and change.path not in present and self._history.has(change.before.digest):
+                    return {
+                        "id": f"revision {revision.parent.number}",
+                        "tree": change.path.tree,
+                        "path": change.path.path,
+                        "digest": change.before.digest,
+                        "size": change.before.size,
+                    }
+        return None
 
     def _keys_trust(self, arguments: dict[str, JSON]) -> JSON:
         key = arguments.get("key")

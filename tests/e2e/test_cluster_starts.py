@@ -27,3 +27,26 @@ def test_three_agents_become_equal_and_follow_a_change(tmp_path: Path) -> None:
     for agent in cluster:
         assert agent.process is not None
         assert agent.process.returncode == 0, agent.log.read_text()
+
+
+def test_what_was_deleted_on_the_manager_is_restored_by_its_path(tmp_path: Path) -> None:
+    with Cluster(tmp_path, {"gw-1": RELEASE, "gw-2": None}) as cluster:
+        cluster.start()
+        cluster.wait_synced()
+        manager, worker = cluster
+        (manager.tree / "sequences" / "_cors_request_handler_.xml").unlink()
+        assert manager.run("wait", "--timeout", "30s").returncode == 0
+        assert "sequences/_cors_request_handler_.xml" not in files_of(worker.tree)
+
+        restored = manager.run("restore", "synapse:sequences/_cors_request_handler_.xml")
+        assert restored.returncode == 0, restored.stderr
+        cluster.wait_synced()
+        assert files_of(worker.tree) == files_of(RELEASE)
+
+
+def test_wait_does_not_wait_for_a_node_that_is_off(tmp_path: Path) -> None:
+    with Cluster(tmp_path, {"gw-1": RELEASE, "gw-2": None, "gw-3": None}) as cluster:
+        cluster.start("gw-1", "gw-2")
+        waited = cluster.manager.run("wait", "--timeout", "30s")
+        assert waited.returncode == 0, waited.stderr
+        assert files_of(cluster["gw-2"].tree) == files_of(RELEASE)
