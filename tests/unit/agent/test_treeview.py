@@ -1,0 +1,222 @@
+"""What is believed of one tree: presence, absence, and difference from base."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syncagent.agent.treeview import CONFIRM_S, TreeView
+from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName
+from syncagent.core.digest import digest_of
+from syncagent.core.manifest import Entry, Manifest
+from syncagent.core.plan import UNKNOWN
+from syncagent.core.snapshot import Condition, Seen, Snapshot, Unread
+from syncagent.core.verdict import Examined, Facts, Problem
+
+T = TreeName("synapse")
+A, B = Entry(digest_of(b"a"), 1), Entry(digest_of(b"b"), 1)
+BIG = Unread(Problem("too-large", "it has 9 MiB"))
+FINE = Examined(Facts())
+
+
+def manifest(files: dict[str, Entry]) -> Manifest:
+    return Manifest.of((ArtifactPath(T, path), entry) for path, entry in files.items())
+
+
+def view_of(base: dict[str, Entry], files: dict[str, Entry] | None = None) -> TreeView:
+    """A view that has seen `files` (by default what base says) in a scan at 0."""
+    view = TreeView(T, TreeKind.SYNAPSE)
+    view.rebase(manifest(base))
+    view.take_scan(scan(base if files is None else files), 0.0, 0.0)
+    return view
+
+
+def scan(files: dict[str, Entry], *folders: str) -> Snapshot:
+    seen = {path: Seen(entry, 1) for path, entry in files.items()}
+    parents = {path.rpartition("/")[0] for path in files}
+    return Snapshot(T, Condition.GOOD, seen, frozenset({"", *parents, *folders}))
+
+
+def test_what_was_never_seen_counts_as_base_says() -> None:
+    view = TreeView(T, TreeKind.SYNAPSE)
+    view.rebase(manifest({"x": A}))
+    assert view.observed("x") == A.digest
+    assert view.observed("y") is None
+    assert (view.ready, view.differing) == (False, set())
+
+
+def test_a_look_that_finds_no_file_is_enough() -> None:
+    view = view_of({"x": A})
+    assert view.take_look({"x": None}, 5.0) == set()
+    assert view.observed("x") is None
+    assert view.differing == {"x"}
+
+
+def test_one_scan_alone_does_not_prove_absence() -> None:
+    view = view_of({"x": A, "y": A})
+    view.take_scan(scan({"y": A}), 10.0, 10.1)
+    assert (view.observed("x"), view.differing) == (A.digest, set())
+    assert view.confirm_at == 10.0 + CONFIRM_S
+    view.take_scan(scan({"y": A}), 10.0 + CONFIRM_S / 2, 10.6)
+    assert view.differing == set(), "the second scan began too early"
+    view.take_scan(scan({"y": A}), 10.0 + CONFIRM_S, 11.2)
+    assert (view.observed("x"), view.differing, view.confirm_at) == (None, {"x"}, None)
+
+
+def test_a_file_that_comes_back_in_between_was_never_gone() -> None:
+    view = view_of({"x": A, "y": A})
+    view.take_scan(scan({"y": A}), 10.0, 10.1)
+    view.take_scan(scan({"x": A, "y": A}), 11.0, 11.1)
+    view.take_scan(scan({"y": A}), 12.0, 12.1)
+    assert view.differing == set(), "its absence is one second old again"
+
+
+def test_absence_is_not_concluded_where_the_folder_could_not_be_listed() -> None:
+    view = view_of({"api/x": A, "y": A})
+    for started in (10.0, 12.0, 14.0):
+        snapshot = Snapshot(
+            T, Condition.GOOD, {"y": Seen(A, 1)}, frozenset({""}), unlisted=frozenset({"api"})
+        )
+        view.take_scan(snapshot, started, started)
+    assert (view.differing, view.confirm_at) == (set(), None)
+
+
+@pytest.mark.parametrize("condition", [c for c in Condition if c is not Condition.GOOD])
+def test_nothing_is_concluded_from_a_tree_that_can_t_be_believed(condition: Condition) -> None:
+    view = view_of({"x": A})
+    view.busy = True
+    view.take_scan(Snapshot(T, condition, reason="why"), 10.0, 10.1)
+    assert (view.ready, view.reason, view.busy) == (False, "why", False)
+    assert (view.observed("x"), view.differing) == (A.digest, set())
+    view.take_scan(scan({"x": A}), 20.0, 20.1)
+    assert view.ready
+
+
+def test_what_can_t_be_read_is_neither_there_nor_gone() -> None:
+    view = view_of({"x": A})
+    view.take_look({"x": BIG}, 5.0)
+    assert (view.observed("x"), view.differing) == (UNKNOWN, {"x"})
+    view.take_look({"x": Seen(A, 2)}, 6.0)
+    assert view.differing == set()
+
+
+def test_a_look_that_was_overtaken_by_a_commit_is_not_believed() -> None:
+    view = view_of({"x": A})
+    view.busy = True
+    view.committed("x", B)
+    view.rebase(manifest({"x": B}), ["x"])
+    assert view.take_look({"x": Seen(A, 1)}, 5.0) == {"x"}, "look again"
+    assert (view.observed("x"), view.differing, view.busy) == (B.digest, set(), False)
+
+
+def test_a_scan_that_was_overtaken_by_a_commit_is_believed_for_the_rest() -> None:
+    view = view_of({"x": A, "y": A, "z": A})
+    view.busy = True
+    view.committed("x", B)
+    view.committed("z", None)
+    view.rebase(manifest({"x": B, "y": A}), ["x", "z"])
+    assert view.take_scan(scan({"x": A, "y": B, "z": A}), 5.0, 5.1) == {"x", "z"}
+    assert view.observed("x") == B.digest
+    assert view.observed("z") is None
+    assert view.differing == {"y"}
+
+
+def test_an_own_commit_is_known_at_once() -> None:
+    view = view_of({"x": A})
+    view.examined["x"] = FINE
+    view.committed("x", None)
+    view.rebase(manifest({}), ["x"])
+    assert (view.observed("x"), view.differing, view.examined) == (None, set(), {})
+    view.committed("x", B)
+    view.rebase(manifest({"x": B}), ["x"])
+    assert (view.observed("x"), view.differing) == (B.digest, set())
+
+
+def test_a_file_is_new_until_base_has_it() -> None:
+    view = view_of({})
+    view.take_look({"x": Seen(A, 1)}, 5.0)
+    view.take_look({"x": Seen(B, 1)}, 9.0)
+    assert view.new_since == {"x": 5.0}
+    view.rebase(manifest({"x": B}), ["x"])
+    assert view.new_since == {}
+    scanned = view_of({}, {"x": A})
+    assert scanned.new_since == {"x": 0.0}
+
+
+def test_folders_that_vanished_with_their_files_are_named() -> None:
+    view = view_of({"api/x": A, "api/deep/y": A, "z": A}, {"z": A})
+    assert view.vanished(["api/x", "api/deep/y", "z"]) == {
+        ArtifactPath(T, "api"),
+        ArtifactPath(T, "api/deep"),
+    }
+    assert view_of({"api/x": A}, {"api/y": A}).vanished(["api/x"]) == set()
+
+
+def test_verdicts_go_with_their_files() -> None:
+    view = view_of({"x": A, "y": A})
+    view.examined.update({"x": FINE, "y": FINE})
+    view.take_scan(scan({"y": A}), 10.0, 10.0)
+    assert view.examined == {"y": FINE}
+    view.take_look({"y": None}, 11.0)
+    assert view.examined == {}
+
+
+def test_what_is_gone_is_whole_when_a_scan_began_after_it_was_missed() -> None:
+    view = view_of({"x": A, "y": A, "z": A})
+    assert view.absence_is_whole
+    view.take_look({"x": None}, 5.0)
+    assert not view.absence_is_whole
+    view.take_scan(scan({"y": A, "z": A}), 4.9, 5.2)
+    assert not view.absence_is_whole, "it began before"
+    view.take_scan(scan({"z": A}), 5.5, 5.6)
+    assert not view.absence_is_whole, "another one is missing, perhaps"
+    view.take_scan(scan({"z": A}), 6.6, 6.7)
+    view.take_scan(scan({"z": A}), 7.0, 7.1)
+    assert view.absence_is_whole
+    assert view.differing == {"x", "y"}
+
+
+NAMES = st.sampled_from(["api/a", "api/b", "c"])
+FILES = st.dictionaries(NAMES, st.sampled_from([A, B]), max_size=3)
+STEP = st.one_of(
+    FILES.map(lambda files: ("scan", files)),
+    FILES.map(lambda files: ("look", files)),
+    FILES.map(lambda files: ("rebase", files)),
+    st.tuples(NAMES, st.sampled_from([A, B, None])).map(lambda pair: ("commit", pair)),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(FILES, FILES, st.lists(STEP, max_size=8))
+def test_however_it_came_about_differing_is_observed_against_base(
+    base: dict[str, Entry], files: dict[str, Entry], steps: list[tuple[str, object]]
+) -> None:
+    view = view_of(base, files)
+    at = 0.0
+    for kind, what in steps:
+        at += 0.7
+        if kind == "scan":
+            view.take_scan(scan(what, "api"), at, at)
+        elif kind == "look":
+            view.take_look({n: Seen(what[n], 1) if n in what else None for n in ("api/a", "c")}, at)
+        elif kind == "rebase":
+            view.rebase(manifest(what))
+        else:
+            path, entry = what
+            now = {**view.base}
+            now.pop(path, None)
+            view.committed(path, entry)
+            view.rebase(manifest(now | ({path: entry} if entry else {})), [path])
+        wrong = {
+            path
+            for path in {*view.base, *view.files, *view.differing}
+            if view.observed(path) != (view.base[path].digest if path in view.base else None)
+        }
+        assert view.differing == wrong
+        assert not view.gone & view.files.keys()
+        assert not view.absent.keys() & view.files.keys()
+    for _ in range(3):
+        at += CONFIRM_S
+        view.take_scan(scan(files, "api"), at, at)
+    assert {p: e.digest for p, e in files.items()} == {
+        p: view.observed(p) for p in {*view.base, *files} if view.observed(p) is not None
+    }
