@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from syncagent.agent.observing import Observing
     from syncagent.agent.results import CommitDone, CommitFailed, CommitFenced, Staged, StageFailed
     from syncagent.agent.state import State
+    from syncagent.core.revision import RevisionId
     from syncagent.core.verdict import Refused
     from syncagent.core.wire.messages import ManifestPart
 
@@ -95,6 +96,11 @@ class Advancing:
         if job.hold is not None:
             self._state.holds.pop(job.hold.id, None)
         self.finished(job, why, now)
+
+    def give_back(self, why: str, now: float) -> None:
+        """Drop the job, if there is one that can be dropped, and tell who offered it."""
+        if self.job is not None and self.job.interruptible:
+            self._decline(self.job, "failed", why, now)
 
     def link_down(self, link: int, now: float) -> None:
         """A job that hangs on this connection can't go on."""
@@ -240,18 +246,25 @@ class Advancing:
         elif job.link is not None:
             self._state.do(Send(job.link, Prepared(job.revision)))
 
-    def commit(self, link: int | None, revision: object, now: float) -> None:
+    def commit(self, link: int | None, revision: RevisionId, now: float) -> None:
         """The manager's word: make it live, as soon as it is ready."""
         job = self.job
         if job is None or job.link != link or job.revision != revision:
-            if link is not None and revision == self._state.standing.revision:
-                self._state.do(
-                    Send(link, Done(self._state.standing.revision, self._state.base.digest))
-                )
+            self._answer_stray(link, revision)
             return
         job.go = True
         if job.phase is Stage.READY:
             self._commit(job)
+
+    def _answer_stray(self, link: int | None, revision: RevisionId) -> None:
+        """Answer the word for what is live already, or not prepared (any more): silence lasts."""
+        standing = self._state.standing.revision
+        if link is None:
+            return
+        if revision == standing:
+            self._state.do(Send(link, Done(standing, self._state.base.digest)))
+        else:
+            self._state.do(Send(link, Declined(revision, "failed", "it is not prepared here")))
 
     def _commit(self, job: Job) -> None:
         job.phase = Stage.COMMITTING

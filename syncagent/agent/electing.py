@@ -75,7 +75,7 @@ class Electing:
             error = BusyError("a promotion is under way already", hint="syncagent status")
             self._state.do(Reply(request, None, error))
         else:
-            self._advancing.drop("this node is being promoted", now)
+            self._advancing.give_back("this node is being promoted", now)
             self._stand(now, forced=forced, request=request)
 
     def _stand(self, now: float, *, forced: bool = False, request: int | None = None) -> None:
