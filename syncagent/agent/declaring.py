@@ -226,7 +226,8 @@ class Declaring:
         problems = examined.problems
         if examined.valid:
             problems = self._observing.index.problems(path)
-        since = view.new_since.get(path.path, now)
+        # What was there before is not new: it has waited long enough.
+        since = view.new_since.get(path.path, float("-inf"))
         for problem in problems:
             if problem.severity is Severity.ERROR:
                 # A clash with another file may be a rename whose other half is still settling.
