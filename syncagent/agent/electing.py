@@ -207,6 +207,7 @@ class Electing:
         self._state.role = Role.ADMITTING
         self._state.manager_link = None
         self._state.event("epoch", epoch=result.token.epoch)
+        self._state.alarm("tie", None)
         reachable = [peer for peer in self._state.peers.values() if peer.link is not None]
         candidacy.waiting = {peer.name for peer in reachable}
         candidacy.until = now + ADMIT_S
@@ -310,6 +311,8 @@ class Electing:
         """Be a worker from now on: no commit, no push, connections that were opened are closed."""
         was = self._state.role
         self._state.role, self._state.token = Role.WORKER, None
+        self._state.alarm("tie", None)
+        self._state.alarm("catch-up", None)
         self._state.alarm("catch-up", None)
         self._state.alarm("tie", None)
         if was in {Role.LEADING, Role.ADMITTING, Role.CATCHING_UP}:
