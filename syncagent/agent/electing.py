@@ -290,7 +290,6 @@ class Electing:
         self.candidacy = None
         self._state.role = Role.LEADING
         self._state.alarm("catch-up", None)
-        self._state.alarm("tie", None)
         assert self._state.token is not None, "only with a token"
         self._state.event("leading", epoch=self._state.token.epoch)
         if candidacy is not None and candidacy.request is not None:
@@ -311,8 +310,6 @@ class Electing:
         """Be a worker from now on: no commit, no push, connections that were opened are closed."""
         was = self._state.role
         self._state.role, self._state.token = Role.WORKER, None
-        self._state.alarm("tie", None)
-        self._state.alarm("catch-up", None)
         self._state.alarm("catch-up", None)
         self._state.alarm("tie", None)
         if was in {Role.LEADING, Role.ADMITTING, Role.CATCHING_UP}:
