@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 
 MADE_MAX = 1_000
+APPROVAL_S = 3600.0
+"""An approval that was not used within this (wall) time is over: the same set can vanish again."""
 
 
 class Role(StrEnum):
@@ -121,7 +123,8 @@ class State:
     alarms: dict[str, str] = field(default_factory=dict)
     raised: dict[str, int] = field(default_factory=dict)
     """How often each alarm was raised."""
-    approved: set[Digest] = field(default_factory=set)
+    approvals: dict[Digest, float] = field(default_factory=dict)
+    """Wall time until which each set that a person approved may be released."""
     view: Mapping[str, object] = field(default_factory=dict)
     view_at: float = 0.0
     changed: bool = True
@@ -138,8 +141,7 @@ class State:
     def __post_init__(self) -> None:
         for peer in self.settings.peers:
             self.peers.setdefault(peer.name, Peer(peer.name, dialable=bool(peer.address)))
-        approved: list[Digest] = json.loads(self.standing.notes.get("approved", "[]"))
-        self.approved = set(approved)
+        self.approvals = json.loads(self.standing.notes.get("approved", "{}"))
         self.base = self.standing.manifest.project(self.settings.tree_names)
 
     @property
@@ -171,15 +173,22 @@ class State:
         self.changed = True
         self.do(Report(what, fields))
 
+    @property
+    def approved(self) -> frozenset[Digest]:
+        """The sets that a person approved lately and that are not released yet."""
+        now = self.wall()
+        return frozenset(digest for digest, until in self.approvals.items() if now < until)
+
     def approve(self, digest: Digest) -> None:
-        """Release a held set, durably."""
-        self.approved.add(digest)
+        """Release a held set, durably: once, and within `APPROVAL_S`."""
+        self.approvals[digest] = self.wall() + APPROVAL_S
         self._note_approved()
 
     def use_up(self, digests: tuple[Digest, ...]) -> None:
         """Forget approvals that have been used: one approval releases one set once."""
-        if self.approved.intersection(digests):
-            self.approved.difference_update(digests)
+        if self.approvals.keys() & set(digests):
+            for digest in digests:
+                self.approvals.pop(digest, None)
             self._note_approved()
 
     def note(self, change: StandingChange) -> None:
@@ -194,7 +203,8 @@ class State:
         self.changed = True
 
     def _note_approved(self) -> None:
-        text = json.dumps(sorted(self.approved)) if self.approved else ""
+        self.approvals = {digest: self.approvals[digest] for digest in sorted(self.approved)}
+        text = json.dumps(self.approvals) if self.approvals else ""
         self.note(StandingChange(notes={"approved": text}))
 
     def since(self, what: str) -> float:
