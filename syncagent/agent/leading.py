@@ -14,7 +14,7 @@ from syncagent.core.artifact import TreeName
 from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import REVISION_ZERO, RevisionId
 from syncagent.core.rollout import Progress, Standing, may_commit
-from syncagent.core.wire.messages import Commit, Offer, Survey
+from syncagent.core.wire.messages import Admit, Commit, Offer, Survey
 
 if TYPE_CHECKING:
     from syncagent.agent.declaring import Declaring
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from syncagent.agent.state import Peer, State
     from syncagent.core.change import Change
     from syncagent.core.manifest import Manifest
-    from syncagent.core.revision import Revision
+    from syncagent.core.revision import Revision, Token
     from syncagent.core.wire.messages import Declined, Done, Failed, Prepared, Want
 
 CHANGES_MAX = 20_000
@@ -33,6 +33,8 @@ DECLINED_AGAIN_S = 30.0
 ANSWER_S = 120.0
 """A worker that says nothing about an offer or a commit for this long is dialled anew."""
 SURVEY_EVERY_S = 60.0
+ADMIT_EVERY_S = 30.0
+"""How often a connected worker that did not admit the token is asked again: its disk may be mended."""
 
 
 class Leading:
@@ -42,7 +44,9 @@ class Leading:
         self._state = state
         self._declaring = declaring
         self._current: Revision | None = None
+        self._began: tuple[Token, RevisionId] | None = None
         self._survey_at = 0.0
+        self._admit_at = 0.0
 
     # --- what is offered --------------------------------------------------------------------
 
@@ -76,6 +80,10 @@ class Leading:
         """Offer to each worker what it lacks, and let those commit that may."""
         if not self._state.leads:
             return
+        token = self._state.token
+        assert token is not None, "who leads has one"
+        if self._began is None or self._began[0] != token:
+            self._began = token, self._state.standing.revision
         for peer in self._state.peers.values():
             self._offer(peer, now)
         self._commit_prepared(now)
@@ -96,10 +104,11 @@ class Leading:
         assert self._state.token is not None, "only a manager offers"
         record = self._early() or self._current
         known = record is not None and record.id == newest
+        parent = record.parent if record is not None and known else _unknown_parent(newest)
         offer = Offer(
             token=self._state.token,
             revision=newest,
-            parent=record.parent if record is not None and known else _unknown_parent(newest),
+            parent=self._fork(peer, newest) or parent,
             author=record.author if record is not None and known else self._state.me,
             note=record.note if record is not None and known else "",
             released=record.released if record is not None and known else (),
@@ -108,6 +117,18 @@ class Leading:
         self._phase(peer, Phase.OFFERED, now)
         peer.offered = newest
         self._state.do(Send(peer.link, offer))
+
+    def _fork(self, peer: Peer, newest: RevisionId) -> RevisionId | None:
+        """Return the revision after which `peer` left this manager's line; None if it did not.
+
+        A deposed manager may stand on revisions that nobody else got: what they brought is kept
+        there when it is overwritten.
+        """
+        assert self._began is not None, "set by push"
+        epoch, began = self._began[0].epoch, self._began[1]
+        standing = peer.standing
+        strayed = standing is not None and standing.epoch < epoch and standing > began
+        return began if strayed and began.number < newest.number else None
 
     @staticmethod
     def _changes(record: Revision, peer: Peer) -> tuple[Change, ...] | None:
@@ -197,11 +218,20 @@ class Leading:
             return
         for peer in self._state.peers.values():
             self._patience(peer, now)
+        if now >= self._admit_at:
+            self._admit_at = now + ADMIT_EVERY_S
+            self._admit_again()
         if now >= self._survey_at:
             self._survey_at = now + SURVEY_EVERY_S
             for peer in self._state.peers.values():
                 if peer.link is not None and peer.phase is Phase.DONE:
                     self._state.do(Send(peer.link, Survey()))
+
+    def _admit_again(self) -> None:
+        assert self._state.token is not None, "who leads has one"
+        for peer in self._state.peers.values():
+            if peer.link is not None and not peer.admitted:
+                self._state.do(Send(peer.link, Admit(self._state.token)))
 
     def _patience(self, peer: Peer, now: float) -> None:
         if peer.link is None:
@@ -226,7 +256,7 @@ class Leading:
         """Return when `tick` has something to do."""
         if not self._state.leads:
             return None
-        instants = [self._survey_at]
+        instants = [self._survey_at, self._admit_at]
         for peer in self._state.peers.values():
             if peer.link is not None and peer.phase is Phase.DECLINED:
                 instants.append(peer.phase_at + DECLINED_AGAIN_S)

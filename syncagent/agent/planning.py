@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.job import Why
 from syncagent.core.artifact import ArtifactPath, kind_of
-from syncagent.core.intent import Keep
+from syncagent.core.intent import Keep, Step
 from syncagent.core.order import order_steps
 from syncagent.core.plan import LEAVE, REVERT, make_plan
 from syncagent.core.settings import Drift, Writers
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from syncagent.agent.state import State
     from syncagent.core.artifact import Kind
     from syncagent.core.digest import Digest
-    from syncagent.core.intent import Step
     from syncagent.core.manifest import Manifest
     from syncagent.core.plan import DriftPolicy
     from syncagent.core.verdict import Problem
@@ -47,13 +46,18 @@ class Planning:
             policy=lambda path: self._policy(job, path),
         )
         steps = plan.steps
-        if (
-            job.parent != self._state.standing.revision
-            and self._state.standing.revision > job.revision
-        ):
+        if self._strayed(job):
             # This node stands on a revision that the cluster never knew: what it loses is kept.
             steps = tuple(replace(step, keep=step.keep or Keep.CONFLICT) for step in steps)
         job.steps = self.ordered(job, tuple(self._kept(step) for step in steps))
+
+    def _strayed(self, job: Job) -> bool:
+        """Tell whether the job leads away from a revision that its line does not have."""
+        standing = self._state.standing.revision
+        if job.parent is None or job.parent == standing:
+            return False
+        after_parent = standing[:2] > job.parent[:2] and standing.epoch < job.revision.epoch
+        return standing > job.revision or after_parent
 
     def _kept(self, step: Step) -> Step:
         """Have displaced bytes kept that the history has not got: it was never sent them."""
@@ -84,24 +88,54 @@ class Planning:
         """Return the steps in the order in which the runtime should meet them."""
         return order_steps(steps, self._kind, self._name(job))
 
-    def cross_check(self, job: Job) -> tuple[Refused, ...]:
-        """Check what was staged against the rest of the trees: duplicates break the runtime."""
+    def cross_check(self, job: Job) -> tuple[tuple[Refused, ...], tuple[ArtifactPath, ...]]:
+        """Check what was staged against the rest of the trees: duplicates break the runtime.
+
+        Return what is refused, and the paths where this node holds what no revision asked for and
+        what claims the same.
+        """
         index = self._observing.index
         before = {step.path: self._observing.examined(step.path) for step in job.steps}
         for step in job.steps:
             index.drop(step.path)
         for path, examined in job.examined.items():
             index.put(path, self._kind(path), examined.facts)
+        checked = dict.fromkeys(job.examined)
+        if job.why is Why.OWN:
+            # What is there already (a refused file that is restored) becomes part of the revision too.
+            checked |= dict.fromkeys(c.path for c in job.changes or () if c.after is not None)
         problems = [
             Refused(path, problem)
-            for path in job.examined
+            for path in checked
             for problem in self._errors(index.problems(path))
         ]
+        rivals = {rival for row in problems for rival in index.rivals(row.path)}
         for path, known in before.items():
             index.drop(path)
             if known is not None and known.valid:
                 index.put(path, self._kind(path), known.facts)
-        return tuple(problems)
+        return tuple(problems), tuple(sorted(r for r in rivals if self._is_stray(job, r)))
+
+    def _is_stray(self, job: Job, path: ArtifactPath) -> bool:
+        """Tell whether what is at `path` is this node's own doing, and not the job's."""
+        if job.why is Why.OWN or job.target is None or any(s.path == path for s in job.steps):
+            return False
+        wanted = job.target.get(path)
+        return self._observing.observed(path) != (wanted.digest if wanted else None)
+
+    def displace(self, job: Job, strays: tuple[ArtifactPath, ...]) -> None:
+        """Add steps that put the revision's version (or nothing) where strays stand; they are kept.
+
+        Otherwise one stray file that happens to have a name of the revision would keep this node
+        from every revision to come.
+        """
+        assert job.target is not None, "planned already"
+        extra: list[Step] = []
+        for path in strays:
+            seen = self._observing.observed(path)
+            if isinstance(seen, str):
+                extra.append(Step(path, seen, job.target.get(path), Keep.CONFLICT))
+        job.steps = self.ordered(job, (*job.steps, *extra))
 
     @staticmethod
     def _errors(problems: tuple[Problem, ...]) -> list[Problem]:

@@ -229,7 +229,10 @@ def _check_versions(versions: tuple[int, ...]) -> None:
 
 def _check_follows(offer: m.Offer) -> None:
     revision, parent = offer.revision, offer.parent
-    if revision.number != parent.number + 1 or revision.epoch < parent.epoch:
+    # Without changes it says only from where the offerer's line goes on (see `core.wire.messages`).
+    last = revision.number - 1 if offer.changes is None else parent.number
+    follows = parent.number <= last == revision.number - 1 and parent.epoch <= revision.epoch
+    if not follows:
         raise ProtocolError(f"revision {revision} does not follow its parent {parent}")
 
 

@@ -89,7 +89,11 @@ class Fenced:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Offers a revision. `changes` lead from `parent` to it; None: ask for the manifest."""
+    """Offers a revision. `changes` lead from `parent` to it; None: ask for the manifest.
+
+    Without changes `parent` may be any older revision: the last that the offerer's line has in
+    common with the asked node's, which has strayed from it if it stands on a newer one.
+    """
 
     token: Token
     revision: RevisionId

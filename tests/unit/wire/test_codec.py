@@ -200,7 +200,7 @@ ONE_SIZE = b"\0\0\0\3"
             "a path comes twice",
         ),
         (
-            said(20, TOKEN_RAW, R8_RAW, ZERO_RAW, "gw-1", "", b"", None),
+            said(20, TOKEN_RAW, R7_RAW, R7_RAW, "gw-1", "", b"", None),
             "does not follow its parent",
         ),
         (said(20, TOKEN_RAW, [2, 8, RAW], R7_RAW, "gw-1", "", b"", None), "does not follow"),
@@ -227,6 +227,7 @@ def test_what_breaks_a_rule_is_refused_with_the_rule(data: bytes, words: str) ->
         m.Blobs((Entry(D, 2**31),), b""),
         m.Want(R7, manifest=False, blobs=(D,), bases=(None, None)),
         m.Offer(TOKEN, R7, R7, NodeName("gw-1"), "", (), None),
+        m.Offer(TOKEN, R8, REVISION_ZERO, NodeName("gw-1"), "", (), ()),
         m.Declined(R7, "asleep", ""),
         m.Report("\ud800"),
         m.ManifestPart(R7, ((SEQUENCE, ENTRY), (API, ENTRY)), last=True),
