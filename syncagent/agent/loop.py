@@ -6,7 +6,10 @@ decides; its effects go to the hands' lanes. Only here are failures met that nob
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 INBOX_MAX = 100_000
 """Events that may wait; a poster beyond that waits itself, which slows the source down."""
+ROOM_S = 0.5
+"""How often who waits for room looks whether the loop has ended."""
 BATCH_MAX = 1_000
 """Events taken before time is looked at again."""
 
@@ -35,26 +40,49 @@ class Stop:
 class Loop:
     """Runs one node until it is told to stop."""
 
-    def __init__(self, node: Node, clock: Clock, carry_out: Callable[[Effect], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        clock: Clock,
+        carry_out: Callable[[Effect], None],
+        *,
+        inbox_max: int = INBOX_MAX,
+    ) -> None:
         self._node = node
         self._clock = clock
         self._carry_out = carry_out
         self._stop: Stop | None = None
-        self._inbox: queue.Queue[object] = queue.Queue(INBOX_MAX)
+        self._inbox: queue.Queue[object] = queue.Queue(inbox_max)
+        self._own: deque[object] = deque()
+        self._thread = 0
+        self._over = False
 
     def post(self, event: object) -> None:
-        """Take an event from any thread."""
-        self._inbox.put(event)
+        """Take an event from any thread; after the end it is dropped.
+
+        The loop's own thread never waits for room: only it makes some.
+        """
+        if threading.get_ident() == self._thread:
+            self._own.append(event)
+            return
+        while not self._over:
+            with contextlib.suppress(queue.Full):
+                self._inbox.put(event, timeout=ROOM_S)
+                return
 
     def run(self) -> bool:
         """Run until `Stop` is posted; return whether to start again. Raises what crashed a hand."""
-        self._node.start(self._clock.now())
-        while self._stop is None:
-            wake_at = self._node.tick(self._clock.now())
-            self._act()
-            for event in self._events(wake_at - self._clock.now()):
-                self._take(event)
-        return self._stop.again
+        self._thread = threading.get_ident()
+        try:
+            self._node.start(self._clock.now())
+            while self._stop is None:
+                wake_at = self._node.tick(self._clock.now())
+                self._act()
+                for event in self._events(wake_at - self._clock.now()):
+                    self._take(event)
+            return self._stop.again
+        finally:
+            self._over = True
 
     def _act(self) -> None:
         for effect in self._node.drain():
@@ -72,13 +100,11 @@ class Loop:
 
     def _events(self, pause_s: float) -> list[object]:
         """Wait for the first event, then take what else is there."""
-        events: list[object] = []
+        events: list[object] = list(self._own)
+        self._own.clear()
         try:
-            events.append(
-                self._inbox.get(timeout=max(0.0, pause_s))
-                if pause_s > 0
-                else self._inbox.get_nowait()
-            )
+            if not events and pause_s > 0:
+                events.append(self._inbox.get(timeout=pause_s))
             while len(events) < BATCH_MAX:
                 events.append(self._inbox.get_nowait())
         except queue.Empty:
