@@ -211,7 +211,12 @@ class Advancing:
             self._gathered(job, fault, now)
 
     def _staged_all(self, job: Job, now: float) -> None:
-        refused = self._planning.cross_check(job)
+        refused, strays = self._planning.cross_check(job)
+        if strays:
+            self._planning.displace(job, strays)
+            self._state.do(Discard(job.txid))
+            self._gather(job, now)
+            return
         if refused:
             self._refuse(job, refused, now)
             return

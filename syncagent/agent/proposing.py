@@ -125,8 +125,10 @@ class Proposing:
             here = self._state.standing.manifest.get(change.path)
             if here == change.after:
                 continue
-            edited = change.path.tree in known and change.path.path in (
-                self._observing.views[change.path.tree].differing
+            edited = (
+                change.path.tree in known
+                and change.path.path in self._observing.views[change.path.tree].differing
+                and change.path not in self._state.refused
             )
             if here == change.before and change.path.tree in known and not edited:
                 taken.append(change)

@@ -120,6 +120,12 @@ class Index:
         )
         return tuple(found)
 
+    def rivals(self, path: ArtifactPath) -> frozenset[ArtifactPath]:
+        """Return the other paths that claim something that `path` claims."""
+        known = self._artifacts.get(path)
+        claims = _claims_of(path, *known) if known is not None else ()
+        return frozenset().union(*(self._claimants[claim] for claim in claims)) - {path}
+
     def _is_defined(self, name: _Claim) -> bool:
         return name in self._claimants or name in self._beside
 
