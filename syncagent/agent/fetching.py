@@ -138,10 +138,9 @@ class Fetching:
         first = self._manifest(arguments.get("from"), standing.revision.number, standing.manifest)
         second = self._manifest(arguments.get("to"), standing.revision.number, standing.manifest)
         changes: list[JSON] = [self._row(change) for change in diff(first, second)]
-        to = arguments.get("to") or standing.revision.number
         known: dict[str, JSON] = {
-            "from": f"revision {arguments.get('from')}",
-            "to": f"revision {to}",
+            "from": _label(arguments.get("from"), standing.revision.number),
+            "to": _label(arguments.get("to"), standing.revision.number),
             "changes": changes,
         }
         return self._texts(known)
@@ -244,6 +243,10 @@ class Fetching:
     def _keys_trust(self, arguments: dict[str, JSON]) -> JSON:
         key = arguments.get("key")
         return self._trust(str(arguments.get("name")), str(key) if key else None)
+
+
+def _label(number: JSON, current: int) -> str:
+    return f"revision {current if number is None else number}"
 
 
 def _count(value: JSON, default: int) -> int:
