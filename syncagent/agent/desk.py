@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 GRACE_S = 2.0
 """The loop ends a request at its deadline; the door waits a little longer for that answer."""
 
+STOPPING = "the agent is stopping"
+
 
 class AgentDesk:
     """Takes questions to the loop. Any thread may ask; the loop replies."""
@@ -29,12 +31,18 @@ class AgentDesk:
         self._numbers = count(1)
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[JSON]] = {}
+        self._closed = False
 
     def ask(self, verb: str, arguments: Mapping[str, JSON], timeout_s: float) -> JSON:
-        """Return the answer; raises what the loop answered with, or DeadlineError."""
+        """Return the answer; raises what the loop answered with, or DeadlineError.
+
+        UnreachableError if the desk is closed, or is while the question waits.
+        """
         number = next(self._numbers)
         future: Future[JSON] = Future()
         with self._lock:
+            if self._closed:
+                raise UnreachableError(STOPPING)
             self._waiting[number] = future
         self._post(Asked(number, verb, arguments, timeout_s))
         try:
@@ -57,8 +65,9 @@ class AgentDesk:
             future.set_result(cast("JSON", reply.result))
 
     def close(self) -> None:
-        """Tell everybody who waits that the agent is going."""
+        """Tell everybody who waits, and who comes later, that the agent is going."""
         with self._lock:
+            self._closed = True
             waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
-            future.set_exception(UnreachableError("the agent is stopping"))
+            future.set_exception(UnreachableError(STOPPING))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.job import Why
+from syncagent.agent.meeting import unmet
 from syncagent.core.artifact import ArtifactPath, kind_of
 from syncagent.core.intent import Keep, Step
 from syncagent.core.order import order_steps
@@ -72,7 +73,8 @@ class Planning:
         if job.why in {Why.OWN, Why.CATCH_UP} or settings.writers is Writers.ANY:
             return LEAVE
         tree = next(tree for tree in settings.trees if tree.name == path.tree)
-        return REVERT if tree.drift is Drift.REVERT else LEAVE
+        met = tree.name not in unmet(self._state)
+        return REVERT if met and tree.drift is Drift.REVERT else LEAVE
 
     def _kind(self, path: ArtifactPath) -> Kind:
         return kind_of(self._observing.views[path.tree].kind, path.path)

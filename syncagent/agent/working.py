@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import AdmitToken, Send
 from syncagent.agent.job import Job, Why
+from syncagent.agent.meeting import Meeting
 from syncagent.agent.state import Role
 from syncagent.core.backoff import Backoff
 from syncagent.core.guard import judge, refusal
@@ -32,6 +33,7 @@ class Working:
         self._state = state
         self._observing = observing
         self._advancing = advancing
+        self._meeting = Meeting(state, observing)
         self._next: tuple[int, Offer] | None = None
         self._reverts: dict[ArtifactPath, tuple[int, float]] = {}
         self._backoff = Backoff(5.0, 300.0)
@@ -151,6 +153,8 @@ class Working:
         if not idle or state.standing.revision.number == 0 or state.guard.highest is None:
             return
         reverted = {tree.name for tree in settings.trees if tree.drift is Drift.REVERT}
+        waiting = self._meeting.waiting()
+        reverted -= waiting
         drifted = [path for path in self._observing.differing() if path.tree in reverted]
         if not drifted or not self._may_revert(drifted, now):
             return
@@ -164,6 +168,7 @@ class Working:
             link=state.manager_link,
             changes=(),
             target=state.standing.manifest,
+            only=frozenset(drifted) if waiting else None,
         )
         self._advancing.begin(job, now)
 

@@ -74,6 +74,9 @@ VERBS = frozenset(
 )
 """Everything that can be asked."""
 
+DECISIONS = frozenset({"approve", "reject", "restore", "promote", "keys_trust"})
+"""Verbs that a door never asks twice: the first may have been heard."""
+
 SLOW_VERBS = frozenset({"reconcile", "wait"})
 """Verbs that are answered when something has happened, not at once."""
 

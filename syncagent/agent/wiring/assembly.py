@@ -179,13 +179,13 @@ class Assembly:
             self.fetching.report(effect)
             return None
         if isinstance(effect, fx.Discover):
-            self._discover()
+            self.discover()
             return None
         assert isinstance(effect, fx.Fetch), "nothing else is routed here"
         return self.fetching.do(effect)
 
-    def _discover(self) -> None:
-        """Start again if the gateway has trees that it had not at the start."""
+    def discover(self) -> None:
+        """Start again if the gateway has trees that it had not at the start. From any thread."""
         try:
             found = with_new_trees(self.settings)
         except SettingsError as error:

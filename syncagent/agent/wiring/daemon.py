@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, cast
 from syncagent.agent.wiring.assembly import LOG, Assembly
 from syncagent.agent.wiring.logs import start_logging
 from syncagent.agent.wiring.place import control_path
+from syncagent.agent.wiring.seat import Seat
 from syncagent.agent.wiring.signals import Signals
 from syncagent.core.desk import API_VERSION
-from syncagent.core.errors import SettingsError, StateError
+from syncagent.core.errors import StateError
 from syncagent.core.ledger import Standing
 from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
@@ -24,11 +25,9 @@ from syncagent.history.ledger import peek
 from syncagent.settings.gateway import (
     discover,
     refuse_synchronizer,
-    with_known_trees,
     with_new_trees,
 )
 from syncagent.settings.load import load
-from syncagent.settings.reload import changes_that_need_restart, reloaded
 from syncagent.web.server import ControlServer
 
 if TYPE_CHECKING:
@@ -60,84 +59,31 @@ def run(settings_path: Path) -> int:
         StateHome.open(settings.state_dir, settings.cluster, settings.node, OsFS()) as home,
         Signals(actions),
     ):
-        agent = seat.take(Assembly(settings, home))
-        while _live(agent):
-            agent = seat.take(Assembly(seat.settings_now(agent.settings), home))
+        agent = Assembly(settings, home)
+        control = ControlServer(control_path(settings), seat)
+        control.start()
+        try:
+            while _live(agent, seat):
+                agent = Assembly(seat.settings_now(agent.settings), home)
+        finally:
+            seat.leave()
+            control.stop()
     return 0
 
 
-def _live(agent: Assembly) -> bool:
+def _live(agent: Assembly, seat: Seat) -> bool:
     """Run one assembly to its end; return whether to start again."""
-    settings = agent.settings
-    control = ControlServer(control_path(settings), agent.desk)
+    again = False
+    seat.take(agent)
     try:
         agent.start()
-        control.start()
-        LOG.info("%s of cluster %s is up", settings.node, settings.cluster)
-        return agent.loop.run()
+        seat.open()
+        LOG.info("%s of cluster %s is up", agent.settings.node, agent.settings.cluster)
+        again = agent.loop.run()
     finally:
-        # Who waits is told first, so that the socket has nobody to wait for.
-        agent.desk.close()
-        control.stop()
+        seat.shut(again=again)
         agent.stop()
-
-
-class Seat:
-    """Where the agent of this process sits: signals find it here, also between two starts."""
-
-    def __init__(self, settings_path: Path) -> None:
-        self._path = str(settings_path)
-        self._lock = threading.Lock()
-        self._agent: Assembly | None = None
-        self._stopping = False
-
-    def take(self, agent: Assembly) -> Assembly:
-        """Let this agent be the one that signals are for."""
-        with self._lock:
-            self._agent = agent
-            if self._stopping:
-                agent.request_stop()
-        return agent
-
-    def stop(self) -> None:
-        """End the agent, or the next one if it is just being made."""
-        with self._lock:
-            self._stopping = True
-            if self._agent is not None:
-                self._agent.request_stop()
-
-    def reload(self) -> None:
-        """Take up the settings file as it is now: all that can be; what needs a restart is named."""
-        with self._lock:
-            agent = self._agent
-        if agent is None:
-            return
-        try:
-            new = load(self._path, os.environ)
-            needed = changes_that_need_restart(agent.settings, new)
-            agent.take_up(lambda settings: reloaded(settings, new))
-        except SettingsError as error:
-            for line in error.mistakes or (str(error),):
-                LOG.error("settings not taken up: %s", line)
-            return
-        for line in needed:
-            LOG.warning("needs a restart: %s", line)
-        LOG.info("settings read again")
-
-    def settings_now(self, before: Settings) -> Settings:
-        """Return the settings for a new start in this process: with the trees that are there now.
-
-        What would need a new process stays as it was, and so does everything if the file has
-        mistakes.
-        """
-        try:
-            new = load(self._path, os.environ)
-            if not changes_that_need_restart(before, new):
-                return with_known_trees(new, before)
-            return with_new_trees(before)
-        except SettingsError as error:
-            LOG.warning("starting again with the settings as they were: %s", error)
-            return before
+    return again
 
 
 def offline_status(settings: Settings) -> Mapping[str, JSON]:
