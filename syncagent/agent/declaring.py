@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Declare, KeepFile, Send
+from syncagent.agent.effects import Backfill, Declare, KeepFile, Send
 from syncagent.agent.lasting import Lasting
 from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
@@ -125,8 +125,19 @@ class Declaring:
             return
         self._proposed, self._proposed_until = tuple(changes), now + PROPOSE_AGAIN_S
         self._wake_at = self._proposed_until
+        self._have_at_hand(changes)
         base = self._state.standing.revision
         self._state.do(Send(link, Propose(self._state.number(), base, tuple(changes), released)))
+
+    def _have_at_hand(self, changes: Sequence[Change]) -> None:
+        """Put the bytes of a proposal into the history: memory holds a part of a large one only.
+
+        If the manager asks too early it hears of the rest that it is missing, and is asked again.
+        """
+        rows = tuple((c.path, c.after) for c in changes if c.after is not None)
+        lacking = tuple(row for row in rows if not self._state.has_blob(row[1].digest))
+        if lacking:
+            self._state.do(Backfill(lacking))
 
     # --- what the trees ask for -------------------------------------------------------------
 
