@@ -109,11 +109,22 @@ def test_what_is_so_already_needs_nothing() -> None:
 
 def test_what_the_manager_is_editing_itself_is_lost() -> None:
     bench, link = managing()
-    bench.put("sequences/a.xml", b"<sequence name='a'")
+    bench.put("sequences/d.xml", sequence("d", "not-there-yet"))
     bench.pass_(1)
+    propose(bench, link, *adds(NEW))
+    assert bench.said(Proposed)[0].lost == (at("sequences/d.xml"),)
+
+
+def test_what_the_manager_refuses_of_its_own_may_be_mended_by_others() -> None:
+    bench, link = managing()
     path = at("sequences/a.xml")
-    propose(bench, link, Change(path, entry(FILES[path.path]), entry(b"theirs")))
-    assert bench.said(Proposed)[0].lost == (path,)
+    bench.put(path.path, b"<sequence name='a'")
+    bench.pass_(1)
+    mended = sequence("a", text="mended")
+    propose(bench, link, Change(path, entry(FILES[path.path]), entry(mended)))
+    bench.hear(link, batch(mended))
+    assert bench.said(Proposed)[0].taken == (path,)
+    assert bench.files[path.path] == mended
 
 
 def test_what_validation_refuses_is_lost_with_the_reason() -> None:
