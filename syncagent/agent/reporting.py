@@ -293,6 +293,7 @@ class Reporting:
     def _lag(self, peer: Peer, now: float) -> float | None:
         """Return for how long this peer has not stood on the newest revision (s)."""
         if not self._state.leads:
+            self._behind.clear()
             return None
         if peer.standing == self._leading.newest():
             self._behind.pop(peer.name, None)
