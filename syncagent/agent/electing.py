@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from syncagent.agent.effects import Acquire, AdmitToken, Hangup, Reply, Resign, Send
 from syncagent.agent.job import Job, Why
 from syncagent.agent.state import Phase, Role
-from syncagent.core.errors import BusyError
+from syncagent.core.errors import BusyError, RefusedError
 from syncagent.core.wire.messages import Admit, Admitted, Survey, Surveyed
 
 if TYPE_CHECKING:
@@ -67,7 +67,13 @@ class Electing:
             self._stand(now)
 
     def promote(self, request: int, now: float, *, forced: bool) -> None:
-        """A person's word: become manager here."""
+        """A person's word: become manager here. Raises RefusedError if it could only observe."""
+        if not self._state.settings.apply:
+            raise RefusedError(
+                f"{self._state.me} only observes (apply = false): as manager it would declare "
+                "nothing",
+                hint="set [node] apply = true and restart it, or promote another node",
+            )
         tied = "tie" in self._state.alarms
         if self._state.leads and self._state.token is not None and not tied:
             self._state.do(Reply(request, self._answer()))
@@ -172,9 +178,20 @@ class Electing:
             hint = "If it is down for good: syncagent promote --force"
             self._withdraw(reason, now, BusyError(reason, hint=hint))
             return
+        if candidacy.request is not None and not candidacy.forced and (lacks := self._lacks()):
+            reason = f"{self._state.me} does not list {lacks}: it has nothing to serve there"
+            hint = "Promote a node that lists all trees, or if none is left: promote --force"
+            self._withdraw(reason, now, BusyError(reason, hint=hint))
+            return
         floor = known.epoch if known else self._state.guard.epoch
         candidacy.acquiring = True
         self._state.do(Acquire(floor, promoted=candidacy.request is not None))
+
+    def _lacks(self) -> str:
+        """Name the trees of other nodes that this node does not list; empty if there are none."""
+        assert self.candidacy is not None, "asked by a candidate"
+        theirs = {tree for answer in self.candidacy.answers.values() for tree in answer.trees}
+        return ", ".join(sorted(theirs.difference(self._state.settings.tree_names)))
 
     def _withdraw(self, reason: str, now: float, error: BusyError | None = None) -> None:
         """Stay a worker."""
