@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Hangup, Send, Serve
+from syncagent.agent.effects import Hangup, KeepBlobs, Send, Serve
 from syncagent.agent.state import Phase
 from syncagent.core.artifact import TreeName
 from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import REVISION_ZERO, RevisionId
 from syncagent.core.rollout import Progress, Standing, may_commit
-from syncagent.core.wire.messages import Admit, Commit, Offer, Survey
+from syncagent.core.wire.messages import Admit, Commit, Offer, Survey, Want
 
 if TYPE_CHECKING:
     from syncagent.agent.declaring import Declaring
-    from syncagent.agent.results import Declared
+    from syncagent.agent.results import Declared, Lacking
     from syncagent.agent.state import Peer, State
     from syncagent.core.change import Change
     from syncagent.core.manifest import Manifest
     from syncagent.core.revision import Revision, Token
-    from syncagent.core.wire.messages import Declined, Done, Failed, Prepared, Want
+    from syncagent.core.wire.messages import Blobs, Declined, Delta, Done, Failed, Prepared
 
 CHANGES_MAX = 20_000
 """An offer with more changes than this sends the worker for the manifest instead."""
@@ -45,6 +45,7 @@ class Leading:
         self._declaring = declaring
         self._current: Revision | None = None
         self._began: tuple[Token, RevisionId] | None = None
+        self._filling: set[int] = set()
         self._survey_at = 0.0
         self._admit_at = 0.0
 
@@ -171,6 +172,25 @@ class Leading:
         if pending is not None and pending.id == revision:
             return standing.manifest.after(pending.changes)
         return None
+
+    def lacking(self, result: Lacking, now: float) -> None:
+        """A worker wants bytes that this node never had: ask who stands on the same revision.
+
+        A manager that does not list a tree knows its rows but has none of its bytes.
+        """
+        standing = self._state.standing.revision
+        if not self._state.leads or result.revision != standing:
+            return
+        for peer in self._state.peers.values():
+            if peer.link is not None and peer.link != result.link and peer.standing == standing:
+                self._filling.add(peer.link)
+                want = Want(standing, manifest=False, blobs=result.blobs)
+                self._state.do(Send(peer.link, want))
+
+    def blobs(self, link: int, message: Blobs | Delta) -> None:
+        """Take bytes that were asked for on a worker's behalf; it is offered again soon."""
+        if link in self._filling:
+            self._state.do(KeepBlobs(0, message))
 
     def prepared(self, peer: Peer, message: Prepared, now: float) -> None:
         """A worker has everything staged."""

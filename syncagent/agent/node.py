@@ -117,6 +117,7 @@ class Node:
             rs.Fetched: self.answering.fetched,
             rs.Reloaded: self.reloading.reloaded,
             rs.Trouble: self.reporting.trouble,
+            rs.Lacking: self.leading.lacking,
             rs.Recalled: self.declaring.lasting.recalled,
             rs.Noted: self.housekeeping.noted,
             rs.NotNoted: self.housekeeping.not_noted,

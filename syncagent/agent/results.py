@@ -175,6 +175,15 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class Lacking:
+    """Blobs of `revision` that a node wanted on `link` and that are not here."""
+
+    link: int
+    revision: RevisionId
+    blobs: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NotNoted:
     """Small facts are not in the ledger."""
 
@@ -242,6 +251,7 @@ Result = (
     | DeclareFailed
     | Recalled
     | Noted
+    | Lacking
     | NotNoted
     | KeptFile
     | Asked

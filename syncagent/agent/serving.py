@@ -6,6 +6,7 @@ import logging
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from syncagent.agent.results import Lacking
 from syncagent.core.errors import DiskError
 from syncagent.core.manifest import Entry
 from syncagent.core.wire.messages import Blobs, Delta, ManifestPart, Missing
@@ -35,25 +36,30 @@ class Serving:
         self._memory = memory
         self._send = send
 
-    def do(self, effect: Serve) -> None:
-        """Answer one `Want`; what is not here, or can't be read now, is named in a `Missing`."""
+    def do(self, effect: Serve) -> Lacking | None:
+        """Answer one `Want`; what is not here, or can't be read now, is named in a `Missing`.
+
+        Return what is not here.
+        """
         try:
-            self._serve(effect)
+            lacking = self._serve(effect)
         except DiskError as error:
             LOG.warning("a peer's wish can't be served now: %s", error)
             self._send(effect.link, Missing(effect.want.revision, ()))
+            return None
+        return Lacking(effect.link, effect.want.revision, lacking) if lacking else None
 
-    def _serve(self, effect: Serve) -> None:
+    def _serve(self, effect: Serve) -> tuple[Digest, ...]:
         want = effect.want
         if want.manifest:
             if effect.manifest is None:
                 self._send(effect.link, Missing(want.revision, ()))
-                return
+                return ()
             self._rows(effect.link, want, effect.manifest)
         rest: Sequence[Digest] = want.blobs
         if effect.deltas and want.bases:
             rest = self._deltas(effect.link, want)
-        self._blobs(effect.link, want, rest)
+        return self._blobs(effect.link, want, rest)
 
     def _rows(self, link: int, want: Want, manifest: Manifest) -> None:
         rows = iter(manifest)
@@ -81,7 +87,7 @@ class Serving:
     def _bytes(self, digest: Digest) -> bytes | None:
         return self._memory.content(digest) or self._history.blob(digest)
 
-    def _blobs(self, link: int, want: Want, wanted: Sequence[Digest]) -> None:
+    def _blobs(self, link: int, want: Want, wanted: Sequence[Digest]) -> tuple[Digest, ...]:
         kept = [digest for digest in wanted if self._history.has(digest)]
         sent: set[Digest] = set()
         for entries, frame in self._history.batches(kept):
@@ -99,6 +105,7 @@ class Serving:
                 self._send(link, Blobs(*compress_batch([(_entry(digest, content), content)])))
         if lacking:
             self._send(link, Missing(want.revision, tuple(lacking)))
+        return tuple(lacking)
 
 
 def _entry(digest: Digest, content: bytes) -> Entry:

@@ -101,8 +101,9 @@ class Talking:
         self._node.leading.want(link, message, deltas=deltas)
 
     def _blobs(self, link: int, message: msg.Blobs | msg.Delta, _now: float) -> None:
-        if not self._node.advancing.blobs(link, message):
-            self._node.proposing.blobs(link, message)
+        if self._node.advancing.blobs(link, message) or self._node.proposing.blobs(link, message):
+            return
+        self._node.leading.blobs(link, message)
 
     def _missing(self, link: int, message: msg.Missing, now: float) -> None:
         self._node.advancing.missing(link, message.revision, now)

@@ -377,6 +377,7 @@ class Trouble:
     def _take(self, machine: Machine, tree: TreeName, how: str) -> None:
         self.world.tell(machine.name, f"! tree {tree} {how}")
         machine.away[tree] = how
+        machine.witness.of[machine.name].wrote_into.discard(tree)
 
     def _back_in(self, machine: Machine, tree: TreeName, back: Callable[[], None]) -> None:
         def now() -> None:
