@@ -73,7 +73,7 @@ class Lasting:
         for name, view in self._observing.views.items():
             if name not in trees:
                 continue
-            for path in view.unlike_base():
+            for path in sorted(view.unlike_base()):
                 where = ArtifactPath(name, path)
                 entry = base.get(where)
                 if entry is not None and where not in moving:
