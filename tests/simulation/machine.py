@@ -26,7 +26,7 @@ from syncagent.core.election import Election
 from syncagent.core.errors import DiskError, StateError, SyncagentError
 from syncagent.core.events import HintKind, Received
 from syncagent.core.lease import Candidate, Timing
-from syncagent.core.snapshot import Condition
+from syncagent.core.snapshot import Condition, Seen
 from syncagent.core.wire.messages import Commit, Report, View
 from syncagent.leases.elector import Elector
 from syncagent.leases.static import StaticStore
@@ -486,7 +486,13 @@ def dull(value: object) -> bool:
 
 def brief(value: object) -> str:
     """Say an event or effect in one line."""
-    text = repr(value)
+    if isinstance(value, rs.Scanned):
+        files = value.snapshot.files.items()
+        rows = {path: what.entry.digest if isinstance(what, Seen) else what for path, what in files}
+        text = f"Scanned({value.tree} {value.snapshot.condition} {value.started:.3f} {rows})"
+    else:
+        text = repr(value)
+    text = _SET.sub(lambda found: "{" + ", ".join(sorted(found[1].split(", "))) + "}", text)
     text = _PATH.sub(r"\1:\2", text)
     text = _DIGEST.sub(r"~\1", text)
     text = _REVISION.sub(r"r\2.\1~\3", text)
@@ -494,7 +500,8 @@ def brief(value: object) -> str:
     return text if len(text) <= LINE_MAX else text[: LINE_MAX - 3] + "..."
 
 
-LINE_MAX = 4000
+LINE_MAX = 500
+_SET = re.compile(r"frozenset\(\{([^}]*)\}\)")
 _PATH = re.compile(r"ArtifactPath\(tree='(\w+)', path='([^']*)'\)")
 _DIGEST = re.compile(r"'xxh3:(\w{8})\w*'")
 _REVISION = re.compile(r"RevisionId\(epoch=(\d+), number=(\d+), digest=~(\w{8})\)")
