@@ -325,7 +325,11 @@ class Committer:
     def _recall(self, effect: fx.Recall) -> Result:
         found: list[tuple[ArtifactPath, Digest, Facts]] = []
         for path, digest in effect.rows:
-            content = self._history.blob(digest)
+            try:
+                content = self._history.blob(digest)
+            except DiskError:
+                # As if it were lost: what it declares can't be known.
+                content = None
             facts = self._memory.judge(path, content).facts if content is not None else Facts()
             found.append((path, digest, facts))
         return rs.Recalled(tuple(found))
