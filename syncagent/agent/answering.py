@@ -75,7 +75,7 @@ class Answering:
 
     def answered_by_peer(self, link: int, message: Answered, now: float) -> None:
         """Take a peer's answer."""
-        self.asking.answered(link, message)
+        self.asking.answered(link, message, now)
 
     def fetched(self, result: Fetched, now: float) -> None:
         """Take what a hand fetched."""

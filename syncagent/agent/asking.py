@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncagent.agent import rows
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
 
     from syncagent.agent.parts import Parts
     from syncagent.agent.state import Peer
+    from syncagent.core.artifact import NodeName
     from syncagent.core.desk import JSON
 
-PEER_VERBS = frozenset({"approve", "reject"})
+PEER_VERBS = frozenset({"approve", "reject", "reconcile", "quarantine", "conflicts", "restore"})
 """What a manager may ask of a worker on a person's behalf."""
+WORKER_VERBS = frozenset({"adopt"})
+"""What a worker may ask of its manager on a person's behalf."""
+PEER_TIMEOUT_S = 30.0
+"""How long a peer waits for an answer that names no time itself."""
 PEER_REQUESTS = 1 << 40
 """Requests that came from a peer are numbered from here: the doors number theirs below."""
 
@@ -33,12 +39,20 @@ class _ElsewhereError(SyncagentError):
         self.exit_code = exit_code  # type: ignore[misc]
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What another node answered: a JSON value, or why there is none."""
+
+    result: object
+    error: SyncagentError | None = None
+
+
 class Asking:
     """Requests on their way to other nodes, and those that came from them."""
 
     def __init__(self, node: Parts) -> None:
         self._node = node
-        self._out: dict[int, tuple[int, int]] = {}
+        self._out: dict[int, tuple[int, Callable[[Answer, float], None]]] = {}
         self._in: dict[int, tuple[int, int]] = {}
 
     # --- from here to there -----------------------------------------------------------------
@@ -47,36 +61,92 @@ class Asking:
         """Have another node answer a request. Raises UnreachableError."""
         if peer.link is None:
             raise UnreachableError(f"{peer.name} is not connected: {peer.down_reason}")
-        number = self._node.state.number()
-        self._out[number] = (asked.request, peer.link)
-        self._node.state.do(
-            Send(peer.link, Ask(number, asked.verb, json.dumps(dict(asked.arguments))))
-        )
 
-    def answered(self, link: int, message: Answered) -> None:
+        def then(answer: Answer, _now: float) -> None:
+            self._node.state.do(Reply(asked.request, answer.result, answer.error))
+
+        self.inquire(peer.link, asked.verb, asked.arguments, then)
+
+    def ask_then(
+        self,
+        peer: Peer,
+        verb: str,
+        arguments: Mapping[str, object],
+        then: Callable[[Mapping[str, object]], None],
+    ) -> None:
+        """Ask a peer; `then` takes `{"result": ...}`, or nothing where there is none.
+
+        Raises UnreachableError.
+        """
+        if peer.link is None:
+            raise UnreachableError(f"{peer.name} is not connected: {peer.down_reason}")
+
+        def take(answer: Answer, _now: float) -> None:
+            then({"result": answer.result} if answer.error is None else {})
+
+        self.inquire(peer.link, verb, arguments, take)
+
+    def inquire(
+        self,
+        link: int,
+        verb: str,
+        arguments: Mapping[str, object],
+        then: Callable[[Answer, float], None],
+    ) -> None:
+        """Ask over a connection; `then` takes the answer, or that the connection broke."""
+        number = self._node.state.number()
+        self._out[number] = (link, then)
+        self._node.state.do(Send(link, Ask(number, verb, json.dumps(dict(arguments)))))
+
+    def answered(self, link: int, message: Answered, now: float) -> None:
         """Take an answer, and pass it on to who asked here."""
-        request, asked_on = self._out.get(message.id, (0, -1))
-        if asked_on != link:
+        asked_on, then = self._out.get(message.id, (-1, None))
+        if then is None or asked_on != link:
             return
         del self._out[message.id]
         body = rows.object_of(message.body)
-        self._node.state.do(Reply(request, body.get("result"), _failure(body)))
+        then(Answer(body.get("result"), _failure(body)), now)
+
+    def link_down(self, link: int, now: float) -> None:
+        """Nobody answers over a broken connection any more: who waits is told."""
+        lost = [number for number, (asked_on, _) in self._out.items() if asked_on == link]
+        error = UnreachableError(
+            "the connection broke before the answer came: it may have been done or not",
+            hint="syncagent status, then look before you try again",
+        )
+        for number in lost:
+            _, then = self._out.pop(number)
+            then(Answer(None, error), now)
 
     # --- from there to here -----------------------------------------------------------------
 
     def asked(
         self, link: int, message: Ask, now: float, handle: Callable[[Asked, float], None]
     ) -> None:
-        """Take a request from the manager; nobody else may ask."""
-        if link != self._node.state.manager_link or message.verb not in PEER_VERBS:
-            body = {
+        """Take a request from the manager, or from a worker of this manager; else refuse it."""
+        if not self._allowed(link, message.verb):
+            refusal = {
                 "error": {"message": "not allowed", "hint": "", "exit_code": int(ExitCode.REJECTED)}
             }
-            self._node.state.do(Send(link, Answered(message.id, json.dumps(body))))
+            self._node.state.do(Send(link, Answered(message.id, json.dumps(refusal))))
             return
         request = PEER_REQUESTS + self._node.state.number()
         self._in[request] = (link, message.id)
-        handle(Asked(request, message.verb, rows.object_of(message.body), 30.0), now)
+        body = rows.object_of(message.body)
+        handle(Asked(request, message.verb, body, PEER_TIMEOUT_S), now)
+
+    def _allowed(self, link: int, verb: str) -> bool:
+        state = self._node.state
+        if verb in WORKER_VERBS:
+            peer = state.peer_of(link)
+            return state.leads and peer is not None and peer.link == link and peer.admitted
+        return link == state.manager_link and verb in PEER_VERBS
+
+    def peer_behind(self, request: int) -> tuple[int, NodeName] | None:
+        """Return the connection and the name of who asked; None if a person asked here."""
+        link, _ = self._in.get(request, (0, 0))
+        name = self._node.state.links.get(link)
+        return (link, name) if name is not None else None
 
     def reply(self, reply: Reply) -> bool:
         """Send a reply to the peer that asked; return whether one did."""
