@@ -91,7 +91,9 @@ class Loop:
     def _take(self, event: object) -> None:
         """Handle one event."""
         if isinstance(event, Stop):
-            self._stop = event
+            if self._stop is None or not event.again:
+                # Who ends the agent is not overruled by who wants it fresh.
+                self._stop = event
             return
         if isinstance(event, Crashed):
             raise event.error
