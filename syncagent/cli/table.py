@@ -1,7 +1,8 @@
 """Tables that fit the terminal. Names are never cut: a name that one can't copy is no use.
 
-Where the table is too wide, first columns that can be spared go, then the last column (a reason,
-a note) is wrapped below itself. What still is too wide runs over.
+Where the table is too wide, the last column (a reason, a note) is wrapped below itself; where that
+would leave it too narrow to read, columns that can be spared go first. What still is too wide runs
+over.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _GAP = "  "
 _WRAP_MIN = 20
+_READABLE = 36
+"""Columns that the last column gets before others are spared for it."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -69,7 +72,8 @@ def render(columns: Sequence[Column], rows: Sequence[Row], style: Style) -> str:
             for at, column in enumerate(kept)
         ]
         spare = max((column.spare for column in kept), default=0)
-        if spare == 0 or style.width is None or _total(widths) <= style.width:
+        least = _total(widths) - (0 if kept[-1].spare else max(widths[-1] - _READABLE, 0))
+        if spare == 0 or style.width is None or least <= style.width:
             break
         kept = [column for column in kept if column.spare != spare]
     lines = [_line([column.heading for column in kept], widths, Style(style.width))]

@@ -69,6 +69,23 @@ LISTS = {
 }
 """What can be listed: its columns as `table` and as `wide`."""
 
+_EMPTY = {
+    "nodes": "no nodes",
+    "artifacts": "no artifacts: no revision has any here, and nothing is refused",
+    "revisions": "no revisions yet",
+    "held": "nothing is held",
+    "refused": "nothing is refused",
+    "quarantine": "nothing is in quarantine here",
+    "conflicts": "no conflicts were kept here",
+}
+_NEXT = {
+    "held": "syncagent approve ID, after syncagent diff NODE; or syncagent reject ID",
+    "refused": "mend the file where it was written; the next scan reads it again",
+    "quarantine": "syncagent restore ID brings one back (on the manager)",
+    "conflicts": "syncagent restore ID brings one back (on the manager)",
+}
+"""What people can do about what a list shows; said on stderr, at a terminal."""
+
 
 @click.command(
     cls=ExampleCommand,
@@ -109,7 +126,9 @@ def _list_text(what: str, answer: JSON, output: str, style: Style) -> str:
     """Return the table; a list without entries says so on stderr."""
     entries = rows(answer)
     if not entries:
-        talk(f"no {what}")
+        talk(_EMPTY[what])
         return ""
+    if what in _NEXT and style.width is not None:
+        talk(f"  next: {_NEXT[what]}")
     table, wide = LISTS[what]
     return render(wide if output == "wide" else table, entries, style)

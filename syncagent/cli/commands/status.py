@@ -26,7 +26,7 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 def _deployed(node: Row) -> str:
     """Return `DEPLOYED/ALL`, or `-` where no runtime says: 0 would read as a failure."""
-    if count(node, "unknown") and count(node, "unknown") == count(node, "artifacts"):
+    if count(node, "unknown") == count(node, "artifacts"):
         return "-"
     if number(node, "deployed") is None or number(node, "artifacts") is None:
         return "-"
@@ -34,7 +34,7 @@ def _deployed(node: Row) -> str:
 
 
 def _plain(key: str) -> Column:
-    return Column(key.upper(), lambda row: text(row, key) or "-")
+    return Column(key.upper(), lambda row: text(row, key) or "-", spare=5)
 
 
 NODE_COLUMNS = (
@@ -138,29 +138,62 @@ def _headline(answer: Row, style: Style) -> str:
 
 
 def _attention(answer: Row) -> list[str]:
-    """Return a line or two for each thing that waits for a person."""
+    """Return a line or two for each thing that waits for a person: why, and what to do next."""
+    held = rows(answer.get("held"))
+    nodes_held = {text(each, "node") for each in held}
+    said = {text(each, "reason") for each in held}
     lines = []
     for node in rows(answer.get("nodes")):
-        reason, watch = text(node, "reason"), text(node, "watch")
-        if reason:
-            lines.append(f"{text(node, 'name')} {text(node, 'state')}: {reason}")
-        if "(" in watch:
-            lines.append(f"{text(node, 'name')} watch: {watch}")
-        for what in ("rejected", "refused"):
-            if count(node, what):
-                lines.append(
-                    f"{text(node, 'name')}: {plural(count(node, what), 'artifact')} {what}"
-                )
-                lines.append(f"  next: syncagent get {'artifacts' if what == 'rejected' else what}")
-    for held in rows(answer.get("held")):
-        lines += held_lines(held)
-    return [*lines, *(f"alarm: {harmless(alarm)}" for alarm in items(answer.get("alarms")))]
+        # What is held is told below, with its id.
+        told = text(node, "state") == "Held" and text(node, "name") in nodes_held
+        lines += _node_lines(node, told=told)
+    for each in held:
+        lines += held_lines(each)
+    alarms = [harmless(alarm) for alarm in items(answer.get("alarms"))]
+    return [*lines, *(f"alarm: {alarm}" for alarm in alarms if alarm not in said)]
+
+
+def _node_lines(node: Row, *, told: bool) -> list[str]:
+    """Return why a node is not as it should be; `told`: its state is explained elsewhere."""
+    name, reason, watch = text(node, "name"), text(node, "reason"), text(node, "watch")
+    lines = []
+    if not told and (reason or text(node, "state") in _NEXT):
+        lines += node_lines(node)
+    if "(" in watch:
+        lines.append(f"{name} watch: {watch}")
+    if count(node, "rejected"):
+        lines.append(f"{name}: {plural(count(node, 'rejected'), 'artifact')} rejected")
+        lines.append("  next: syncagent get artifacts")
+    if count(node, "refused"):
+        lines.append(f"{name}: {plural(count(node, 'refused'), 'artifact')} refused")
+        lines.append("  next: syncagent get refused")
+    return lines
+
+
+_NEXT = {
+    "Offline": "on {name}: systemctl status syncagent (or: syncagent run)",
+    "OutOfSync": "syncagent diff {name}",
+    "Degraded": "on {name}: syncagent events",
+    "Held": "syncagent get held",
+}
+"""What to do about a node, by its state."""
+
+
+def node_lines(node: Row) -> list[str]:
+    """Return a node's state, why, and the next command where there is one."""
+    name, state = text(node, "name"), text(node, "state")
+    lines = [f"{name} {state}: {text(node, 'reason') or 'it did not say why'}"]
+    if state in _NEXT:
+        lines.append(f"  next: {_NEXT[state].format(name=name)}")
+    return lines
 
 
 def held_lines(held: Row) -> list[str]:
     """Return what is held and why, and how to look at it and let it pass."""
     node, held_id = text(held, "node"), text(held, "id")
-    lines = [f"Held {held_id}{f' on {node}' if node else ''}: {text(held, 'reason')}"]
+    # The text names the two commands as well, for logs and monitors.
+    reason = text(held, "reason").partition(" See: syncagent")[0]
+    lines = [f"Held {held_id}{f' on {node}' if node else ''}: {reason}"]
     if held.get("approvable") is not False:
         see = f"syncagent diff{f' {node}' if node else ''}"
         lines.append(f"  see: {see}   allow: syncagent approve {held_id}")

@@ -123,7 +123,7 @@ def test_an_empty_list_is_an_empty_array_and_a_word_on_stderr(
     desk.answers["held"] = []
     answer = call("get", "held", "-o", output)
     assert answer.code == 0
-    assert (answer.out, answer.err) == (("", "no held\n") if output == "table" else ("[]\n", ""))
+    assert (answer.out, answer.err) == (("", "nothing is held\n") if output == "table" else ("[]\n", ""))
 
 
 def test_revisions_are_asked_for_with_a_limit(call: CommandLine, desk: FakeDesk) -> None:
