@@ -45,13 +45,17 @@ Fill = tuple["TreeName", str]
 """A tree and the top folder that is staged as a whole."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Shape:
-    """What a staged file is given: mode bits, owner, mtime in nanoseconds."""
+    """What staged files are given: mode bits, owner, mtime (ns; None: when they were written).
+
+    `natural`: in this folder a new file has that mode and owner by itself, as the first one had.
+    """
 
     mode: int
     owner: os.stat_result
-    mtime_ns: int
+    mtime_ns: int | None
+    natural: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,20 +222,34 @@ class Staging:
 
     def _create(self, stage_fd: int, name: str, content: bytes, shape: _Shape) -> int:
         fs = self._fs
+        first_mode = shape.mode & _NEW_MODE
         try:
-            fd = fs.open(name, O_NEW, 0o600, dir_fd=stage_fd)
+            fd = fs.open(name, O_NEW, first_mode, dir_fd=stage_fd)
         except FileExistsError:
             remove_all(fs, stage_fd, name)
-            fd = fs.open(name, O_NEW, 0o600, dir_fd=stage_fd)
+            fd = fs.open(name, O_NEW, first_mode, dir_fd=stage_fd)
         try:
             fs.write_all(fd, content)
-            own_by(fs, fd, fs.fstat(fd), shape.owner)
-            fs.fchmod(fd, shape.mode)
-            fs.utime(fd, ns=(shape.mtime_ns, shape.mtime_ns))
+            if not shape.natural:
+                self._fit(fd, shape)
+            if shape.mtime_ns is not None:
+                fs.utime(fd, ns=(shape.mtime_ns, shape.mtime_ns))
         except BaseException:
             fs.close(fd)
             raise
         return fd
+
+    def _fit(self, fd: int, shape: _Shape) -> None:
+        """Give a new file its mode and owner; take note if it had them already."""
+        made = self._fs.fstat(fd)
+        shape.natural = (stat.S_IMODE(made.st_mode), made.st_uid, made.st_gid) == (
+            shape.mode,
+            shape.owner.st_uid,
+            shape.owner.st_gid,
+        )
+        if not shape.natural:
+            own_by(self._fs, fd, made, shape.owner)
+            self._fs.fchmod(fd, shape.mode)
 
     # Filling.
 
@@ -283,7 +301,7 @@ class Staging:
             fs.fchmod(fd, stat.S_IMODE(like.st_mode))
         finally:
             fs.close(fd)
-        return _Shape(like.st_mode & _NEW_MODE, like, int(self._clock.wall()) * SECOND_NS)
+        return _Shape(like.st_mode & _NEW_MODE, like, None)
 
     # Sealing.
 
