@@ -28,8 +28,8 @@ class Answering:
 
     def __init__(self, node: Parts) -> None:
         self._node = node
-        self.waiting = Waiting(node)
         self.asking = Asking(node)
+        self.waiting = Waiting(node, self.asking)
         self.deciding = Deciding(node, self.asking)
         self._fetches: dict[int, Callable[[Fetched, float], None]] = {}
         self._verbs: dict[str, Callable[[Asked, float], None]] = {

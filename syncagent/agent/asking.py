@@ -10,7 +10,13 @@ from syncagent.agent import rows
 from syncagent.agent.effects import Reply, Send
 from syncagent.agent.results import Asked
 from syncagent.core.artifact import ArtifactPath, TreeName, kind_of
-from syncagent.core.errors import ExitCode, RefusedError, SyncagentError, UnreachableError
+from syncagent.core.errors import (
+    BusyError,
+    ExitCode,
+    RefusedError,
+    SyncagentError,
+    UnreachableError,
+)
 from syncagent.core.wire.messages import Answered, Ask
 
 if TYPE_CHECKING:
@@ -60,7 +66,7 @@ class Asking:
     def ask(self, peer: Peer, asked: Asked) -> None:
         """Have another node answer a request. Raises UnreachableError."""
         if peer.link is None:
-            raise UnreachableError(f"{peer.name} is not connected: {peer.down_reason}")
+            raise UnreachableError(f"{peer.name} is not connected: {peer.why_down}")
 
         def then(answer: Answer, _now: float) -> None:
             self._node.state.do(Reply(asked.request, answer.result, answer.error))
@@ -79,7 +85,7 @@ class Asking:
         Raises UnreachableError.
         """
         if peer.link is None:
-            raise UnreachableError(f"{peer.name} is not connected: {peer.down_reason}")
+            raise UnreachableError(f"{peer.name} is not connected: {peer.why_down}")
 
         def take(answer: Answer, _now: float) -> None:
             then({"result": answer.result} if answer.error is None else {})
@@ -172,7 +178,11 @@ class Asking:
         return None
 
     def node_changes(self, name: str) -> dict[str, JSON]:
-        """Return how a node differs from the revision, as it reported. Raises RefusedError."""
+        """Return how a node differs from the revision, as it reported.
+
+        Raises RefusedError if there is no such node, BusyError if only the manager knows,
+        UnreachableError if the node is away.
+        """
         node = self._node
         if name == node.state.me:
             changes: list[JSON] = list(
@@ -187,9 +197,26 @@ class Asking:
         if peer is None:
             known = ", ".join(sorted({node.state.me, *node.state.peers}))
             raise RefusedError(f"no node or revision {name!r}", hint=f"nodes: {known}")
+        self._may_know(peer)
         changes = [self._change(row) for row in rows.listed(peer.report, "differing")]
         number = node.state.standing.revision.number
         return {"from": f"revision {number}", "to": name, "changes": changes}
+
+    def _may_know(self, peer: Peer) -> None:
+        """Raise BusyError or UnreachableError where nothing is known of how a peer differs."""
+        state = self._node.state
+        if not state.leads:
+            holder = state.guard.highest.holder if state.guard.highest else "the manager"
+            raise BusyError(
+                f"only the manager knows how {peer.name} differs, and {state.me} is not it",
+                hint=f"on {holder}: syncagent diff {peer.name}; on {peer.name}: syncagent diff",
+            )
+        if peer.link is None:
+            number = peer.standing.number if peer.standing else None
+            raise UnreachableError(
+                f"{peer.name} is offline, how it differs is not known: {peer.why_down}",
+                hint=f"it stood on revision {number}: syncagent diff {number}" if number else "",
+            )
 
     def _change(self, row: dict[str, JSON]) -> dict[str, JSON]:
         path = ArtifactPath(TreeName(str(row.get("tree"))), str(row.get("path")))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Discover, Note, SaveCache, Tidy
+from syncagent.agent.effects import Discover, Note, SaveCache, Scan, Tidy
 from syncagent.core.ledger import StandingChange
 
 if TYPE_CHECKING:
     from syncagent.agent.advancing import Advancing
+    from syncagent.agent.observing import Observing
     from syncagent.agent.results import Noted, NotNoted
     from syncagent.agent.state import State
     from syncagent.core.digest import Digest
 
 TIDY_S = 3600.0
+FIRST_S = 300.0
+RECONCILE_JITTER = 0.2
+"""Share by which the length between two rounds varies, both ways (default 300 s +- 20 %)."""
 SAVE_S = 30.0
 """The scan cache is only a help: losing half a minute of it costs some reading (reliability.md 5)."""
 DISCOVER_S = 60.0
@@ -28,8 +32,9 @@ NOTE_AGAIN_S = 5.0
 class Housekeeping:
     """Asks for the chores when they are due."""
 
-    def __init__(self, state: State, advancing: Advancing) -> None:
+    def __init__(self, state: State, observing: Observing, advancing: Advancing) -> None:
         self._state = state
+        self._observing = observing
         self._advancing = advancing
         self._due: dict[type, float] = {}
         self._unnoted: StandingChange | None = None
@@ -39,8 +44,10 @@ class Housekeeping:
         """Ask for what is due."""
         self._fade(now)
         self._note_again(now)
+        self._compare(now)
         for chore, every_s in ((SaveCache, SAVE_S), (Discover, DISCOVER_S), (Tidy, TIDY_S)):
-            due = self._due.setdefault(chore, now + every_s)
+            # The first of each comes soon: a node that is restarted often tidies too.
+            due = self._due.setdefault(chore, now + min(every_s, FIRST_S))
             if now < due:
                 continue
             self._due[chore] = now + every_s
@@ -51,6 +58,16 @@ class Housekeeping:
                 self._state.do(SaveCache())
             elif self._state.settings.gateway_home:
                 self._state.do(Discover())
+
+    def _compare(self, now: float) -> None:
+        """Now and then look at everything, whatever the watchers say (jitter: not all at once)."""
+        every_s = self._state.settings.limits.reconcile_s
+        share = 1.0 + RECONCILE_JITTER * (2.0 * self._state.chance.random() - 1.0)
+        due = self._due.get(Scan)
+        if due is None or now >= due:
+            self._due[Scan] = now + every_s * share
+            for name in self._observing.views if due is not None else ():
+                self._observing.want_scan(name, now)
 
     def noted(self, result: Noted, now: float) -> None:
         """Small facts are durable."""

@@ -56,7 +56,7 @@ class Node:
         self.leading = Leading(state, self.declaring)
         self.working = Working(state, self.observing, self.advancing)
         self.proposing = Proposing(state, self.observing, self.advancing, self.declaring)
-        self.housekeeping = Housekeeping(state, self.advancing)
+        self.housekeeping = Housekeeping(state, self.observing, self.advancing)
         self.reporting = Reporting(state, self.observing, self.advancing, self.leading)
         parts = Parts(
             state,
@@ -182,6 +182,8 @@ class Node:
     def _settle(self, now: float) -> None:
         """Decide: what the trees ask for, given this node's role."""
         state = self.state
+        if self.answering.waiting.dry:
+            return
         if state.leads:
             self.proposing.go_on(now)
             if not self.proposing.busy and self.declaring.decide(now) is not None:

@@ -1,25 +1,33 @@
 """`reconcile` and `wait`: answered when the world is as asked for, or at the deadline.
 
-`reconcile` first has everything scanned that was on disk when it was called, twice where absence
-has to be confirmed, and ends when what came of it is live on every node that can be reached.
+Both first have everything scanned that was on disk when they were called, here and on every worker
+that can be reached, twice where absence has to be confirmed. `reconcile` ends when what came of it
+is live, or waits for a person; `wait` ends when nothing is left to be done. A dry run changes
+nothing while it lasts: this node neither declares nor mends.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from syncagent.agent import rows
 from syncagent.agent.effects import Reply
 from syncagent.agent.job import Stage
-from syncagent.agent.state import Phase
+from syncagent.agent.rounds import Round, Rounds
+from syncagent.agent.state import Role
 from syncagent.core.errors import BusyError, DeadlineError, HeldError
+from syncagent.core.settings import Drift, Writers
 
 if TYPE_CHECKING:
+    from syncagent.agent.asking import Asking
     from syncagent.agent.parts import Parts
+    from syncagent.agent.state import Peer
     from syncagent.core.artifact import ArtifactPath
     from syncagent.core.desk import JSON
 
+BECOMING = frozenset({Role.SURVEYING, Role.ADMITTING, Role.CATCHING_UP})
+"""Roles in which nothing can be said yet about the cluster."""
 CHECK_S = 0.02
 """How often a request is looked at while it waits; it costs a few microseconds."""
 
@@ -37,13 +45,15 @@ class Waiter:
     start_revision: int = 0
     made_before: int = 0
     """`State.made_count` when it was asked, 0 for all since the start of the process."""
+    round: Round = field(default_factory=lambda: Round(dry_run=False, timeout_s=0.0))
 
 
 class Waiting:
     """Keeps the requests that are answered later."""
 
-    def __init__(self, node: Parts) -> None:
+    def __init__(self, node: Parts, asking: Asking) -> None:
         self._node = node
+        self._rounds = Rounds(node, asking)
         self._waiters: dict[int, Waiter] = {}
         self.one_round = False
         """This process lives for one reconcile: all that it does belongs to the answer."""
@@ -53,17 +63,25 @@ class Waiting:
         """True while somebody waits."""
         return bool(self._waiters)
 
+    @property
+    def dry(self) -> bool:
+        """True while somebody wants to see what would be done: then nothing is."""
+        return any(waiter.dry_run for waiter in self._waiters.values())
+
     def reconcile(self, request: int, now: float, *, dry_run: bool, timeout_s: float) -> None:
         """Have everything scanned, and answer when it is live everywhere."""
         waiter = Waiter(request, "reconcile", now, now + timeout_s, dry_run=dry_run)
         waiter.made_before = 0 if self.one_round else self._node.state.made_count
+        waiter.round = Round(dry_run=dry_run, timeout_s=timeout_s)
         self._begin(waiter, now)
         for name in self._node.observing.views:
             self._node.observing.want_scan(name, now)
 
     def wait(self, request: int, now: float, *, revision: int | None, timeout_s: float) -> None:
         """Answer when this cluster is in sync, and at `revision` at least."""
-        self._begin(Waiter(request, "wait", now, now + timeout_s, revision=revision), now)
+        waiter = Waiter(request, "wait", now, now + timeout_s, revision=revision)
+        waiter.round = Round(dry_run=False, timeout_s=timeout_s)
+        self._begin(waiter, now)
         for name in self._node.observing.views:
             self._node.observing.want_scan(name, now)
 
@@ -90,15 +108,23 @@ class Waiting:
         node = self._node
         if not node.observing.scans_begun(waiter.since) or not node.observing.quiet:
             return False
-        if waiter.dry_run:
-            return True
+        if node.state.role in BECOMING and not self._stopped():
+            return False
+        if not self._rounds.over(waiter.round):
+            return False
+        return waiter.dry_run or (self._idle() and self._reached(waiter))
+
+    def _idle(self) -> bool:
+        """True if nothing is on its way here that would end by itself."""
+        node = self._node
         job = node.advancing.job
         settled = job is None or job.phase in {Stage.HELD, Stage.TREES, Stage.STUCK}
-        if not settled or node.declaring.busy or node.proposing.busy:
-            return False
+        return settled and not node.declaring.busy and not node.proposing.busy
+
+    def _reached(self, waiter: Waiter) -> bool:
         if waiter.verb == "wait":
             return self._in_sync(waiter)
-        return self._peers_settled() and (not self._open() or self._stopped())
+        return not self._open() or self._stopped()
 
     def _stopped(self) -> bool:
         """True if what is open waits for a person or for something outside."""
@@ -106,21 +132,17 @@ class Waiting:
         return bool(state.holds or state.alarms or not state.settings.apply)
 
     def _open(self) -> list[ArtifactPath]:
-        """Return local differences that should still become something."""
+        """Return local differences that should still become something: not what only is reported."""
         state = self._node.state
-        return [p for p in self._node.observing.differing() if p not in state.refused]
-
-    def _peers_settled(self) -> bool:
-        state = self._node.state
-        if not state.leads:
-            return True
-        final = {Phase.DONE, Phase.DECLINED}
-        newest = self._node.leading.newest()
-        return all(
-            peer.phase in final or newest.number == 0
-            for peer in state.peers.values()
-            if peer.link is not None and peer.admitted
-        )
+        settings = state.settings
+        left = {tree.name for tree in settings.trees if tree.drift is Drift.REPORT}
+        if state.leads or settings.writers is Writers.ANY:
+            left = set()
+        return [
+            path
+            for path in self._node.observing.differing()
+            if path not in state.refused and path.tree not in left
+        ]
 
     def _in_sync(self, waiter: Waiter) -> bool:
         state = self._node.state
@@ -132,7 +154,8 @@ class Waiting:
         if state.leads:
             newest = self._node.leading.newest()
             return newest.number == 0 or all(
-                peer.unreachable or peer.standing == newest for peer in state.peers.values()
+                peer.unreachable or (peer.standing == newest and _says_synced(peer))
+                for peer in state.peers.values()
             )
         seen = state.view.get("revision")
         return state.manager_link is not None and isinstance(seen, int) and number >= seen
@@ -171,10 +194,13 @@ class Waiting:
     def _changes(self, waiter: Waiter) -> list[dict[str, JSON]]:
         """Return what was done since the question, or for a dry run what would be."""
         node = self._node
-        found = rows.open_changes(node.state, node.observing)
+        theirs = waiter.round.changes()
         if waiter.dry_run:
-            return found
-        return rows.made_rows(node.state, node.observing, waiter.made_before)
+            return [*rows.open_changes(node.state, node.observing), *theirs]
+        made = rows.made_rows(node.state, node.observing, waiter.made_before)
+        # What a worker did because of a revision is that revision's: only its own repairs count.
+        known = {(row["tree"], row["path"]) for row in made}
+        return [*made, *(r for r in theirs if (r.get("tree"), r.get("path")) not in known)]
 
     def _late(self, waiter: Waiter) -> None:
         del self._waiters[waiter.request]
@@ -201,3 +227,9 @@ class Waiting:
             del self._waiters[waiter.request]
             error = BusyError(f"this node is not the manager any more: {reason}")
             self._node.state.do(Reply(waiter.request, None, error))
+
+
+def _says_synced(peer: Peer) -> bool:
+    """Tell whether a worker's own newest report leaves nothing to be done there."""
+    row = peer.report.get("row")
+    return not isinstance(row, dict) or row.get("state") in {"Synced", None}

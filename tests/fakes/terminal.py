@@ -135,7 +135,7 @@ class CommandLine:
         session = Session(
             config=self.settings,
             offline_status=lambda _: self._offline(),
-            reconcile_once=lambda _, *, dry_run: {**self.alone, "dry_run": dry_run},
+            reconcile_once=lambda _, *, dry_run, timeout_s: {**self.alone, "dry_run": dry_run},
         )
         code = run(arguments, session)
         out, err = self._capsys.readouterr()

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 SWITCH_S = 0.0005
 """The interpreter's switch interval: its default of 5 ms would be the largest delay of a push."""
-ROUND_S = 300.0
-"""Longest time for one round without a daemon."""
 
 
 def run(settings_path: Path) -> int:
@@ -134,7 +132,7 @@ def offline_status(settings: Settings) -> Mapping[str, JSON]:
     }
 
 
-def reconcile_once(settings: Settings, *, dry_run: bool) -> Mapping[str, JSON]:
+def reconcile_once(settings: Settings, *, dry_run: bool, timeout_s: float) -> Mapping[str, JSON]:
     """Do one full round without a daemon: a manager declares and pushes, a worker repairs itself.
 
     Raises BusyError if an agent runs.
@@ -147,8 +145,8 @@ def reconcile_once(settings: Settings, *, dry_run: bool) -> Mapping[str, JSON]:
         thread = threading.Thread(target=agent.loop.run, name="loop", daemon=True)
         thread.start()
         try:
-            wish: dict[str, JSON] = {"dry_run": dry_run, "timeout_s": ROUND_S}
-            result = cast("dict[str, JSON]", agent.desk.ask("reconcile", wish, ROUND_S))
+            wish: dict[str, JSON] = {"dry_run": dry_run, "timeout_s": timeout_s}
+            result = cast("dict[str, JSON]", agent.desk.ask("reconcile", wish, timeout_s))
             result["role"] = "manager" if agent.state.token is not None else "worker"
         finally:
             agent.request_stop()

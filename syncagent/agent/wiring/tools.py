@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from syncagent.core.settings import Settings
     from syncagent.core.verdict import Problem
 
+
 def load_settings(path: Path) -> Settings:
     """Read and check the settings. Raises SettingsError with every mistake."""
     from syncagent.settings.load import load  # noqa: PLC0415
@@ -41,7 +42,7 @@ def offline_status(settings: Settings) -> Mapping[str, JSON]:
     return from_files(settings)
 
 
-def reconcile_once(settings: Settings, *, dry_run: bool) -> Mapping[str, JSON]:
+def reconcile_once(settings: Settings, *, dry_run: bool, timeout_s: float) -> Mapping[str, JSON]:
     """Do one round without a running agent and return what `reconcile` answers.
 
     `role` tells what this node is: `manager` did a full round, `worker` repaired its own trees.
@@ -49,7 +50,7 @@ def reconcile_once(settings: Settings, *, dry_run: bool) -> Mapping[str, JSON]:
     """
     from syncagent.agent.wiring.daemon import reconcile_once as round_once  # noqa: PLC0415
 
-    return round_once(settings, dry_run=dry_run)
+    return round_once(settings, dry_run=dry_run, timeout_s=timeout_s)
 
 
 def run(settings_path: Path) -> int:

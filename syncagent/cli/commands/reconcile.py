@@ -49,9 +49,9 @@ _SKIPPED: dict[str, JSON] = {
         ("*/5 * * * * syncagent reconcile", "from cron: silent when clean, never twice at once"),
     ],
     exits={
-        0: "every reachable node has the revision; or another reconcile runs (--if-busy skip)",
+        0: "every node was compared and is in sync; or another reconcile runs (--if-busy skip)",
         3: "--dry-run: something would change",
-        4: "some node is not in sync",
+        4: "the others were done, but some node is offline or not in sync",
         5: "something is held: see `syncagent get held`",
         7: "another reconcile runs (--if-busy fail)",
         8: "not done before the deadline; the agent goes on",
@@ -103,7 +103,9 @@ def _reconcile(session: Session, *, dry_run: bool) -> ExitCode:
         )
     except UnreachableError:
         alone = True
-        answer = session.reconcile_once(session.settings, dry_run=dry_run)
+        answer = session.reconcile_once(
+            session.settings, dry_run=dry_run, timeout_s=session.timeout_s
+        )
     changes = rows(answer.get("changes"))
     session.emit(answer, lambda style: changes_text(changes, colour=style.colour))
     if alone and text(answer, "role") != "manager":

@@ -18,6 +18,8 @@ from syncagent.core.safety import HoldReason
 from syncagent.core.snapshot import Condition
 from syncagent.core.wire.messages import (
     Admit,
+    Answered,
+    Ask,
     Commit,
     Declined,
     Done,
@@ -318,6 +320,9 @@ def test_an_early_offer_that_comes_to_nothing_is_called_back() -> None:
     bench.hear(link, Done(back.revision, bench.state.base.digest))
     request = bench.ask("reconcile")
     bench.pass_(3)
+    (ask,) = bench.said(Ask, link)
+    bench.hear(link, Answered(ask.id, '{"result": {}}'))
+    bench.pass_(1)
     assert bench.replies[request].error is None
 
 

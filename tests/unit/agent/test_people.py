@@ -62,6 +62,14 @@ def managing(**given: object) -> tuple[Bench, int]:
     return bench, link
 
 
+def did_its_round(bench: Bench, link: int, *changes: dict[str, str]) -> None:
+    """Let the worker answer that it has compared its trees, and what it did."""
+    asked = bench.said(Ask, link)
+    assert [ask.verb for ask in asked] == ["reconcile"]
+    answer = {"result": {"changes": list(changes)}}
+    bench.hear(link, Answered(asked[0].id, json.dumps(answer)))
+
+
 def following() -> tuple[Bench, int]:
     bench = Bench(FILES, manager=PEER, standing=FILES).start()
     link, _ = bench.managed()
@@ -421,6 +429,7 @@ def test_a_reconcile_ends_when_what_it_found_is_live_everywhere() -> None:
     request = bench.ask("reconcile", timeout_s=60)
     bench.pass_(2)
     assert request not in bench.replies
+    did_its_round(bench, link, {"tree": "synapse", "path": "api/mended.xml", "change": "update"})
     (offer,) = bench.said(Offer, link)
     bench.hear(link, Prepared(offer.revision))
     bench.said(Commit)
@@ -429,11 +438,12 @@ def test_a_reconcile_ends_when_what_it_found_is_live_everywhere() -> None:
     result = bench.replies[request].result
     assert isinstance(result, dict)
     assert (result["from_revision"], result["revision"]) == (1, 2)
-    assert [change["path"] for change in result["changes"]] == ["sequences/c.xml"]
+    changes = [(change["path"], change.get("node")) for change in result["changes"]]
+    assert changes == [("sequences/c.xml", None), ("api/mended.xml", PEER)]
 
 
 def test_a_dry_run_says_what_would_be_done() -> None:
-    bench = Bench(FILES, apply=False).lead()
+    bench = Bench(FILES, peers=(), apply=False).lead()
     request = bench.ask("reconcile", dry_run=True, timeout_s=60)
     bench.pass_(3)
     result = bench.replies[request].result
@@ -442,9 +452,35 @@ def test_a_dry_run_says_what_would_be_done() -> None:
     assert bench.state.standing.revision.number == 0
 
 
+def test_a_dry_run_changes_nothing_while_it_lasts() -> None:
+    bench, link = managing()
+    request = bench.ask("reconcile", dry_run=True, timeout_s=60)
+    bench.put("sequences/c.xml", sequence("c"))
+    bench.pass_(3)
+    assert bench.state.standing.revision.number == 1
+    did_its_round(bench, link, {"tree": "synapse", "path": "api/drift.xml", "change": "add"})
+    bench.pass_(1)
+    result = bench.replies[request].result
+    assert isinstance(result, dict)
+    found = [(change["path"], change.get("node")) for change in result["changes"]]
+    assert found == [("sequences/c.xml", None), ("api/drift.xml", PEER)]
+    bench.pass_(2)
+    assert bench.state.standing.revision.number == 2
+
+
+def test_a_reconcile_waits_for_who_is_still_being_dialled() -> None:
+    bench = Bench(FILES).lead().pass_(3)
+    request = bench.ask("reconcile", timeout_s=60)
+    bench.pass_(3)
+    assert request not in bench.replies
+    bench.handle(DialFailed(PEER, "refused"))
+    bench.pass_(1)
+    assert request in bench.replies
+
+
 def test_a_reconcile_that_is_held_says_what_to_approve() -> None:
     files = {f"sequences/{n:03}.xml": sequence(f"s{n}") for n in range(60)}
-    bench = Bench(files).lead().pass_(3)
+    bench = Bench(files, peers=()).lead().pass_(3)
     for path in list(files)[5:]:
         bench.disk.remove(at(path))
     request = bench.ask("reconcile", timeout_s=60)
@@ -465,6 +501,7 @@ def test_a_wait_ends_when_all_are_in_sync() -> None:
     request = bench.ask("wait", synced=True, revision=2, timeout_s=60)
     bench.pass_(2)
     assert request not in bench.replies
+    did_its_round(bench, link)
     bench.put("sequences/c.xml", sequence("c"))
     bench.pass_(2)
     (offer,) = bench.said(Offer, link)
