@@ -80,6 +80,8 @@ class Connecting:
         self._state.links.pop(event.link, None)
         if self._state.manager_link == event.link:
             self._state.manager_link = None
+            for each in self._state.peers.values():
+                each.report = {}
             self._state.event("manager-gone", peer=event.peer, reason=event.reason)
         peer = self._state.peers.get(event.peer)
         if peer is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from syncagent.agent import rows
 from syncagent.agent.declaring import DECLARED_HOLDS
 from syncagent.agent.effects import Reply
 from syncagent.agent.job import Job, Why
@@ -83,10 +84,25 @@ class Deciding:
             return hold
         peer = self._asking.holder(name) if self._node.state.leads else None
         if peer is None:
+            self._refuse_elsewhere(name)
             known = ", ".join(sorted(self._node.state.holds)) or "nothing is held"
             raise RefusedError(f"no hold {name!r}", hint=f"syncagent get held ({known})")
         self._asking.ask(peer, asked)
         return None
+
+    def _refuse_elsewhere(self, name: str) -> None:
+        """Raise BusyError if the hold is another node's, as the manager's view knows."""
+        state = self._node.state
+        if state.leads or state.manager_link is None:
+            return
+        holder = state.guard.highest.holder if state.guard.highest else "the manager"
+        for row in rows.listed(state.view, "held"):
+            if row.get("id") == name and row.get("node") != state.me:
+                where = {str(row.get("node")), holder}
+                raise BusyError(
+                    f"{name} is held on {row.get('node')}, not on {state.me}",
+                    hint=f"decide it on {' or '.join(sorted(where))}",
+                )
 
     def _reply(self, asked: Asked, hold: Hold) -> None:
         result = {"id": hold.id, "released": len(hold.paths), "nodes": [hold.node]}

@@ -105,8 +105,18 @@ def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
             "state": "Unknown",
             "reason": NO_RUNTIME if listed else "this node does not list the tree",
         }
-    reason = peer.down_reason if peer.link is None else peer.reason
-    return {"node": peer.name, "digest": None, "state": "Unknown", "reason": reason}
+    return {"node": peer.name, "digest": None, "state": "Unknown", "reason": _why(node, peer)}
+
+
+def _why(node: Parts, peer: Peer) -> str:
+    """Say why nothing is known of what a peer holds."""
+    state = node.state
+    if not state.leads:
+        holder = state.guard.highest.holder if state.guard.highest else "the manager"
+        return f"only the manager knows: ask {holder}"
+    if peer.link is None:
+        return peer.why_down
+    return peer.reason or f"it stands on revision {peer.standing.number if peer.standing else 0}"
 
 
 def _problems(node: Parts, path: ArtifactPath) -> list[JSON]:

@@ -71,8 +71,20 @@ class Reporting:
         self._state.changed = True
 
     def viewed(self, body: str, now: float) -> None:
-        """The manager's view."""
-        self._state.view, self._state.view_at = rows.object_of(body), now
+        """The manager's view, and with it what the others refuse."""
+        view = dict(rows.object_of(body))
+        refused = rows.listed(view, "refused")
+        view.pop("refused", None)
+        self._state.view, self._state.view_at = view, now
+        for peer in self._state.peers.values():
+            peer.report = {"refused": [row for row in refused if row.get("node") == peer.name]}
+
+    def _refused(self) -> list[JSON]:
+        """Return what is refused anywhere, for the view."""
+        found: list[JSON] = list(rows.own_refused(self._state))
+        for peer in self._state.peers.values():
+            found.extend(rows.listed(peer.report, "refused"))
+        return found[: rows.DIFFERING_MAX]
 
     # --- when it travels --------------------------------------------------------------------
 
@@ -86,7 +98,7 @@ class Reporting:
         self._state.changed, self._due_at, self._sent_at = False, None, now
         self._state.forget_noticed()
         if self._state.leads:
-            body = json.dumps(self.status(now))
+            body = json.dumps({**self.status(now), "refused": self._refused()})
             for peer in self._state.peers.values():
                 if peer.link is not None and peer.admitted:
                     self._state.do(Send(peer.link, View(body)))
@@ -278,14 +290,15 @@ class Reporting:
             holder = self._state.guard.highest
             row["role"] = "manager" if holder and holder.holder == peer.name else "worker"
         elif peer.link is None:
-            row["state"], row["reason"] = "Offline", peer.down_reason
+            row["state"], row["reason"] = "Offline", peer.why_down
         elif peer.standing != self._leading.newest() and row["state"] in {
             "Synced",
             "Unknown",
             None,
         }:
             behind = peer.phase is Phase.DECLINED
-            row["state"], row["reason"] = ("OutOfSync" if behind else "Syncing"), peer.reason
+            row["state"] = "OutOfSync" if behind else "Syncing"
+            row["reason"] = peer.reason or f"it stands on revision {row['revision']}"
         elif peer.phase is Phase.DONE and (row["state"] == "Unknown" or _older(known, row)):
             row["state"], row["reason"] = "Synced", ""
         return row

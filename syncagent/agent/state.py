@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 MADE_MAX = 1_000
+NO_ADDRESS = "the settings here have no address for it: it can lead this node, not follow it"
 APPROVAL_S = 3600.0
 """An approval that was not used within this (wall) time is over: the same set can vanish again."""
 
@@ -85,6 +86,11 @@ class Peer:
     phase_at: float = 0.0
     reason: str = ""
     report: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def why_down(self) -> str:
+        """Say why there is no connection that this node opened."""
+        return self.down_reason if self.dialable else NO_ADDRESS
 
     @property
     def unreachable(self) -> bool:
