@@ -50,7 +50,7 @@ class Planning:
         if self._strayed(job):
             # This node stands on a revision that the cluster never knew: what it loses is kept.
             steps = tuple(replace(step, keep=step.keep or Keep.CONFLICT) for step in steps)
-        job.steps = self.ordered(job, tuple(self._kept(step) for step in steps))
+        job.steps = self.ordered(job, tuple(self._kept(job, step) for step in steps))
 
     def _strayed(self, job: Job) -> bool:
         """Tell whether the job leads away from a revision that its line does not have."""
@@ -60,11 +60,18 @@ class Planning:
         after_parent = standing[:2] > job.parent[:2] and standing.epoch < job.revision.epoch
         return standing > job.revision or after_parent
 
-    def _kept(self, step: Step) -> Step:
-        """Have displaced bytes kept that the history has not got: it was never sent them."""
-        if step.keep is not None or step.expected is None or self._state.has_blob(step.expected):
+    def _kept(self, job: Job, step: Step) -> Step:
+        """Have displaced bytes kept that the history would not keep.
+
+        It keeps what a revision's record names. It was never sent what was here before, and it has no
+        record of what lies between two revisions where only the manifest came.
+        """
+        if step.keep is not None or step.expected is None:
             return step
-        return replace(step, keep=Keep.CONFLICT)
+        if not self._state.has_blob(step.expected):
+            return replace(step, keep=Keep.CONFLICT)
+        recorded = job.record is not None or job.why is Why.REPAIR
+        return step if recorded else replace(step, keep=Keep.DELETED)
 
     def _policy(self, job: Job, path: ArtifactPath) -> DriftPolicy:
         settings = self._state.settings
