@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 SPINS_MAX = 50
+REVISIONS_MAX = 100_000
+FLUSH_S = 30.0
+"""How late records reach the disk by themselves."""
 RESTART_S = 5.0
 
 
@@ -330,7 +333,8 @@ class Machine:
         self._restarts = 0
         self.disk = FakeDisk(self.settings.tree_names, wall=self.world.wall)
         self.disk.crash_at = self._point
-        self.history = FakeHistory(fail=self._history_point)
+        # What is older than the retention is forgotten by design: nothing is, in these minutes.
+        self.history = FakeHistory(revisions_max=REVISIONS_MAX, fail=self._history_point)
         self.guard = FakeGuard(self.settings.cluster, fail=self._history_point)
         self.witness.meet(self)
 
@@ -444,7 +448,12 @@ class Machine:
             self.witness.power_cut(self)
         else:
             self.disk.killed()
+        records = self.history._records
         self.history = self.history.crash(power=power)
+        if power:
+            # The records are not flushed at once, but soon.
+            flushed = self.world.wall() - FLUSH_S
+            self.history._records = {k: row for k, row in records.items() if row[1] < flushed}
         self.guard = self.guard.crash()
         self.history.fail = self._history_point
         self.guard.fail = self._history_point
