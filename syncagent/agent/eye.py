@@ -8,7 +8,7 @@ from syncagent.agent.effects import Look, Scan, StartWatch
 from syncagent.agent.results import Looked, Scanned, Watching
 from syncagent.core.artifact import ArtifactPath
 from syncagent.core.errors import DiskError
-from syncagent.core.snapshot import Seen
+from syncagent.core.snapshot import Condition, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +90,8 @@ class Eye:
         before = self._disk.identities().get(tree)
         snapshot = self._disk.scan(tree, reader)
         after = self._disk.identities().get(tree)
+        if snapshot.condition is Condition.GOOD and not snapshot.unlisted:
+            self._memory.forget_others(tree, snapshot.files)
         # Only a root that stood throughout is the one that was scanned.
         identity = after if after == before else None
         return Scanned(tree, snapshot, reader.examined, started, identity)

@@ -1,17 +1,19 @@
 """What was read lately: verdicts by path, and bytes of new artifacts until they are in the history.
 
-Shared by the hands that read and the hands that commit; each operation is one step of a dict.
+Shared by the hands that read and the hands that commit: each operation on verdicts is one step of
+a dict, and what counts bytes holds a lock.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName
     from syncagent.core.digest import Digest
@@ -31,6 +33,7 @@ class Memory:
         self._verdicts: dict[ArtifactPath, tuple[Digest, Examined]] = {}
         self._contents: OrderedDict[Digest, bytes] = OrderedDict()
         self._bytes = 0
+        self._counting = threading.Lock()
 
     def examine(self, path: ArtifactPath, digest: Digest, content: bytes) -> Examined:
         """Return the verdict on bytes at a path; each is judged once."""
@@ -56,15 +59,24 @@ class Memory:
         """Forget a path that is gone."""
         self._verdicts.pop(path, None)
 
+    def forget_others(self, tree: TreeName, there: Collection[str]) -> None:
+        """Forget all paths of a tree but those that are there."""
+        for path in list(self._verdicts):
+            if path.tree == tree and path.path not in there:
+                self._verdicts.pop(path, None)
+
     def remember(self, digest: Digest, content: bytes) -> None:
         """Keep bytes for a while."""
-        if digest in self._contents or len(content) > CONTENT_BYTES_MAX:
+        if len(content) > CONTENT_BYTES_MAX:
             return
-        self._contents[digest] = content
-        self._bytes += len(content)
-        while self._bytes > CONTENT_BYTES_MAX:
-            _, dropped = self._contents.popitem(last=False)
-            self._bytes -= len(dropped)
+        with self._counting:
+            if digest in self._contents:
+                return
+            self._contents[digest] = content
+            self._bytes += len(content)
+            while self._bytes > CONTENT_BYTES_MAX:
+                _, dropped = self._contents.popitem(last=False)
+                self._bytes -= len(dropped)
 
     def content(self, digest: Digest) -> bytes | None:
         """Return kept bytes."""
@@ -72,6 +84,7 @@ class Memory:
 
     def let_go(self, digest: Digest) -> None:
         """Drop bytes that are in the history now."""
-        dropped = self._contents.pop(digest, None)
-        if dropped is not None:
-            self._bytes -= len(dropped)
+        with self._counting:
+            dropped = self._contents.pop(digest, None)
+            if dropped is not None:
+                self._bytes -= len(dropped)

@@ -131,6 +131,8 @@ class TreeView:
         for path in [path for path in self.examined if path not in self.files]:
             del self.examined[path]
         self._judge_absence(snapshot, started, again)
+        for path in self.new_since.keys() - self.files.keys():
+            del self.new_since[path]
         for path in self.files.keys() - before.keys():
             self.new_since.setdefault(path, now)
         self.differing.clear()
@@ -175,6 +177,7 @@ class TreeView:
         for path in self.absent.keys() - (self.base.keys() - self.files.keys()):
             del self.absent[path]
         self.gone -= self.files.keys()
+        self.gone &= self.base.keys()
         self.unseen.clear()
         for path in self.base.keys() - self.files.keys() - self.gone - again:
             if not snapshot.tells_absence(path):

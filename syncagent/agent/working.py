@@ -174,19 +174,19 @@ class Working:
 
     def _may_revert(self, drifted: list[ArtifactPath], now: float) -> bool:
         """Tell whether it is time: the same path again and again is not fought at full speed."""
-        waits: list[float] = []
-        for path in drifted:
-            count, last = self._reverts.get(path, (0, now))
-            if now - last > CALM_S:
-                count = 0
-            if count:
-                waits.append(last + self._backoff.pause_s(count, 0.99))
+        self._reverts = {
+            path: (count, last)
+            for path, (count, last) in self._reverts.items()
+            if now - last <= CALM_S
+        }
+        fought = [self._reverts[path] for path in drifted if path in self._reverts]
+        waits = [last + self._backoff.pause_s(count, 0.99) for count, last in fought]
         if waits and now < max(waits):
             self._wake_at = max(waits)
             return False
         for path in drifted:
-            count, last = self._reverts.get(path, (0, now))
-            self._reverts[path] = (1 if now - last > CALM_S else count + 1, now)
+            count, _ = self._reverts.get(path, (0, now))
+            self._reverts[path] = (count + 1, now)
         return True
 
     def next_at(self, now: float) -> float | None:
