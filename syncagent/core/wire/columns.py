@@ -118,7 +118,7 @@ def _tree_paths(tree: object, column: object) -> list[ArtifactPath]:
 
 
 def _paths_out(paths: Sequence[ArtifactPath]) -> object:
-    groups = groupby(paths, lambda path: path.tree)
+    groups = groupby(_unique(paths), lambda path: path.tree)
     return _few([_tree_paths_out(tree, list(group)) for tree, group in groups])
 
 
@@ -128,7 +128,7 @@ def _paths(value: object) -> object:
     return _unique(paths)
 
 
-def _unique(paths: list[ArtifactPath]) -> tuple[ArtifactPath, ...]:
+def _unique(paths: Sequence[ArtifactPath]) -> tuple[ArtifactPath, ...]:
     if len(paths) > ROWS_MAX:
         raise ProtocolError(f"{len(paths)} paths, at most {ROWS_MAX} are allowed")
     if len(set(paths)) != len(paths):
