@@ -127,7 +127,8 @@ class Observing:
             )
         self._hold_tree(view)
         limits = self._state.settings.limits
-        every = limits.safety_scan_s if view.ready else BAD_TREE_SCAN_S
+        whole = view.ready and not view.unlisted
+        every = limits.safety_scan_s if whole else BAD_TREE_SCAN_S
         view.next_scan_at = view.confirm_at or now + every
         if view.ready and not view.absence_is_whole:
             view.next_scan_at = view.confirm_at or now
@@ -295,17 +296,21 @@ class Observing:
             and hold.node == self._state.me
         ]:
             del self._state.holds[name]
-        if view.condition is None or view.ready:
+        if view.condition is None or (view.ready and not view.blind):
             self._state.alarm(f"tree {view.name}", None)
             return
-        reason = _TREE_HOLDS[view.condition]
+        why = view.reason or view.condition
+        reason = _TREE_HOLDS.get(view.condition, HoldReason.UNREADABLE)
+        if view.ready:
+            folders = ", ".join(sorted(view.blind)[:3])
+            why = f"{folders} can't be listed (no permission, or something is mounted there)"
         approvable = view.condition is Condition.REPLACED
         advice = (
             "If this folder is right: syncagent approve ID."
             if approvable
             else "It resumes by itself when the folder is back."
         )
-        text = f"{view.name}: {view.reason or view.condition}. Nothing was deleted. {advice}"
+        text = f"{view.name}: {why}. Nothing was deleted. {advice}"
         hold = tree_hold(reason, view.name, self._state.me, text, approvable=approvable)
         self._state.holds[hold.id] = hold
         self._state.alarm(f"tree {view.name}", hold.text)

@@ -39,6 +39,8 @@ class TreeView:
     files: dict[str, Seen | Unread] = field(default_factory=dict)
     folders: frozenset[str] = frozenset()
     unlisted: frozenset[str] = frozenset()
+    blind: frozenset[str] = frozenset()
+    """Folders that two scans in a row could not list: not a moment's race."""
     examined: dict[str, Examined] = field(default_factory=dict)
     absent: dict[str, float] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
@@ -120,11 +122,13 @@ class TreeView:
         self.confirm_at = None
         if snapshot.condition is not Condition.GOOD:
             # Nothing is concluded from it: not presence, not absence, not difference.
+            self.unlisted = self.blind = frozenset()
             return set()
         kept = {path: self.files[path] for path in again if path in self.files}
         before = self.files
         self.files = {path: what for path, what in snapshot.files.items() if path not in again}
         self.files.update(kept)
+        self.blind = self.unlisted & snapshot.unlisted
         self.folders, self.unlisted = snapshot.folders, snapshot.unlisted
         self.scans += 1
         self.scanned_at = started
