@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 from syncagent.agent import rows
 from syncagent.agent.asking import Asking
+from syncagent.agent.collecting import Collecting
 from syncagent.agent.deciding import Deciding
 from syncagent.agent.describing import describe
 from syncagent.agent.effects import Fetch, Reply
+from syncagent.agent.restoring import Restoring
 from syncagent.agent.waiting import Waiting
 from syncagent.core.errors import SettingsError, SyncagentError
 
@@ -31,6 +34,8 @@ class Answering:
         self.asking = Asking(node)
         self.waiting = Waiting(node, self.asking)
         self.deciding = Deciding(node, self.asking)
+        self.collecting = Collecting(node, self.asking)
+        self.restoring = Restoring(node, self.asking, self.collecting)
         self._fetches: dict[int, Callable[[Fetched, float], None]] = {}
         self._verbs: dict[str, Callable[[Asked, float], None]] = {
             "status": self._say(node.reporting.status),
@@ -43,8 +48,9 @@ class Answering:
             "progress": self._say(lambda _now: self._progress()),
             "strangers": self._say(lambda _now: self._strangers()),
             "describe": self._describe,
-            "quarantine": self._fetch("quarantine"),
-            "conflicts": self._fetch("conflicts"),
+            "quarantine": self._own_kept,
+            "conflicts": self._own_kept,
+            "kept": self._kept,
             "revisions": self._fetch("revisions", "limit"),
             "events": self._fetch("events", "after", "limit"),
             "diff": self._diff,
@@ -53,6 +59,7 @@ class Answering:
             "approve": self.deciding.approve,
             "reject": self.deciding.reject,
             "restore": self._restore,
+            "adopt": self.restoring.adopt,
             "promote": self._promote,
             "keys_trust": self._fetch("keys_trust", "name", "key"),
         }
@@ -90,14 +97,20 @@ class Answering:
     def tick(self, now: float) -> None:
         """Answer what has come true."""
         self.waiting.tick(now)
+        self.collecting.tick(now)
 
     def next_at(self, now: float) -> float | None:
         """Return when `tick` has something to do: waiting requests are looked at often."""
-        return self.waiting.next_at(now)
+        instants = (self.waiting.next_at(now), self.collecting.next_at())
+        return min((at for at in instants if at is not None), default=None)
 
     def job_finished(self, job: Job, fault: str | None) -> None:
         """A job has ended: a request may have waited for it."""
-        self.deciding.job_finished(job, fault)
+        self.restoring.job_finished(job, fault)
+
+    def link_down(self, link: int, now: float) -> None:
+        """A connection is gone: no answer comes over it."""
+        self.asking.link_down(link, now)
 
     def stepped_down(self, reason: str, now: float) -> None:
         """This node leads no more."""
@@ -162,11 +175,29 @@ class Answering:
             timeout_s=_seconds(asked.arguments, asked.timeout_s),
         )
 
+    def _own_kept(self, asked: Asked, now: float) -> None:
+        """Answer with what this node has kept."""
+
+        def named(fetched: Fetched, _now: float) -> None:
+            found = self.collecting.named(fetched) if fetched.error is None else None
+            self._node.state.do(Reply(fetched.request, found, fetched.error))
+
+        self._fetches[asked.request] = named
+        self._node.state.do(self.collecting.own(asked.verb, asked))
+
+    def _kept(self, asked: Asked, now: float) -> None:
+        """Answer with what this node and its workers have kept."""
+        what = self.collecting.list_of(asked)
+        fetch = self.collecting.own(what, asked)
+        self._fetches[asked.request] = partial(self.collecting.whole, what)
+        self._node.state.do(fetch)
+
     def _restore(self, asked: Asked, now: float) -> None:
-        self.deciding.may_write()
-        self._fetches[asked.request] = self.deciding.restore
-        what = {"what": asked.arguments.get("what")}
-        self._node.state.do(Fetch(asked.request, "kept", json.dumps(what)))
+        fetch = self.restoring.begin(asked)
+        if fetch is not None:
+            what = str(asked.arguments.get("what", ""))
+            self._fetches[asked.request] = partial(self.restoring.fetched, what)
+            self._node.state.do(fetch)
 
     def _promote(self, asked: Asked, now: float) -> None:
         forced = bool(asked.arguments.get("force"))

@@ -123,6 +123,7 @@ class Asking:
         for number in lost:
             _, then = self._out.pop(number)
             then(Answer(None, error), now)
+        self._in = {request: asker for request, asker in self._in.items() if asker[0] != link}
 
     # --- from there to here -----------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What only a person decides: approve, reject, restore."""
+"""What only a person decides of what is held: approve, reject."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ from syncagent.agent import rows
 from syncagent.agent.declaring import DECLARED_HOLDS
 from syncagent.agent.effects import Reply
 from syncagent.agent.job import Job, Why
-from syncagent.core.artifact import ArtifactPath, TreeName
-from syncagent.core.change import Change
-from syncagent.core.digest import parse_digest
 from syncagent.core.errors import BusyError, RefusedError
-from syncagent.core.manifest import Entry
-from syncagent.core.revision import Revision, RevisionId
 from syncagent.core.safety import HoldReason
 
 if TYPE_CHECKING:
     from syncagent.agent.asking import Asking
     from syncagent.agent.parts import Parts
-    from syncagent.agent.results import Asked, Fetched
+    from syncagent.agent.results import Asked
     from syncagent.core.safety import Hold
 
 
@@ -29,7 +24,6 @@ class Deciding:
     def __init__(self, node: Parts, asking: Asking) -> None:
         self._node = node
         self._asking = asking
-        self._jobs: dict[int, tuple[int, ArtifactPath, Entry]] = {}
 
     # --- holds ------------------------------------------------------------------------------
 
@@ -108,8 +102,6 @@ class Deciding:
         result = {"id": hold.id, "released": len(hold.paths), "nodes": [hold.node]}
         self._node.state.do(Reply(asked.request, result))
 
-    # --- restore ----------------------------------------------------------------------------
-
     def may_write(self) -> None:
         """Raise BusyError unless this node may change its trees by a revision of its own."""
         node = self._node
@@ -117,74 +109,10 @@ class Deciding:
             holder = node.state.guard.highest
             where = f"on {holder.holder}" if holder else "on the manager"
             raise BusyError(f"{node.state.me} is not the manager", hint=f"Do it {where}.")
-        if node.advancing.job is not None or node.declaring.busy:
-            raise BusyError("a revision is on its way", hint="Try again in a moment.")
+        idle(node)
 
-    def restore(self, fetched: Fetched, now: float) -> None:
-        """Make fetched bytes (they are in the history now) a revision of their own."""
-        state = self._node.state
-        if fetched.error is not None or not isinstance(fetched.value, dict):
-            state.do(Reply(fetched.request, None, fetched.error))
-            return
-        row = fetched.value
-        path = ArtifactPath(TreeName(str(row["tree"])), str(row["path"]))
-        entry = Entry(parse_digest(str(row["digest"])), int(row["size"]))
-        before = state.standing.manifest.get(path)
-        try:
-            self.may_write()
-            if path.tree not in self._node.observing.views:
-                raise RefusedError(f"this node does not list the tree {path.tree}")  # noqa: TRY301
-        except (BusyError, RefusedError) as error:
-            state.do(Reply(fetched.request, None, error))
-            return
-        if before == entry and self._node.observing.observed(path) == entry.digest:
-            self._done(fetched.request, path, entry)
-            return
-        job = self._job(path, before, entry, str(row.get("id", "")))
-        self._jobs[job.txid] = (fetched.request, path, entry)
-        self._node.advancing.begin(job, now)
 
-    def _job(self, path: ArtifactPath, before: Entry | None, entry: Entry, what: str) -> Job:
-        node = self._node
-        standing, token = node.state.standing, node.state.token
-        txid = node.advancing.next_txid()
-        if before == entry:
-            return Job(
-                txid,
-                Why.REPAIR,
-                standing.revision,
-                parent=standing.revision,
-                changes=(),
-                target=standing.manifest,
-                only=frozenset({path}),
-            )
-        assert token is not None, "only a manager restores"
-        changes = (Change(path, before, entry),)
-        target = standing.manifest.after(changes)
-        own = RevisionId(token.epoch, standing.revision.number + 1, target.digest)
-        record = Revision(own, standing.revision, changes, node.state.me, f"restore {what or path}")
-        return Job(
-            txid,
-            Why.OWN,
-            own,
-            parent=standing.revision,
-            token=token,
-            changes=changes,
-            target=target,
-            record=record,
-        )
-
-    def job_finished(self, job: Job, fault: str | None) -> None:
-        """A job has ended: answer who asked for it."""
-        request, path, entry = self._jobs.pop(job.txid, (0, None, None))
-        if path is None or entry is None:
-            return
-        if fault is None:
-            self._done(request, path, entry)
-        else:
-            self._node.state.do(Reply(request, None, RefusedError(f"{path}: {fault}")))
-
-    def _done(self, request: int, path: ArtifactPath, entry: Entry) -> None:
-        number = self._node.state.standing.revision.number
-        result = {"tree": path.tree, "path": path.path, "digest": entry.digest, "revision": number}
-        self._node.state.do(Reply(request, result))
+def idle(node: Parts) -> None:
+    """Raise BusyError while a revision is on its way here."""
+    if node.advancing.job is not None or node.declaring.busy:
+        raise BusyError("a revision is on its way", hint="Try again in a moment.")

@@ -18,12 +18,13 @@ from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from syncagent.agent.effects import Fetch, Report
     from syncagent.core.artifact import TreeKind
     from syncagent.core.change import Change
     from syncagent.core.desk import JSON
+    from syncagent.core.intent import Kept
     from syncagent.core.manifest import Manifest
     from syncagent.ports import Clock, Disk, History
 
@@ -87,11 +88,12 @@ class Fetching:
 
     # --- lists ------------------------------------------------------------------------------
 
-    def _quarantine(self, _arguments: dict[str, JSON]) -> list[JSON]:
-        return [kept_row(kept, "") for kept in self._disk.kept()]
+    def _quarantine(self, arguments: dict[str, JSON]) -> list[JSON]:
+        return [kept_row(kept, "") for kept in _newest(self._disk.kept(), arguments)]
 
-    def _conflicts(self, _arguments: dict[str, JSON]) -> list[JSON]:
-        return [kept_row(kept, "") for kept in self._disk.kept() if kept.reason is Keep.CONFLICT]
+    def _conflicts(self, arguments: dict[str, JSON]) -> list[JSON]:
+        found = [kept for kept in self._disk.kept() if kept.reason is Keep.CONFLICT]
+        return [kept_row(kept, "") for kept in _newest(found, arguments)]
 
     def _revisions(self, arguments: dict[str, JSON]) -> list[JSON]:
         found: list[JSON] = []
@@ -247,6 +249,11 @@ class Fetching:
 
 def _label(number: JSON, current: int) -> str:
     return f"revision {current if number is None else number}"
+
+
+def _newest(rows: Sequence[Kept], arguments: Mapping[str, JSON]) -> Sequence[Kept]:
+    """Return as many of the rows, which come newest first, as a request asks for."""
+    return rows[: _count(arguments.get("limit"), len(rows))]
 
 
 def _count(value: JSON, default: int) -> int:

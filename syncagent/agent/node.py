@@ -260,5 +260,6 @@ class Node:
     def _link_lost(self, peer: Peer, link: int, now: float) -> None:
         self.advancing.link_down(link, now)
         self.proposing.link_down(link, now)
+        self.answering.link_down(link, now)
         if peer.link is None:
             self.electing.unreachable(peer.name, now)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import KeepBlobs, Send
+from syncagent.agent.effects import KeepBlobs, Reply, Send
 from syncagent.agent.job import Job, Why
+from syncagent.agent.rows import not_restored
 from syncagent.core.revision import Revision, RevisionId
 from syncagent.core.safety import judge_changes
 from syncagent.core.settings import Writers
-from syncagent.core.wire.messages import Blobs, Delta, Proposed, Want
+from syncagent.core.wire.messages import Blobs, Delta, Propose, Proposed, Want
 
 if TYPE_CHECKING:
     from syncagent.agent.advancing import Advancing
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import ArtifactPath, NodeName
     from syncagent.core.change import Change
     from syncagent.core.digest import Digest
-    from syncagent.core.wire.messages import Propose
 
 QUEUE_MAX = 100
 """Proposals that wait; one more is answered with all lost and comes again later."""
@@ -48,6 +48,9 @@ class Proposal:
     until: float = 0.0
     txid: int = 0
     reason: str = ""
+    note: str = ""
+    request: int = 0
+    """The request that a person's wish has to be answered at; 0: it is a worker's own proposal."""
 
 
 class Proposing:
@@ -75,14 +78,27 @@ class Proposing:
             return
         proposal = Proposal(self._state.number(), link, author, message)
         refused = ""
+        if self._state.settings.writers is not Writers.ANY:
+            refused = 'writers = "manager": only the manager\'s changes count'
+        self._queue_up(proposal, refused, now)
+
+    def adopt(
+        self, request: int, who: tuple[int, NodeName], change: Change, note: str, now: float
+    ) -> None:
+        """Take in what a person wants of a worker's kept bytes, whatever `writers` says."""
+        link, author = who
+        number = self._state.number()
+        message = Propose(number, self._state.standing.revision, (change,))
+        proposal = Proposal(number, link, author, message, note=note, request=request)
+        self._queue_up(proposal, "", now)
+
+    def _queue_up(self, proposal: Proposal, refused: str, now: float) -> None:
         if not self._state.leads:
             refused = "this node is not the manager"
-        elif self._state.settings.writers is not Writers.ANY:
-            refused = 'writers = "manager": only the manager\'s changes count'
         elif len(self._queue) >= QUEUE_MAX:
-            refused = "too many proposals wait"
+            refused = refused or "too many proposals wait"
         if refused:
-            proposal.lost = tuple(change.path for change in message.changes)
+            proposal.lost = tuple(change.path for change in proposal.message.changes)
             proposal.reason = refused
             self._answer(proposal)
             return
@@ -190,7 +206,7 @@ class Proposing:
         assert token is not None, "stale otherwise"
         manifest = self._state.standing.manifest.after(proposal.taken)
         own = RevisionId(token.epoch, parent.number + 1, manifest.digest)
-        note = f"proposal of {proposal.author}"
+        note = proposal.note or f"proposal of {proposal.author}"
         record = Revision(own, parent, proposal.taken, proposal.author, note, proposal.released)
         proposal.txid = self._advancing.next_txid()
         job = Job(
@@ -241,8 +257,25 @@ class Proposing:
         self.go_on(now)
 
     def _answer(self, proposal: Proposal) -> None:
+        if proposal.request:
+            self._answer_person(proposal)
+            return
         if proposal.link not in self._state.links:
             return
         taken = tuple(change.path for change in proposal.taken)
         answer = Proposed(proposal.message.proposal, taken, proposal.lost, proposal.reason)
         self._state.do(Send(proposal.link, answer))
+
+    def _answer_person(self, proposal: Proposal) -> None:
+        """Say in which revision the wish came true, or why it did not."""
+        (change,) = proposal.message.changes
+        path, after = change.path, change.after
+        assert after is not None, "bytes are restored, not their absence"
+        if proposal.lost:
+            by_now = f"{self._state.me}, the manager, has other bytes of it than there were"
+            error = not_restored(path, proposal.reason or by_now)
+            self._state.do(Reply(proposal.request, None, error))
+            return
+        number = self._state.standing.revision.number
+        result = {"tree": path.tree, "path": path.path, "digest": after.digest, "revision": number}
+        self._state.do(Reply(proposal.request, result))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import kind_of, stem_of
 from syncagent.core.diff import diff
+from syncagent.core.errors import RefusedError
 from syncagent.core.plan import Unknown
 
 if TYPE_CHECKING:
@@ -227,3 +228,11 @@ def listed(report: Mapping[str, object], name: str) -> list[dict[str, JSON]]:
     if not isinstance(rows, list):
         return []
     return [row for row in rows if isinstance(row, dict)]
+
+
+def not_restored(path: ArtifactPath, reason: str) -> RefusedError:
+    """Return the error that says why `path` was not restored; a reason may name it already."""
+    why = reason.removeprefix(f"{path}: ")
+    return RefusedError(
+        f"{path} is not restored: {why}", hint="its bytes stay in quarantine; nothing has changed"
+    )

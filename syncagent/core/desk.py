@@ -11,6 +11,8 @@ this module. The verbs and what each answers:
     revisions  {limit}                  [{number, epoch, digest, author, note, at, added, updated,
                                          deleted}]
     held, refused, quarantine, conflicts {}   [entry]
+    kept       {what}                   {entries: [entry], missing: [{node, reason}]}: what all nodes
+                                         that this one leads have kept, `what` as in the line above
     describe   {artifact}               {tree, path, kind, name, digest, size, revision,
                                          nodes: [{node, digest, state, reason}], references,
                                          problems, events}
@@ -21,7 +23,7 @@ this module. The verbs and what each answers:
                                          bytes_done, bytes_total}]}
     wait       {synced, deployed, ready, revision?, timeout_s}     {revision, state}
     approve, reject {id}                {id, released, nodes: [name]}
-    restore    {what}                   {tree, path, digest, revision?}
+    restore    {what}                   {tree, path, digest, revision}
     promote    {force}                  {epoch, manager}
     keys_trust {name, key?}             {name, fingerprint}
     strangers  {}                       [{name, key, address, at, reason}]
@@ -58,6 +60,7 @@ VERBS = frozenset(
         "refused",
         "quarantine",
         "conflicts",
+        "kept",
         "describe",
         "diff",
         "reconcile",
