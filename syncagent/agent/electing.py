@@ -13,6 +13,7 @@ from syncagent.agent.effects import Acquire, AdmitToken, Hangup, Reply, Resign, 
 from syncagent.agent.job import Job, Why
 from syncagent.agent.state import Phase, Role
 from syncagent.core.errors import BusyError, RefusedError
+from syncagent.core.guard import Admission, judge, refusal
 from syncagent.core.wire.messages import Admit, Admitted, Survey, Surveyed
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from syncagent.agent.results import Elected, NotElected, TokenAdmitted
     from syncagent.agent.state import Peer, State
     from syncagent.core.artifact import NodeName
+    from syncagent.core.revision import Token
     from syncagent.core.wire.messages import Fenced
 
 SURVEY_S = 5.0
@@ -161,7 +163,12 @@ class Electing:
         candidacy = self.candidacy
         if candidacy is None or candidacy.waiting or candidacy.acquiring:
             return
-        tokens = [a.highest for a in candidacy.answers.values() if a.highest is not None]
+        tokens = [
+            answer.highest
+            for answer in candidacy.answers.values()
+            if answer.highest is not None
+            and self._believes(answer.highest, forced=candidacy.forced)
+        ]
         own = self._state.guard.highest
         known = max([*tokens, *([own] if own else [])], key=lambda t: t.epoch, default=None)
         if (
@@ -186,6 +193,15 @@ class Electing:
         floor = known.epoch if known else self._state.guard.epoch
         candidacy.acquiring = True
         self._state.do(Acquire(floor, promoted=candidacy.request is not None))
+
+    def _believes(self, token: Token, *, forced: bool = False) -> bool:
+        """Tell whether a peer can have admitted this: one that can't have must not stop this node."""
+        admission = judge(self._state.guard, token, forced=forced)
+        believed = admission not in {Admission.ABSURD, Admission.FOREIGN}
+        if not believed:
+            reason = refusal(self._state.guard, token, admission)
+            self._state.event("not-believed", holder=token.holder, reason=reason)
+        return believed
 
     def _lacks(self) -> str:
         """Name the trees of other nodes that this node does not list; empty if there are none."""
@@ -253,7 +269,8 @@ class Electing:
         """A node has admitted a higher epoch: whoever holds it leads, not this node."""
         epoch = answer.highest.epoch if answer.highest else 0
         self._state.event("fenced", peer=peer.name, epoch=epoch, reason=answer.reason)
-        if self._state.token is None or epoch < self._state.token.epoch:
+        hollow = answer.highest is None or not self._believes(answer.highest)
+        if self._state.token is None or hollow or epoch < self._state.token.epoch:
             self.unreachable(peer.name, now)
             return
         if epoch == self._state.token.epoch:

@@ -2,19 +2,22 @@
 
 import pytest
 
+from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import Token
 from syncagent.core.settings import Writers
 from syncagent.core.wire.messages import (
     Admit,
     Admitted,
     Commit,
+    Fenced,
     Missing,
     Offer,
     Propose,
     Proposed,
+    Surveyed,
     Want,
 )
-from tests.fakes.agent_bench import ME, PEER, THIRD, Bench, adds, revision, sequence
+from tests.fakes.agent_bench import ME, PEER, THIRD, Bench, T, adds, revision, sequence
 
 FILES = {f"sequences/{name}.xml": sequence(name) for name in "abc"}
 
@@ -88,3 +91,15 @@ def test_a_proposer_that_sends_no_bytes_is_not_waited_for_long() -> None:
     bench.pass_(180)
     assert not bench.node.proposing.busy
     assert any(path.path == "sequences/e.xml" for path, _ in bench.state.standing.manifest)
+
+
+@pytest.mark.parametrize("token", [Token("c", 2**62, PEER, "x"), Token("other", 7, PEER, "x")])
+def test_a_token_that_nobody_can_have_admitted_stops_no_manager(token: Token) -> None:
+    bench = Bench(FILES).start()
+    link = bench.link(PEER)
+    bench.hear(link, Surveyed(token, bench.state.standing.revision, EMPTY.digest, (T,)))
+    assert bench.state.token is not None
+    bench.admit(link)
+    assert bench.state.leads
+    bench.hear(link, Fenced(token, "over"))
+    assert bench.state.leads
