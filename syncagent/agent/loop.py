@@ -6,13 +6,10 @@ decides; its effects go to the hands' lanes. Only here are failures met that nob
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import threading
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncagent.agent.inbox import INBOX_MAX, Inbox
 from syncagent.agent.lanes import Crashed
 
 if TYPE_CHECKING:
@@ -21,13 +18,6 @@ if TYPE_CHECKING:
     from syncagent.agent.effects import Effect
     from syncagent.agent.node import Node
     from syncagent.ports import Clock
-
-INBOX_MAX = 100_000
-"""Events that may wait; a poster beyond that waits itself, which slows the source down."""
-ROOM_S = 0.5
-"""How often who waits for room looks whether the loop has ended."""
-BATCH_MAX = 1_000
-"""Events taken before time is looked at again."""
 
 
 @dataclass(frozen=True)
@@ -52,37 +42,25 @@ class Loop:
         self._clock = clock
         self._carry_out = carry_out
         self._stop: Stop | None = None
-        self._inbox: queue.Queue[object] = queue.Queue(inbox_max)
-        self._own: deque[object] = deque()
-        self._thread = 0
-        self._over = False
+        self._inbox = Inbox(inbox_max)
 
     def post(self, event: object) -> None:
-        """Take an event from any thread; after the end it is dropped.
-
-        The loop's own thread never waits for room: only it makes some.
-        """
-        if threading.get_ident() == self._thread:
-            self._own.append(event)
-            return
-        while not self._over:
-            with contextlib.suppress(queue.Full):
-                self._inbox.put(event, timeout=ROOM_S)
-                return
+        """Take an event from any thread."""
+        self._inbox.put(event)
 
     def run(self) -> bool:
         """Run until `Stop` is posted; return whether to start again. Raises what crashed a hand."""
-        self._thread = threading.get_ident()
+        self._inbox.open()
         try:
             self._node.start(self._clock.now())
             while self._stop is None:
                 wake_at = self._node.tick(self._clock.now())
                 self._act()
-                for event in self._events(wake_at - self._clock.now()):
+                for event in self._inbox.take(wake_at - self._clock.now()):
                     self._take(event)
             return self._stop.again
         finally:
-            self._over = True
+            self._inbox.close()
 
     def _act(self) -> None:
         for effect in self._node.drain():
@@ -99,16 +77,3 @@ class Loop:
             raise event.error
         self._node.handle(event, self._clock.now())  # type: ignore[arg-type]  # posted by hands and shells only
         self._act()
-
-    def _events(self, pause_s: float) -> list[object]:
-        """Wait for the first event, then take what else is there."""
-        events: list[object] = list(self._own)
-        self._own.clear()
-        try:
-            if not events and pause_s > 0:
-                events.append(self._inbox.get(timeout=pause_s))
-            while len(events) < BATCH_MAX:
-                events.append(self._inbox.get_nowait())
-        except queue.Empty:
-            return events
-        return events
