@@ -97,7 +97,11 @@ def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
                 "reason": "",
             }
     entry = node.state.base.get(path)
-    if peer.standing == node.state.standing.revision and entry is not None:
+    if _stands_here(node, peer) and entry is None:
+        number = node.state.standing.revision.number
+        reason = f"revision {number} does not have it"
+        return {"node": peer.name, "digest": None, "state": "Unknown", "reason": reason}
+    if _stands_here(node, peer) and entry is not None:
         listed = not peer.trees or path.tree in peer.trees
         return {
             "node": peer.name,
@@ -106,6 +110,21 @@ def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
             "reason": NO_RUNTIME if listed else "this node does not list the tree",
         }
     return {"node": peer.name, "digest": None, "state": "Unknown", "reason": _why(node, peer)}
+
+
+def _stands_here(node: Parts, peer: Peer) -> bool:
+    """Tell whether a peer has this node's revision and no other bytes, as far as is known here.
+
+    A worker takes the word of the manager's view.
+    """
+    state = node.state
+    if state.leads:
+        return peer.standing == state.standing.revision
+    number = state.standing.revision.number
+    return state.manager_link is not None and any(
+        (row.get("name"), row.get("revision"), row.get("state")) == (peer.name, number, "Synced")
+        for row in rows.listed(state.view, "nodes")
+    )
 
 
 def _why(node: Parts, peer: Peer) -> str:

@@ -102,7 +102,9 @@ class Observing:
     def looked(self, result: Looked, now: float) -> None:
         """Take what a look saw."""
         view = self.views[result.tree]
+        differing = len(view.differing)
         again = view.take_look(result.seen, now)
+        self._state.changed |= len(view.differing) != differing
         for path in result.seen:
             if path not in again:
                 self._learn(view, path, result.examined.get(path))
@@ -119,8 +121,9 @@ class Observing:
         """Take what a scan saw."""
         view = self.views[result.tree]
         before = (view.condition, view.reason)
-        known = set(view.files)
+        known, differing = set(view.files), len(view.differing)
         again = view.take_scan(result.snapshot, result.started, now)
+        self._state.changed |= len(view.differing) != differing
         if (view.condition, view.reason) != before:
             self._state.event(
                 "tree", tree=view.name, condition=view.condition or "", why=view.reason

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from syncagent.core.artifact import kind_of, stem_of
 from syncagent.core.diff import diff
 from syncagent.core.errors import RefusedError
+from syncagent.core.intent import Keep
 from syncagent.core.plan import Unknown
 
 if TYPE_CHECKING:
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 DIFFERING_MAX = 500
 """Rows of differing artifacts that a node reports; more are only counted."""
 
+DISPLACED = "displaced by transaction "
+"""What `disk` writes down where it knows no more than which commit took the bytes away."""
+
+_KEPT = {
+    Keep.DELETED: "a revision took it away",
+    Keep.DRIFT: "changed here without a revision, and put back",
+    Keep.CONFLICT: "other bytes were here than expected when a revision came",
+    Keep.REFUSED: "not valid, and gone from where it was written",
+    Keep.REJECTED: "the runtime did not take it",
+}
+
 STATE_ORDER = ("Held", "Degraded", "OutOfSync", "Syncing", "Offline", "Unknown", "Paused", "Synced")
 """States from the one that needs a person most to the one that needs nobody."""
 
@@ -41,7 +53,7 @@ def hold_row(hold: Hold, at: float) -> dict[str, JSON]:
     return {
         "id": hold.id,
         "tree": hold.tree,
-        "path": hold.paths[0].path if len(hold.paths) == 1 else f"{len(hold.paths)} artifacts",
+        "path": _held_path(hold),
         "reason": hold.text,
         "at": when(at),
         "node": hold.node,
@@ -49,6 +61,13 @@ def hold_row(hold: Hold, at: float) -> dict[str, JSON]:
         "paths": [str(path) for path in hold.paths[:DIFFERING_MAX]],
         "approvable": hold.approvable,
     }
+
+
+def _held_path(hold: Hold) -> str:
+    """Return the one path that is held, or how many are; nothing where the tree itself is held."""
+    if len(hold.paths) > 1:
+        return f"{len(hold.paths)} artifacts"
+    return hold.paths[0].path if hold.paths else ""
 
 
 def refused_row(row: Refused, node: str, at: float) -> dict[str, JSON]:
@@ -72,12 +91,19 @@ def kept_row(kept: Kept, node: str) -> dict[str, JSON]:
         "id": kept.id,
         "tree": kept.path.tree,
         "path": kept.path.path,
-        "reason": kept.reason + (f": {kept.detail}" if kept.detail else ""),
+        "reason": f"{kept.reason}: {_why_kept(kept)}",
         "at": when(kept.at),
         "node": node,
         "digest": kept.digest,
         "size": kept.size,
     }
+
+
+def _why_kept(kept: Kept) -> str:
+    """Say why bytes were kept: in the words of who refused them, else what became of them."""
+    if kept.detail and not kept.detail.startswith(DISPLACED):
+        return kept.detail
+    return _KEPT[kept.reason]
 
 
 def artifact_rows(state: State, observing: Observing) -> list[dict[str, JSON]]:

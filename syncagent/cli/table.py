@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _GAP = "  "
 _WRAP_MIN = 20
-_READABLE = 36
+_READABLE = 24
 """Columns that the last column gets before others are spared for it."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -182,7 +182,7 @@ def _hold(
     why = {
         HoldReason.TREE_EMPTIED: "that is the whole tree: is it mounted?",
         HoldReason.FOLDER_VANISHED: "a folder vanished with them: is it mounted?",
-    }.get(reason, "more than the limits allow at once, or the rest of a set that was held:")
+    }.get(reason, "more than the limits allow at once, or the rest of a set that was held.")
     text = (
         f"{len(gone)} of {total} artifacts of {tree} are gone on {node}; {why} "
         f"Nothing was deleted. See: syncagent diff. Allow: syncagent approve {name}"

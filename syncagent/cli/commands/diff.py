@@ -9,8 +9,8 @@ import click
 from syncagent.cli.candidates import NODES
 from syncagent.cli.changes import changes_text
 from syncagent.cli.help import ExampleCommand
-from syncagent.cli.reading import as_row, rows
-from syncagent.cli.session import Session, config_option, output_option, pass_session
+from syncagent.cli.reading import as_row, rows, text
+from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
 from syncagent.core.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -43,5 +43,7 @@ def diff(session: Session, first: str | None, second: int | None) -> ExitCode:
         arguments["to"] = second
     answer = as_row(session.ask("diff", arguments))
     changes = rows(answer.get("changes"))
+    if changes and session.for_people and session.style.width is not None:
+        talk(f"from {text(answer, 'from')} to {text(answer, 'to')}:")
     session.emit(answer, lambda style: changes_text(changes, colour=style.colour))
     return ExitCode.DIFFERENT if changes else ExitCode.DONE

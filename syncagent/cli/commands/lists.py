@@ -31,8 +31,8 @@ _ENTRY = (
 )
 _HELD = (_field("id"), _field("node"), *_ENTRY[2:])
 _ARTIFACT = (
-    _field("tree", 1),
-    _field("kind", 2),
+    _field("tree", 2),
+    _field("kind", 1),
     _field("name"),
     _field("state"),
     Column("REASON", lambda row: text(row, "reason")),
