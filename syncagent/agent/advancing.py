@@ -36,6 +36,7 @@ from syncagent.core.wire.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from syncagent.agent.lasting import Lasting
     from syncagent.agent.observing import Observing
     from syncagent.agent.results import CommitDone, CommitFailed, CommitFenced, Staged, StageFailed
     from syncagent.agent.state import State
@@ -60,6 +61,11 @@ class Advancing:
         """This node's rows of an offer that waits for a person or for `apply`, for `diff`."""
         self.finished: Callable[[Job, str | None, float], None] = lambda _job, _fault, _now: None
         self._txid = state.standing.txid
+
+    @property
+    def lasting(self) -> Lasting:
+        """What stays in the revision while the trees hold something else."""
+        return self._planning.lasting
 
     # --- beginning --------------------------------------------------------------------------
 

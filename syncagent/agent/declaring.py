@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Backfill, Declare, KeepFile, Send
-from syncagent.agent.lasting import Lasting
 from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
 from syncagent.core.intent import Keep
@@ -67,7 +66,7 @@ class Declaring:
         self._proposed: tuple[Change, ...] = ()
         self._proposed_until = 0.0
         suspect: list[str] = json.loads(state.standing.notes.get(SUSPECT, "[]"))
-        self.lasting = Lasting(state, observing)
+        self.lasting = advancing.lasting
         self._suspect = frozenset(TreeName(name) for name in suspect)
 
     @property

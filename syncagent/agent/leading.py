@@ -202,7 +202,10 @@ class Leading:
     def declined(self, peer: Peer, message: Declined, now: float) -> None:
         """A worker can't or won't have it now; it says why, and is asked again later."""
         if message.revision == peer.offered:
+            again = peer.phase is Phase.DECLINED and peer.reason == message.reason
             self._phase(peer, Phase.DECLINED, now, message.reason)
+            if again:
+                return
             self._state.event("declined", peer=peer.name, code=message.code, reason=message.reason)
 
     def failed(self, peer: Peer, message: Failed, now: float) -> None:

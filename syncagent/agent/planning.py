@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.job import Why
+from syncagent.agent.lasting import Lasting
 from syncagent.agent.meeting import unmet
 from syncagent.core.artifact import ArtifactPath, kind_of
 from syncagent.core.intent import Keep, Step
 from syncagent.core.order import order_steps
 from syncagent.core.plan import LEAVE, REVERT, make_plan
 from syncagent.core.settings import Drift, Writers
-from syncagent.core.verdict import Refused, Severity
+from syncagent.core.verdict import Problem, Refused, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from syncagent.core.digest import Digest
     from syncagent.core.manifest import Manifest
     from syncagent.core.plan import DriftPolicy
-    from syncagent.core.verdict import Problem
 
 
 class Planning:
@@ -33,6 +33,7 @@ class Planning:
     def __init__(self, state: State, observing: Observing) -> None:
         self._state = state
         self._observing = observing
+        self.lasting = Lasting(state, observing)
 
     def plan(self, job: Job, target: Manifest, changed: list[ArtifactPath]) -> None:
         """Give the job its steps towards `target`; `changed` and what drifted may differ."""
@@ -118,12 +119,29 @@ class Planning:
             for path in checked
             for problem in self._errors(index.problems(path))
         ]
+        if job.why is Why.OWN:
+            problems.extend(self._lasting_clashes(job))
         rivals = {rival for row in problems for rival in index.rivals(row.path)}
         for path, known in before.items():
             index.drop(path)
             if known is not None and known.valid:
                 index.put(path, self._kind(path), known.facts)
         return tuple(problems), tuple(sorted(r for r in rivals if self._is_stray(job, r)))
+
+    def _lasting_clashes(self, job: Job) -> list[Refused]:
+        """Return what claims something that stays in the revision, though the trees differ there."""
+        changes = tuple(job.changes or ())
+        facts = {
+            change.path: known.facts
+            for change in changes
+            if change.after is not None
+            and (known := job.examined.get(change.path) or self._observing.examined(change.path))
+        }
+        clashes = self.lasting.clashes(changes, facts)
+        if clashes is None:
+            wait = Problem("busy", "what stays in the revision is being looked at: try again")
+            clashes = dict.fromkeys(list(facts)[:1], wait)
+        return [Refused(path, problem) for path, problem in clashes.items()]
 
     def _is_stray(self, job: Job, path: ArtifactPath) -> bool:
         """Tell whether what is at `path` is this node's own doing, and not the job's."""

@@ -197,7 +197,7 @@ class Cluster:
         if len(leading) != 1:
             return f"{[m.name for m in leading]} lead"
         manager = leading[0]
-        if manager.history.standing().revision.number == 0:
+        if manager.history.standing().revision.number == 0 and not len(live(manager)):
             return ""  # it has nothing, and takes nothing for the truth
         for machine in self.machines:
             why = self._why_behind(machine, manager)

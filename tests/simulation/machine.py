@@ -462,6 +462,9 @@ class Machine:
 
     def _point(self, name: str) -> None:
         """Something may happen here: a cut, a failing disk, a person, a scan."""
+        if name == "intent-durable":
+            assert self.disk._intent is not None, "it has just become so"
+            self.witness.begins(self, self.disk._intent.txid)
         self._maybe_cut()
         begun = name in {"intent-durable", "stepped", "synced"} or name.startswith("step ")
         if self.failing_until > self.world.at_s and self.world.chance(0.15):

@@ -76,7 +76,7 @@ class Witness:
         """Nodes whose first contact a person approved."""
         self.revisions: dict[RevisionId, Manifest] = {REVISION_ZERO: EMPTY}
         self.orders: set[tuple[str, Token, RevisionId]] = set()
-        self.forced: set[int] = set()
+        self.begun: dict[tuple[str, int], Token] = {}
         self.taken: list[tuple[str, ArtifactPath, bytes]] = []
 
     def meet(self, machine: Machine) -> None:
@@ -135,6 +135,12 @@ class Witness:
     def told_to_commit(self, machine: Machine, message: Commit) -> None:
         """A manager's word has arrived."""
         self.orders.add((machine.name, message.token, message.revision))
+
+    def begins(self, machine: Machine, txid: int) -> None:
+        """An intent is durable: the commit will be finished, whatever happens."""
+        highest = machine.guard.state().highest
+        if highest is not None:
+            self.begun[machine.name, txid] = highest
 
     # --- what the agent did -------------------------------------------------------------------
 
@@ -260,6 +266,8 @@ class Witness:
             return
         if new.manifest != self.revisions[new.revision]:
             raise Violation("whole revision", f"{machine.name}: other rows of {new.revision}")
+        # A commit that the disk cut short is finished under the token under which it began.
+        highest = self.begun.get((machine.name, new.txid), highest)
         told = (machine.name, highest, new.revision) in self.orders
         if highest.holder != machine.name and not told:
             raise Violation(
@@ -316,7 +324,11 @@ class Witness:
         With one file in it again a small tree is not empty any more, and what is gone from it looks
         like what a person removes: no rule of safety tells the two apart.
         """
-        return path.tree in machine.away and path.tree in self.of[machine.name].wrote_into
+        any_writer = machine.settings.writers is Writers.ANY
+        return any(
+            path.tree in one.away and path.tree in self.of[one.name].wrote_into
+            for one in (self.machines.values() if any_writer else (machine,))
+        )
 
     def _unique(self, machine: Machine, manifest: Manifest) -> None:
         """No two artifacts of a declared revision claim one name."""
