@@ -121,7 +121,8 @@ class Planning:
         ]
         if job.why is Why.OWN:
             problems.extend(self._lasting_clashes(job))
-        rivals = {rival for row in problems for rival in index.rivals(row.path)}
+        # Whoever would keep the name by the index's order: the runtime meets both.
+        rivals = {rival for path in checked for rival in index.rivals(path)}
         for path, known in before.items():
             index.drop(path)
             if known is not None and known.valid:
