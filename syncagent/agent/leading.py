@@ -260,8 +260,7 @@ class Leading:
         if peer.link is None:
             return
         busy = peer.phase in {Phase.OFFERED, Phase.COMMITTING}
-        # A worker that takes long (a first sync, a slow disk) still reports every few seconds.
-        if busy and now >= max(peer.phase_at, peer.seen_at or 0.0) + ANSWER_S:
+        if busy and now >= _patient_until(peer):
             self._state.do(Hangup(peer.link, f"no answer for {ANSWER_S:.0f} s"))
             peer.phase_at = now
         if peer.phase is Phase.DECLINED and now >= peer.phase_at + DECLINED_AGAIN_S:
@@ -284,8 +283,19 @@ class Leading:
             if peer.link is not None and peer.phase is Phase.DECLINED:
                 instants.append(peer.phase_at + DECLINED_AGAIN_S)
             elif peer.link is not None and peer.phase in {Phase.OFFERED, Phase.COMMITTING}:
-                instants.append(max(peer.phase_at, peer.seen_at or 0.0) + ANSWER_S)
+                instants.append(_patient_until(peer))
         return min(instants)
+
+
+def _patient_until(peer: Peer) -> float:
+    """Return when a worker has had long enough for an answer.
+
+    One that takes long (a first sync, a slow disk) reports every few seconds that it is at work; one
+    that only reports has lost the question.
+    """
+    at_work = isinstance(peer.report.get("progress"), dict)
+    heard_at = (peer.seen_at or 0.0) if at_work else 0.0
+    return max(peer.phase_at, heard_at) + ANSWER_S
 
 
 def _unknown_parent(revision: RevisionId) -> RevisionId:

@@ -4,11 +4,13 @@ from syncagent.agent.job import Stage
 from syncagent.agent.state import Role
 from syncagent.core.change import Change
 from syncagent.core.errors import BusyError, StateError
-from syncagent.core.revision import RevisionId
+from syncagent.core.revision import REVISION_ZERO, RevisionId
 from syncagent.core.wire.messages import (
     Admitted,
     Commit,
     Declined,
+    Offer,
+    Report,
     Surveyed,
 )
 from tests.fakes.agent_bench import PEER, Bench, adds, at, entry, revision, sequence
@@ -75,3 +77,24 @@ def test_a_node_that_is_stuck_in_a_commit_catches_up_after_it() -> None:
     assert bench.state.token is not None
     bench.hear(out, Admitted(bench.state.token, newer, gone.id.digest, bench.settings.tree_names))
     assert bench.state.role is Role.CATCHING_UP
+
+
+def test_a_worker_that_reports_and_does_not_answer_is_dialled_anew() -> None:
+    bench = Bench(FILES).lead()
+    bench.pass_(3)
+    link = bench.follow(PEER, standing=REVISION_ZERO)
+    assert bench.said(Offer, link)
+    for _ in range(13):
+        bench.pass_(10)
+        bench.hear(link, Report('{"progress": null}'))
+    assert [number for number, _ in bench.hung_up] == [link]
+
+
+def test_a_worker_that_is_at_work_is_waited_for() -> None:
+    bench = Bench(FILES).lead()
+    bench.pass_(3)
+    link = bench.follow(PEER, standing=REVISION_ZERO)
+    for _ in range(60):
+        bench.pass_(10)
+        bench.hear(link, Report('{"progress": {"phase": "blobs"}}'))
+    assert not bench.hung_up
