@@ -211,8 +211,7 @@ class Bench:
         if isinstance(effect, fx.Fetch):
             return self.fetching.do(effect)
         if isinstance(effect, fx.Serve):
-            self.serving.do(effect)
-            return None
+            return self.serving.do(effect)
         return self.committer.do(effect)
 
     def step(self) -> bool:
