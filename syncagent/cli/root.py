@@ -48,7 +48,11 @@ COMMANDS: dict[str, Entry] = {
         "reject",
         "Refuse what is held: the last good revision stays, and what was deleted comes back.",
     ),
-    "restore": Entry("decide", "restore", "Bring quarantined bytes back to where they were."),
+    "restore": Entry(
+        "decide",
+        "restore",
+        "Bring quarantined bytes back to where they were: the manager makes a revision of them.",
+    ),
     "promote": Entry("decide", "promote", "Make this node the manager."),
     "events": Entry("events", "events", "Show what happened on this node, oldest first."),
     "keys": Entry("keys", "keys", "Show this node's key, or trust a peer's."),

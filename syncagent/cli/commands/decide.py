@@ -54,22 +54,29 @@ def reject(session: Session, held_id: str) -> ExitCode:
     cls=ExampleCommand,
     examples=[
         ("syncagent get quarantine", "what was kept, with ids"),
-        ("syncagent restore q-0007", "bring one back"),
+        ("syncagent restore t1a-5c0ffee5c0ffee55", "bring one back"),
+        ("syncagent restore gw-2:t7-5c0ffee5c0ffee55", "what another node kept, on the manager"),
         ("syncagent restore synapse:api/Pizza.xml", "bring back the newest kept of that path"),
     ],
-    exits={0: "restored", 6: "nothing of that id or path was kept"},
+    exits={
+        0: "restored",
+        6: "nothing of that id or path was kept, or it is not valid",
+        7: "a revision is on its way",
+        9: "no manager, or the node that kept it, can be reached",
+    },
 )
 @click.argument("what", metavar="ID|PATH", shell_complete=KEPT)
 @output_option("table", "json", "yaml")
 @config_option
 @pass_session
 def restore(session: Session, what: str) -> ExitCode:
-    """Bring quarantined bytes back to where they were."""
+    """Bring quarantined bytes back to where they were: the manager makes a revision of them."""
     answer = as_row(session.ask("restore", {"what": what}))
     session.emit(
         answer,
         lambda _: (
-            f"restored {text(answer, 'tree')}:{text(answer, 'path')}  {text(answer, 'digest')}\n"
+            f"restored {text(answer, 'tree')}:{text(answer, 'path')}  {text(answer, 'digest')}"
+            f"  revision {text(answer, 'revision')}\n"
         ),
     )
     return ExitCode.DONE

@@ -8,7 +8,7 @@ import click
 
 from syncagent.cli.commands.status import NODE_COLUMNS, WIDE_COLUMNS
 from syncagent.cli.help import ExampleCommand
-from syncagent.cli.reading import rows, text
+from syncagent.cli.reading import as_row, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
 from syncagent.cli.table import Column, Style, render
 from syncagent.core.errors import ExitCode, UnreachableError
@@ -68,6 +68,7 @@ LISTS = {
     "conflicts": (_ENTRY, _ENTRY),
 }
 """What can be listed: its columns as `table` and as `wide`."""
+KEPT_LISTS = frozenset({"quarantine", "conflicts"})
 
 _EMPTY = {
     "nodes": "no nodes",
@@ -81,8 +82,8 @@ _EMPTY = {
 _NEXT = {
     "held": "syncagent approve ID, after syncagent diff NODE; or syncagent reject ID",
     "refused": "mend the file where it was written; the next scan reads it again",
-    "quarantine": "syncagent restore ID brings one back (on the manager)",
-    "conflicts": "syncagent restore ID brings one back (on the manager)",
+    "quarantine": "syncagent restore ID brings one back",
+    "conflicts": "syncagent restore ID brings one back",
 }
 """What people can do about what a list shows; said on stderr, at a terminal."""
 
@@ -111,7 +112,7 @@ def get(session: Session, what: str, limit: int) -> ExitCode:
     """List nodes, artifacts, revisions, or what waits, was refused or was kept."""
     code = ExitCode.DONE
     try:
-        answer = session.ask(what, {"limit": limit} if what == "revisions" else {})
+        answer = _ask(session, what, limit)
     except UnreachableError:
         if what != "nodes":
             raise
@@ -120,6 +121,16 @@ def get(session: Session, what: str, limit: int) -> ExitCode:
         talk("no agent runs here; showing its files\n  next: syncagent run")
     session.emit(answer, lambda style: _list_text(what, answer, session.output, style))
     return code
+
+
+def _ask(session: Session, what: str, limit: int) -> JSON:
+    """Return the rows. What workers kept comes with it; who could not be asked is said on stderr."""
+    if what not in KEPT_LISTS:
+        return session.ask(what, {"limit": limit} if what == "revisions" else {})
+    answer = as_row(session.ask("kept", {"what": what}))
+    for node in rows(answer.get("missing")):
+        talk(f"not listed: {text(node, 'node')}: {text(node, 'reason')}")
+    return [*rows(answer.get("entries"))]
 
 
 def _list_text(what: str, answer: JSON, output: str, style: Style) -> str:

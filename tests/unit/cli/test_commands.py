@@ -109,7 +109,10 @@ CHANGES = [
 def test_a_list_is_a_table_for_people_and_a_bare_array_in_json(
     call: CommandLine, desk: FakeDesk, what: str, answer: list[dict[str, object]]
 ) -> None:
-    desk.answers[what] = answer  # type: ignore[assignment]
+    if what in {"quarantine", "conflicts"}:
+        desk.answers["kept"] = {"entries": answer, "missing": []}  # type: ignore[dict-item]
+    else:
+        desk.answers[what] = answer  # type: ignore[assignment]
     assert call("get", what, "-o", "json").json == answer
     table = call("get", what)
     assert (table.code, table.err) == (0, "")
@@ -123,7 +126,20 @@ def test_an_empty_list_is_an_empty_array_and_a_word_on_stderr(
     desk.answers["held"] = []
     answer = call("get", "held", "-o", output)
     assert answer.code == 0
-    assert (answer.out, answer.err) == (("", "nothing is held\n") if output == "table" else ("[]\n", ""))
+    assert (answer.out, answer.err) == (
+        ("", "nothing is held\n") if output == "table" else ("[]\n", "")
+    )
+
+
+def test_whose_quarantine_is_not_in_the_list_is_said_on_stderr(
+    call: CommandLine, desk: FakeDesk
+) -> None:
+    missing: list[JSON] = [{"node": "gw-3", "reason": "no answer within 5 s"}]
+    desk.answers["kept"] = {"entries": ENTRIES, "missing": missing}  # type: ignore[dict-item]
+    answer = call("get", "quarantine", "-o", "json")
+    assert (answer.code, answer.json) == (0, ENTRIES)
+    assert answer.err == "not listed: gw-3: no answer within 5 s\n"
+    assert desk.asked[-1][:2] == ("kept", {"what": "quarantine"})
 
 
 def test_revisions_are_asked_for_with_a_limit(call: CommandLine, desk: FakeDesk) -> None:
@@ -281,9 +297,9 @@ def test_the_agents_errors_keep_their_exit_codes(
         ),
         (
             ["restore", "q-7"],
-            {"tree": "synapse", "path": "api/a.xml", "digest": "xxh3:00"},
+            {"tree": "synapse", "path": "api/a.xml", "digest": "xxh3:00", "revision": 413},
             ("restore", {"what": "q-7"}),
-            "restored synapse:api/a.xml  xxh3:00\n",
+            "restored synapse:api/a.xml  xxh3:00  revision 413\n",
         ),
         (
             ["promote", "--force"],
