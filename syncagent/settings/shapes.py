@@ -255,7 +255,7 @@ class Address(Shape):
         text = _text(raw)
         user, at, place = text.rpartition("@") if self.with_user else ("", "", text)
         if at and _ACCOUNT.fullmatch(user) is None:
-            raise WrongValueError(f"{user!r} can't be an account: write \"USER@HOST:PORT\"")
+            raise WrongValueError(f'{user!r} can\'t be an account: write "USER@HOST:PORT"')
         host, colon, port = place.rpartition(":")
         if not colon or (":" in host and not host.startswith("[")):
             raise WrongValueError(
