@@ -11,7 +11,7 @@ from syncagent.core.change import Change
 from syncagent.core.diff import diff
 from syncagent.core.entry import Entry
 from syncagent.core.ledger import StandingChange
-from syncagent.core.safety import first_contact_hold, judge_changes
+from syncagent.core.safety import first_contact_hold, judge_changes, set_digest
 from syncagent.core.snapshot import Seen
 
 if TYPE_CHECKING:
@@ -146,9 +146,28 @@ def judge_job(
     approved = set(state.approved)
     if job.parent == state.standing.revision:
         approved.update(job.released)
+        approved.update(_released_updates(state, job, changes))
     judgement = judge_changes(changes, state.base, state.rules, vanished=(), approved=approved)
     job.used = judgement.released
     return judgement.holds[0] if judgement.holds else None
+
+
+def _released_updates(state: State, job: Job, own: tuple[Change, ...]) -> tuple[Digest, ...]:
+    """Return the name of this node's part of updates that were released as a whole.
+
+    Deletions are judged tree by tree, but updates over all trees: a node with fewer sees a part.
+    """
+    assert job.target is not None, "judged only when the target is known"
+    if not job.released:
+        return ()
+    whole = job.changes if job.changes is not None else diff(state.standing.manifest, job.target)
+    if set_digest(_updates(whole)) not in job.released:
+        return ()
+    return (set_digest(_updates(own)),)
+
+
+def _updates(changes: tuple[Change, ...]) -> list[Change]:
+    return [change for change in changes if change.before is not None and change.after is not None]
 
 
 def _first_contact(state: State, job: Job, views: Mapping[TreeName, TreeView]) -> Hold | None:
