@@ -39,14 +39,26 @@ def test_drift_on_a_worker_is_reverted_kept_and_can_become_a_revision(tmp_path: 
         assert manager.answer("status")["revision"] == 1, "a worker's edit is no revision"
         assert files_of(cluster["gw-3"].tree) == wanted
 
-        # The bytes are on the worker; a person makes them a revision from the manager.
-        (worker.folder / "night.xml").write_bytes(mine)
-        refused = worker.run("restore", str(found["api/Api000.xml"]["id"]))
-        assert refused.returncode == 7, "only the manager makes revisions"
-        assert "gw-1" in refused.stderr
-        (manager.tree / "api/Api000.xml").write_bytes(mine)
+        # A person who asks for it on the worker makes it a revision, whoever may write.
+        restored = worker.ask("restore", str(found["api/Api000.xml"]["id"]))
+        assert isinstance(restored, dict)
+        assert restored["revision"] == 2
         cluster.wait_synced()
         assert read(cluster["gw-3"], "api/Api000.xml") == mine
+
+        # The manager lists it too, by the worker's name, and can have it restored there.
+        listed = manager.ask("get", "quarantine")
+        assert isinstance(listed, list)
+        theirs = {row["path"]: row["id"] for row in listed if row["node"] == "gw-2"}
+        assert set(theirs) == set(found)
+        assert manager.ask("restore", theirs["api/Extra.xml"])["revision"] == 3  # type: ignore[index]
+        cluster.wait_synced()
+        assert read(cluster["gw-3"], "api/Extra.xml") == api("Extra")
+
+        broken = worker.run("restore", str(found["sequences/Sequences000.xml"]["id"]))
+        assert broken.returncode == 6, "it is no more valid than it was"
+        assert broken.stderr.count("sequences/Sequences000.xml") == 1
+        assert manager.answer("status")["revision"] == 3
 
 
 def test_what_was_deleted_on_the_manager_is_restored_by_its_path(
