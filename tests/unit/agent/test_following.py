@@ -14,6 +14,7 @@ from syncagent.core.digest import digest_of
 from syncagent.core.errors import StateError
 from syncagent.core.events import Received
 from syncagent.core.intent import Keep
+from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import EMPTY, Manifest
 from syncagent.core.revision import Revision
 from syncagent.core.safety import HoldReason, set_digest
@@ -361,6 +362,35 @@ def test_a_release_counts_where_its_parent_is_stood_on(on_parent: bool) -> None:
         bench.hear(link, ManifestPart(new.id, tuple(rows(dict(list(MANY.items())[:5]))), last=True))
     assert bool(bench.said(Prepared)) is on_parent
     assert bool(bench.state.holds) is not on_parent
+
+
+@pytest.mark.parametrize("how", ["released", "in part", "whole manifest", "not released"])
+def test_released_updates_are_released_at_a_node_with_fewer_trees(how: str) -> None:
+    files = {f"{n}.txt": b"%d" % n for n in range(501)}
+    bench = Bench(files, manager=PEER, standing=files)
+    there = at("p", TreeName("elsewhere"))
+    stood = bench.history.standing()
+    before = revision(stood.revision, stood.manifest, [Change(there, None, entry(b"old"))])
+    bench.history.stand(StandingChange(before.id, before.changes))
+    bench.join(bench.history, bench.guard)
+    bench.start()
+    parent = bench.state.standing
+    link, token = bench.managed()
+    own = [Change(at(p), entry(c), entry(b"new" + c)) for p, c in sorted(files.items())]
+    updates = [*own, Change(there, entry(b"old"), entry(b"new"))]
+    released = {"not released": (), "in part": (set_digest(own[:-1]),)}
+    new = revision(parent.revision, parent.manifest, updates, epoch=2)
+    new = replace(new, released=released.get(how, (set_digest(updates),)))
+    bench.offer(link, token, new, whole=how == "whole manifest")
+    if how == "whole manifest":
+        assert bench.said(Want)
+        manifest = parent.manifest.after(new.changes)
+        bench.hear(link, ManifestPart(new.id, tuple(manifest), last=True))
+    passes = how in {"released", "whole manifest"}
+    assert bool(bench.said(Want)) is passes
+    assert [hold.reason for hold in bench.state.holds.values()] == [HoldReason.UPDATES] * (
+        not passes
+    )
 
 
 def test_a_filled_node_that_meets_the_cluster_is_held() -> None:
