@@ -93,6 +93,7 @@ def test_a_tenants_tree_that_held_other_artifacts_loses_nothing(tmp_path: Path) 
         until(lambda: worker.own_row()["state"] == "Held", "it waits for a person")
         own = home(worker) / TENANT / "sequences/own.xml"
         assert own.read_bytes() == sequence("own")
+        until(lambda: manager.answer("held"), "the manager knows of it")
         held = manager.ask("get", "held")
         assert isinstance(held, list)
         assert [(row["node"], row["kind"]) for row in held] == [("gw-2", "first-contact")]
