@@ -99,6 +99,8 @@ class Advancing:
         self.job = None
         if job.steps:
             self._state.do(Discard(job.txid))
+        if job.phase in {Stage.SEALING, Stage.READY}:
+            self._planning.uncheck(job)
         if job.hold is not None:
             self._state.holds.pop(job.hold.id, None)
         self.finished(job, why, now)
@@ -226,7 +228,8 @@ class Advancing:
         if refused:
             self._refuse(job, refused, now)
             return
-        if job.examined:
+        if job.examined and any(step.after is None for step in job.steps):
+            # Only now names are known: a deletion may be half of a rename.
             job.steps = self._planning.ordered(job, job.steps)
         if any(step.after for step in job.steps):
             job.phase = Stage.SEALING
@@ -316,6 +319,7 @@ class Advancing:
         if job is None or job.txid != result.txid:
             return
         self.job = None
+        self._planning.uncheck(job)
         self._state.do(Discard(job.txid))
         highest = result.state.highest if result.state else None
         if job.link is not None and job.why is Why.OFFER:

@@ -138,7 +138,7 @@ class Observing:
         if not view.ready:
             return
         for path in known - view.files.keys():
-            self.index.drop(ArtifactPath(view.name, path))
+            self.index.forget(ArtifactPath(view.name, path))
         for path, examined in result.examined.items():
             fresh = path in view.files and path not in again
             if fresh and view.examined.get(path) is not examined:
@@ -257,11 +257,11 @@ class Observing:
         if examined is not None:
             view.examined[path] = examined
             if examined.valid:
-                self.index.put(where, self._kind(where), examined.facts)
+                self.index.take(where, self._kind(where), examined.facts)
                 return
         if path not in view.files or (examined is not None and path not in view.base):
             # A refused artifact's last good version stays in the manifest, with its names.
-            self.index.drop(where)
+            self.index.forget(where)
 
     def _kind(self, path: ArtifactPath) -> Kind:
         return kind_of(self.views[path.tree].kind, path.path)

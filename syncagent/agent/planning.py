@@ -105,11 +105,11 @@ class Planning:
         what claims the same.
         """
         index = self._observing.index
-        before = {step.path: self._observing.examined(step.path) for step in job.steps}
         for step in job.steps:
-            index.drop(step.path)
+            if step.path not in job.examined:
+                index.forget(step.path)
         for path, examined in job.examined.items():
-            index.put(path, self._kind(path), examined.facts)
+            index.take(path, self._kind(path), examined.facts)
         checked = dict.fromkeys(job.examined)
         if job.why is Why.OWN:
             # What is there already (a refused file that is restored) becomes part of the revision too.
@@ -123,11 +123,10 @@ class Planning:
             problems.extend(self._lasting_clashes(job))
         # Whoever would keep the name by the index's order: the runtime meets both.
         rivals = {rival for path in checked for rival in index.rivals(path)}
-        for path, known in before.items():
-            index.drop(path)
-            if known is not None and known.valid:
-                index.put(path, self._kind(path), known.facts)
-        return tuple(problems), tuple(sorted(r for r in rivals if self._is_stray(job, r)))
+        strays = tuple(sorted(rival for rival in rivals if self._is_stray(job, rival)))
+        if problems or strays:
+            self.uncheck(job)
+        return tuple(problems), strays
 
     def _lasting_clashes(self, job: Job) -> list[Refused]:
         """Return what claims something that stays in the revision, though the trees differ there."""
@@ -143,6 +142,15 @@ class Planning:
             wait = Problem("busy", "what stays in the revision is being looked at: try again")
             clashes = dict.fromkeys(list(facts)[:1], wait)
         return [Refused(path, problem) for path, problem in clashes.items()]
+
+    def uncheck(self, job: Job) -> None:
+        """Have the index say what is there, after it was asked about a job that comes to nothing."""
+        for step in job.steps:
+            known = self._observing.examined(step.path)
+            if known is not None and known.valid:
+                self._observing.index.take(step.path, self._kind(step.path), known.facts)
+            else:
+                self._observing.index.forget(step.path)
 
     def _is_stray(self, job: Job, path: ArtifactPath) -> bool:
         """Tell whether what is at `path` is this node's own doing, and not the job's."""

@@ -195,8 +195,12 @@ class TreeView:
             self.confirm_at = started + CONFIRM_S
 
     def _recheck(self, path: str) -> None:
-        agreed = self.base.get(path)
-        if self.observed(path) == (agreed.digest if agreed else None):
+        agreed, here = self.base.get(path), self.files.get(path)
+        if agreed is not None and isinstance(here, Seen):
+            same = here.entry is agreed or here.entry.digest == agreed.digest
+        else:
+            same = self.observed(path) == (agreed.digest if agreed else None)
+        if same:
             self.differing.discard(path)
             self.new_since.pop(path, None)
         else:

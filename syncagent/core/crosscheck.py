@@ -17,7 +17,7 @@ from syncagent.core.artifact import SHARED_KEY_SPACE, ArtifactPath, Kind, TreeNa
 from syncagent.core.verdict import Problem, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Collection, Container, Mapping
 
     from syncagent.core.verdict import Facts, Reference
 
@@ -52,6 +52,16 @@ def _claims_of(path: ArtifactPath, kind: Kind, facts: Facts) -> tuple[_Claim, ..
     return (name, _Claim(path.tree, "place", f"{facts.context}\0{facts.version or ''}"))
 
 
+class _Known(NamedTuple):
+    """One artifact: what it is, and what of it others can meet."""
+
+    kind: Kind
+    facts: Facts
+    claims: tuple[_Claim, ...]
+    uses: frozenset[_Claim]
+    extras: frozenset[_Claim]
+
+
 class Index:
     """All artifacts of all trees by what they claim and use. Owned by one thread.
 
@@ -61,7 +71,7 @@ class Index:
 
     def __init__(self, settled: Container[ArtifactPath] = ()) -> None:
         self.settled = settled
-        self._artifacts: dict[ArtifactPath, tuple[Kind, Facts]] = {}
+        self._artifacts: dict[ArtifactPath, _Known] = {}
         self._claimants: dict[_Claim, set[ArtifactPath]] = {}
         self._users: dict[_Claim, set[ArtifactPath]] = {}
         self._beside: dict[_Claim, set[ArtifactPath]] = {}
@@ -71,51 +81,67 @@ class Index:
 
     def put(self, path: ArtifactPath, kind: Kind, facts: Facts) -> frozenset[ArtifactPath]:
         """Take what is at `path` now; return the other paths whose problems may be different."""
-        if self._artifacts.get(path) == (kind, facts):
+        before = self._artifacts.get(path)
+        self.take(path, kind, facts)
+        after = self._artifacts[path]
+        if before is after:
             # Most edits change nothing that anybody else can see.
             return frozenset()
-        touched = self.drop(path)
-        self._artifacts[path] = (kind, facts)
-        for claim in _claims_of(path, kind, facts):
-            self._claimants.setdefault(claim, set()).add(path)
-            touched |= self._around(claim)
-        for use in _uses_of(path, facts.references):
-            self._users.setdefault(use, set()).add(path)
-        for extra in _uses_of(path, facts.defines):
-            self._beside.setdefault(extra, set()).add(path)
-            touched |= self._around(extra)
-        return touched - {path}
+        return (self._near(before) | self._near(after)) - {path}
 
     def drop(self, path: ArtifactPath) -> frozenset[ArtifactPath]:
         """Forget `path`; return the other paths whose problems may be different."""
+        near = self._near(self._artifacts.get(path))
+        self.forget(path)
+        return near - {path}
+
+    def take(self, path: ArtifactPath, kind: Kind, facts: Facts) -> None:
+        """Take what is at `path` now, for who does not ask whom it touches."""
+        before = self._artifacts.get(path)
+        if before is not None:
+            if before.kind is kind and (before.facts is facts or before.facts == facts):
+                return
+            self.forget(path)
+        known = _Known(
+            kind,
+            facts,
+            _claims_of(path, kind, facts),
+            _uses_of(path, facts.references),
+            _uses_of(path, facts.defines),
+        )
+        self._artifacts[path] = known
+        for claim in known.claims:
+            self._claimants.setdefault(claim, set()).add(path)
+        for use in known.uses:
+            self._users.setdefault(use, set()).add(path)
+        for extra in known.extras:
+            self._beside.setdefault(extra, set()).add(path)
+
+    def forget(self, path: ArtifactPath) -> None:
+        """Forget `path`, for who does not ask whom it touches."""
         known = self._artifacts.pop(path, None)
         if known is None:
-            return frozenset()
-        touched: frozenset[ArtifactPath] = frozenset()
-        for claim in _claims_of(path, *known):
-            touched |= self._around(claim)
+            return
+        for claim in known.claims:
             _remove(self._claimants, claim, path)
-        for use in _uses_of(path, known[1].references):
+        for use in known.uses:
             _remove(self._users, use, path)
-        for extra in _uses_of(path, known[1].defines):
-            touched |= self._around(extra)
+        for extra in known.extras:
             _remove(self._beside, extra, path)
-        return touched - {path}
 
     def problems(self, path: ArtifactPath) -> tuple[Problem, ...]:
         """Return what is wrong with `path` among the others, errors first; () if not known."""
         known = self._artifacts.get(path)
         if known is None:
             return ()
-        kind, facts = known
         found = [
-            self._duplicate(kind, facts, claim, holder)
-            for claim in _claims_of(path, kind, facts)
+            self._duplicate(known.kind, known.facts, claim, holder)
+            for claim in known.claims
             if (holder := self._holder(claim)) != path
         ]
         found.extend(
             _unresolved(reference)
-            for reference in facts.references
+            for reference in known.facts.references
             if not self._is_defined(_name_claim(path.tree, reference.kind, reference.key))
         )
         return tuple(found)
@@ -123,11 +149,16 @@ class Index:
     def rivals(self, path: ArtifactPath) -> frozenset[ArtifactPath]:
         """Return the other paths that claim something that `path` claims."""
         known = self._artifacts.get(path)
-        claims = _claims_of(path, *known) if known is not None else ()
+        claims = known.claims if known is not None else ()
         return frozenset().union(*(self._claimants[claim] for claim in claims)) - {path}
 
     def _is_defined(self, name: _Claim) -> bool:
         return name in self._claimants or name in self._beside
+
+    def _near(self, known: _Known | None) -> frozenset[ArtifactPath]:
+        """Return who claims or uses what an artifact claims or defines."""
+        names = (*known.claims, *known.extras) if known is not None else ()
+        return frozenset[ArtifactPath]().union(*(self._around(name) for name in names))
 
     def _around(self, claim: _Claim) -> frozenset[ArtifactPath]:
         return frozenset(self._claimants.get(claim, ())) | frozenset(self._users.get(claim, ()))
@@ -141,7 +172,7 @@ class Index:
 
     def _duplicate(self, kind: Kind, facts: Facts, claim: _Claim, holder: ArtifactPath) -> Problem:
         """Say what `holder` has already."""
-        holder_kind = self._artifacts[holder][0]
+        holder_kind = self._artifacts[holder].kind
         if claim.space == "place":
             version = f" version {facts.version}" if facts.version else " without a version"
             reason = f"the context {facts.context}{version} is that of {holder.path} already"
@@ -168,8 +199,10 @@ def crosscheck(
     return {path: problems for path, problems in found.items() if problems}
 
 
-def _uses_of(path: ArtifactPath, references: Iterable[Reference]) -> frozenset[_Claim]:
+def _uses_of(path: ArtifactPath, references: Collection[Reference]) -> frozenset[_Claim]:
     """Return the names that `references` of an artifact at `path` stand for, each once."""
+    if not references:
+        return frozenset()
     return frozenset(_name_claim(path.tree, use.kind, use.key) for use in references)
 
 

@@ -79,14 +79,13 @@ def make_plan(
             continue
         agreed = before.digest if before else None
         expected = None if isinstance(seen, Unknown) else seen
-        rule = policy(path)
         if seen == agreed:
             keep = Keep.DELETED if after is None else None
-        elif after == before and not rule.revert:
+        elif after == before and not policy(path).revert:
             drift.append(path)
             continue
         else:
-            keep = Keep.DRIFT if after == before else rule.overruled
+            keep = Keep.DRIFT if after == before else policy(path).overruled
         if expected is None and after is None:
             # Something that is not an artifact stands where nothing should: not ours to remove.
             drift.append(path)
