@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from syncagent.core.verdict import Refused
     from syncagent.core.wire.messages import ManifestPart
 
+ROWS_MAX = 2_000_000
+"""Rows of a manifest that are taken in: twenty trees of the largest size that settings allow."""
 STUCK_RETRY_S = 30.0
 """How often a commit that the disk refuses half-way is finished anew (reliability.md 4)."""
 
@@ -125,6 +127,9 @@ class Advancing:
         if part.revision != job.revision:
             return
         job.rows.extend(part.rows)
+        if len(job.rows) > ROWS_MAX:
+            self._decline(job, "manifest", f"the manifest has more than {ROWS_MAX} rows", now)
+            return
         if not part.last:
             return
         target = Manifest.of(job.rows)

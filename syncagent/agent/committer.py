@@ -20,7 +20,7 @@ from syncagent.core.snapshot import NO_FOLDER, Seen
 from syncagent.core.verdict import Facts, Refused
 from syncagent.core.wire.messages import Blobs, Delta
 from syncagent.core.wire.packing import apply_delta, batches, compress_batch, split_batch
-from syncagent.core.wire.standing import decode_change, encode_change
+from syncagent.core.wire.standing import encode_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -376,20 +376,3 @@ def _refused(judged: dict[ArtifactPath, Examined]) -> tuple[Refused, ...]:
         for path, examined in judged.items()
         if not examined.valid
     )
-
-
-def finish_interrupted(disk: Disk, history: History) -> StandingChange | None:
-    """Finish what a crash interrupted, before anything else is done; return what it led to.
-
-    Only in the roots that the ledger knows: a folder that stands in a tree's place is not to be
-    filled with half a revision. Raises StateError or DiskError: then this node must not start.
-    """
-    standing = history.load()
-    for tree, identity in standing.identities.items():
-        disk.trust(tree, identity)
-    committed = disk.recover(standing.txid)
-    if committed is None:
-        return None
-    change = decode_change(committed.intent.memo)
-    history.stand(change)
-    return change

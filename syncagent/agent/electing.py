@@ -30,6 +30,8 @@ SURVEY_S = 5.0
 """How long a candidate waits for peers that do not answer."""
 ADMIT_S = 5.0
 CATCH_UP_AGAIN_S = 5.0
+PATIENCE_S = 30.0
+"""How long a candidate waits for the node that knows the newest revision to be dialled again."""
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class Candidacy:
     waiting: set[NodeName]
     answers: dict[NodeName, Surveyed] = field(default_factory=dict)
     admitted: dict[NodeName, Admitted] = field(default_factory=dict)
+    patience: dict[NodeName, float] = field(default_factory=dict)
     forced: bool = False
     request: int | None = None
     acquiring: bool = False
@@ -225,8 +228,9 @@ class Electing:
         self._state.do(AdmitToken(result.token, None))
 
     def not_elected(self, result: NotElected, now: float) -> None:
-        """The right is somebody else's, or was lost."""
-        if self._state.role is not Role.WORKER:
+        """The right is somebody else's, or was lost; what an older attempt says counts no more."""
+        trying = self._state.role is Role.SURVEYING
+        if trying or (result.lost and self._state.role is not Role.WORKER):
             self._withdraw(result.reason, now)
 
     def own_token(self, result: TokenAdmitted, now: float) -> None:
@@ -293,12 +297,16 @@ class Electing:
             return
         name = next(n for n, a in candidacy.admitted.items() if a.revision == newest)
         link = self._state.peers[name].link
-        if link is None:
-            del candidacy.admitted[name]
-            self._conclude_admission(now)
-            return
         self._state.role = Role.CATCHING_UP
         candidacy.until = now + CATCH_UP_AGAIN_S
+        if link is None:
+            # It knows the newest revision: it is given time to come back before it is passed over.
+            if now < candidacy.patience.setdefault(name, now + PATIENCE_S):
+                return
+            del candidacy.admitted[name]
+            self._state.role = Role.ADMITTING
+            self._conclude_admission(now)
+            return
         if self._advancing.job is not None and not self._advancing.job.interruptible:
             # A commit that the disk refused half-way is finished first (see `tick`).
             return

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import TreeName
     from syncagent.core.digest import Digest
     from syncagent.core.verdict import Examined
-    from syncagent.ports import Clock, Disk, Hints
+    from syncagent.ports import Clock, Disk, Hints, Instant
 
 
 class _Reader:
@@ -85,19 +85,29 @@ class Eye:
         return Looked(effect.tree, seen, reader.examined)
 
     def _scan(self, tree: TreeName) -> Scanned:
-        reader = _Reader(self._memory, self._has_blob)
-        started = self._clock.now()
-        before = self._disk.identities().get(tree)
-        snapshot = self._disk.scan(tree, reader)
-        after = self._disk.identities().get(tree)
-        if snapshot.condition is Condition.GOOD and not snapshot.unlisted:
-            self._memory.forget_others(tree, snapshot.files)
-        # Only a root that stood throughout is the one that was scanned.
-        identity = after if after == before else None
-        return Scanned(tree, snapshot, reader.examined, started, identity)
+        return look_over(self._disk, tree, self._memory, self._clock.now(), self._has_blob)
 
     def _watch(self, tree: TreeName) -> Watching:
         try:
             return Watching(tree, self._hints.start(tree))
         except DiskError as error:
             return Watching(tree, "", str(error))
+
+
+def look_over(
+    disk: Disk,
+    tree: TreeName,
+    memory: Memory,
+    started: Instant,
+    has_blob: Callable[[Digest], bool],
+) -> Scanned:
+    """Scan a tree, and judge what is read of it; `started` is now."""
+    reader = _Reader(memory, has_blob)
+    before = disk.identities().get(tree)
+    snapshot = disk.scan(tree, reader)
+    after = disk.identities().get(tree)
+    if snapshot.condition is Condition.GOOD and not snapshot.unlisted:
+        memory.forget_others(tree, snapshot.files)
+    # Only a root that stood throughout is the one that was scanned.
+    identity = after if after == before else None
+    return Scanned(tree, snapshot, reader.examined, started, identity)

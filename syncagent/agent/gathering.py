@@ -53,6 +53,9 @@ class Gathering:
     def blobs(self, job: Job, message: Blobs | Delta) -> None:
         """Take blobs; what came is no longer lacking, so that a second copy is not staged twice."""
         entries = message.entries if isinstance(message, Blobs) else (message.entry,)
+        if not any(entry.digest in job.lacking for entry in entries):
+            # Nothing of it was asked for: it is not kept either.
+            return
         steps: list[Step] = []
         for entry in entries:
             steps.extend(job.lacking.pop(entry.digest, ()))

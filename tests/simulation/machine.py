@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.committer import Committer, finish_interrupted
+from syncagent.agent.committer import Committer
 from syncagent.agent.eye import Eye
 from syncagent.agent.fetching import Fetching
 from syncagent.agent.memory import Memory
 from syncagent.agent.node import Node
+from syncagent.agent.recovery import finish_interrupted
 from syncagent.agent.serving import Serving
 from syncagent.agent.state import State
 from syncagent.core.artifact import NodeName
@@ -27,7 +28,7 @@ from syncagent.core.errors import DiskError, StateError, SyncagentError
 from syncagent.core.events import HintKind, Received
 from syncagent.core.lease import Candidate, Timing
 from syncagent.core.snapshot import Condition, Seen
-from syncagent.core.wire.messages import Commit, Report, View
+from syncagent.core.wire.messages import Report, View
 from syncagent.leases.elector import Elector
 from syncagent.leases.static import StaticStore
 from syncagent.ports import LinkId
@@ -105,6 +106,7 @@ class Lane:
         machine = self._process.machine
         rng = machine.world.rng
         after_s = self._longest_s * machine.pace.factor * rng.random() ** 2
+        after_s += machine.unlucky(machine, effect, after_s)
         machine.world.later(after_s, lambda: self._end(effect))
 
     def _end(self, effect: Effect) -> None:
@@ -218,8 +220,8 @@ class Process:
         """Take an event into the inbox."""
         if not self.alive:
             return
-        if isinstance(event, Received) and isinstance(event.message, Commit):
-            self.machine.witness.told_to_commit(self.machine, event.message)
+        if isinstance(event, Received):
+            self.machine.witness.told(self.machine, event.message)
         self._inbox.append(event)
         self._turn_in(self.machine.world.rng.random() * self.machine.pace.turn_s)
 
@@ -327,6 +329,8 @@ class Machine:
     lives: int = 0
     meddle: Callable[[Machine], None] = lambda _machine: None
     """Called in the midst of a commit: an operator who edits at the worst instant."""
+    unlucky: Callable[[Machine, Effect, float], float] = lambda _machine, _effect, _after: 0.0
+    """Called when an effect begins: what happens meanwhile, and how much longer it takes (s)."""
 
     def __post_init__(self) -> None:
         self._cut_in: int | None = None
@@ -410,7 +414,7 @@ class Machine:
             return
         finally:
             self._cut_in = None
-        self.witness.looked_at(self)
+        self.witness.recovered(self)
         self.process = Process(self, self.build)
 
     def crash(self, *, power: bool, back_in_s: float) -> None:

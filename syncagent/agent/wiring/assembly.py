@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from syncagent import __version__
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.committer import Committer, finish_interrupted
+from syncagent.agent.committer import Committer
 from syncagent.agent.desk import AgentDesk
 from syncagent.agent.eye import Eye
 from syncagent.agent.fetching import Fetching
@@ -21,10 +21,11 @@ from syncagent.agent.lanes import Lane
 from syncagent.agent.loop import Loop, Stop
 from syncagent.agent.memory import Memory
 from syncagent.agent.node import Node
+from syncagent.agent.recovery import finish_interrupted
 from syncagent.agent.serving import Serving
 from syncagent.agent.state import State
 from syncagent.core.artifact import NodeName
-from syncagent.core.election import Election
+from syncagent.core.election import Election, Lost
 from syncagent.core.errors import DiskError, RefusedError, SettingsError, SyncagentError
 from syncagent.core.lease import Candidate, Timing
 from syncagent.core.settings import PeerSettings
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from syncagent.agent.effects import Effect
     from syncagent.core.desk import JSON
+    from syncagent.core.election import LeadChange
     from syncagent.core.settings import Settings
     from syncagent.history.home import StateHome
 
@@ -98,7 +100,7 @@ class Assembly:
             never_expires=not store.auto_failover,
             jitter=chance.random,
         )
-        self.elector = Elector(store, election, self.clock, lambda _change: None)
+        self.elector = Elector(store, election, self.clock, self._lead_changed)
         self.state = State(
             settings=settings,
             incarnation=self.incarnation,
@@ -116,7 +118,7 @@ class Assembly:
     def _recover(self) -> None:
         """Finish what a crash interrupted, before any door opens."""
         self.history.load()
-        change = finish_interrupted(self.disk, self.history)
+        change = finish_interrupted(self.disk, self.history, self.clock.wall())
         if change is not None:
             LOG.warning("recovered an interrupted commit (txid %d)", change.txid)
 
@@ -134,6 +136,7 @@ class Assembly:
             "commit": Lane("commit", self.committer.do, self.post),
             "serve": Lane("serve", serving.do, self.post),  # type: ignore[arg-type]
             "clerk": Lane("clerk", self._clerk, self.post),
+            "election": Lane("election", self._elect, self.post),
         }
         routes: dict[type, Callable[[Effect], None]] = {
             fx.Dial: self._dial,  # type: ignore[dict-item]  # each takes its own key's type
@@ -145,8 +148,8 @@ class Assembly:
             fx.Fetch: self.lanes["clerk"].put,
             fx.Discover: self.lanes["clerk"].put,
             fx.SaveCache: self.lanes["eye"].put,
-            fx.Acquire: self._acquire,  # type: ignore[dict-item]
-            fx.Resign: self._resign,  # type: ignore[dict-item]
+            fx.Acquire: self.lanes["election"].put,
+            fx.Resign: self.lanes["election"].put,
         }
         routes.update(dict.fromkeys((fx.Look, fx.Scan, fx.StartWatch), self.lanes["eye"].put))
         routes.update(dict.fromkeys(self.committer.kinds, self.lanes["commit"].put))
@@ -209,16 +212,24 @@ class Assembly:
     def _hangup(self, effect: fx.Hangup) -> None:
         self.links.close(LinkId(effect.link), effect.reason)
 
-    def _acquire(self, effect: fx.Acquire) -> None:
+    def _elect(self, effect: Effect) -> object | None:
+        """Ask the lease store, which may take its time: a guard under a long commit, a database."""
+        if isinstance(effect, fx.Resign):
+            self.elector.fenced(effect.highest_epoch)
+            return None
+        assert isinstance(effect, fx.Acquire), "nothing else is routed here"
         try:
             token = self.elector.acquire(effect.floor, promoted=effect.promoted)
         except SyncagentError as error:
-            self.post(rs.NotElected(str(error)))
-            return
-        self.post(rs.Elected(token) if token else rs.NotElected("another node holds the lease"))
+            return rs.NotElected(str(error))
+        return rs.Elected(token) if token else rs.NotElected("another node holds the lease")
 
-    def _resign(self, effect: fx.Resign) -> None:
-        self.elector.fenced(effect.highest_epoch)
+    def _lead_changed(self, change: LeadChange) -> None:
+        """Take what the elector's own threads find out; they may only post."""
+        if isinstance(change, Lost):
+            self.post(rs.NotElected(change.reason, lost=True))
+        else:
+            self.post(rs.Elected(change.token))
 
     def _trust(self, name: str, key: str | None) -> JSON:
         """Pin a key: the given one, or the one that a refused peer of this name showed."""

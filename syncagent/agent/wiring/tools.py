@@ -29,7 +29,7 @@ def load_settings(path: Path) -> Settings:
 
 
 def ask(settings: Settings, verb: str, arguments: Mapping[str, JSON], timeout_s: float) -> JSON:
-    """Ask the running agent; raises what it raised, UnreachableError if there is none."""
+    """Ask the running agent; raises what it raised, NoAgentError if there is none."""
     from syncagent.web.client import ask as ask_at  # noqa: PLC0415
 
     return ask_at(control_path(settings), verb, arguments, timeout_s)
@@ -40,6 +40,16 @@ def offline_status(settings: Settings) -> Mapping[str, JSON]:
     from syncagent.agent.wiring.daemon import offline_status as from_files  # noqa: PLC0415
 
     return from_files(settings)
+
+
+def ask_files(settings: Settings, verb: str, arguments: Mapping[str, JSON]) -> JSON:
+    """Answer from this node's files, changing none, what can be known without an agent.
+
+    Raises UnreachableError where it can't, StateError, DiskError, and what the agent would raise.
+    """
+    from syncagent.agent.wiring.files import ask_files as from_files  # noqa: PLC0415
+
+    return from_files(settings, verb, arguments)
 
 
 def reconcile_once(settings: Settings, *, dry_run: bool, timeout_s: float) -> Mapping[str, JSON]:

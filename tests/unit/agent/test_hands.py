@@ -7,10 +7,11 @@ import pytest
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.committer import Committer, finish_interrupted
+from syncagent.agent.committer import Committer
 from syncagent.agent.eye import Eye
 from syncagent.agent.fetching import Fetching
 from syncagent.agent.memory import CONTENT_BYTES_MAX, Memory
+from syncagent.agent.recovery import finish_interrupted
 from syncagent.agent.serving import ROWS_PER_PART, Serving
 from syncagent.core.artifact import TreeKind
 from syncagent.core.change import Change
@@ -127,11 +128,11 @@ def test_what_a_crash_interrupted_is_finished_with_its_record() -> None:
             bench.disk.crash_at = lambda _point: None
             bench.disk.killed()
             history = bench.history.crash()
-            found = finish_interrupted(bench.disk, history)
+            found = finish_interrupted(bench.disk, history, 1.0)
             whole = bench.files[A.path] == NEW
             assert (found is not None) == whole
             assert (history.standing().txid == 7) == whole
-            assert finish_interrupted(bench.disk, history) is None
+            assert finish_interrupted(bench.disk, history, 1.0) is None
             continue
         break
     assert "step 0" in points

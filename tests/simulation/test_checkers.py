@@ -1,0 +1,202 @@
+"""The checkers themselves: an agent with a known fault is caught within a few seeds.
+
+Each fault breaks one rule that a promise rests on, by replacing one part of the production agent.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from syncagent.agent import results as rs
+from syncagent.agent.committer import Committer
+from syncagent.agent.node import Node
+from syncagent.agent.recovery import finish_interrupted
+from syncagent.agent.state import Role
+from syncagent.core.ledger import StandingChange
+from tests.simulation.cluster import run_seed
+from tests.simulation.machine import Build
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from syncagent.agent import effects as fx
+    from syncagent.agent.results import Result
+    from syncagent.agent.state import State
+    from syncagent.core.intent import Committed, Intent
+    from syncagent.core.revision import Token
+    from syncagent.ports import Disk, Guard, History
+
+SEEDS_MAX = 60
+
+
+class _OpenGuard:
+    """Lets every token through at commit."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self.state = guard.state
+        self.admit = guard.admit
+
+    def holding(self, token: Token) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class Unfenced(Committer):
+    """Does not check the token at commit."""
+
+    def __init__(self, disk: Disk, guard: Guard, *rest: object) -> None:
+        super().__init__(disk, _OpenGuard(guard), *rest)  # type: ignore[arg-type]
+
+
+class _Forgetful:
+    """A disk that keeps nothing of what it displaces."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._disk, name)
+
+    def commit(self, intent: Intent) -> Committed:
+        done = self._disk.commit(intent)
+        for kept in done.kept:
+            del self._disk._quarantine[kept.id]  # type: ignore[attr-defined]
+        return done
+
+
+class Displacing(Committer):
+    """Keeps no bytes that a commit displaces."""
+
+    def __init__(self, disk: Disk, *rest: object) -> None:
+        super().__init__(_Forgetful(disk), *rest)  # type: ignore[arg-type]
+
+
+class Rewriting(Committer):
+    """Writes what is right already once more."""
+
+    def _commit(self, effect: fx.CommitIntent) -> Result:
+        result = super()._commit(effect)
+        if isinstance(result, rs.CommitDone) and effect.intent.steps:
+            path = effect.intent.steps[0].path
+            row = self._disk.trees[path.tree].get(path.path)  # type: ignore[attr-defined]
+            if row is not None:
+                again = (row[0], row[1] + 1_000_000_000)
+                self._disk.trees[path.tree][path.path] = again  # type: ignore[attr-defined]
+        return result
+
+
+class Halfway(Committer):
+    """Enters a commit into the ledger with its last step left out."""
+
+    def _commit(self, effect: fx.CommitIntent) -> Result:
+        steps = effect.intent.steps
+        short = replace(effect, intent=replace(effect.intent, steps=steps[:-1]))
+        return super()._commit(short if len(steps) > 1 else effect)
+
+
+def without_memo(disk: Disk, history: History) -> StandingChange | None:
+    """Finish what a crash cut, but forget to enter it into the ledger."""
+    done = disk.recover(history.load().txid)
+    if done is not None:
+        history.stand(StandingChange(txid=done.intent.txid))
+    return None
+
+
+def no_recovery(disk: Disk, history: History) -> StandingChange | None:
+    """Start as if nothing had been interrupted."""
+    return finish_interrupted(disk, history) if history.load().txid == 0 else None
+
+
+def reckless(state: State) -> Node:
+    """A node whose deletions are judged by no rule of safety."""
+    node = Node(state)
+
+    def judge(*_: object, **__: object) -> tuple[list[object], tuple[()]]:
+        changes = []
+        for path in node.observing.differing():
+            change = node.declaring._change(path, {}, 0.0)
+            if change is not None:
+                changes.append(change)
+        return changes, ()
+
+    node.declaring.changes = judge  # type: ignore[method-assign, assignment]
+    return node
+
+
+def trusting(state: State) -> Node:
+    """A node that declares what validation refuses."""
+    node = Node(state)
+    node.declaring._judge = lambda _path, _now: (None, 0.0)  # type: ignore[method-assign]
+    return node
+
+
+def hasty(state: State) -> Node:
+    """A node that takes every tree that it can look at for the whole of it."""
+    node = Node(state)
+    learn = node.observing.scanned
+
+    def scanned(result: rs.Scanned, now: float) -> None:
+        state.do(fx_trust(result))
+        learn(result, now)
+
+    node.observing.scanned = scanned  # type: ignore[method-assign]
+    node._handlers = node._table()
+    return node
+
+
+def fx_trust(result: rs.Scanned) -> fx.Effect:
+    from syncagent.agent.effects import TrustRoot  # noqa: PLC0415
+
+    return TrustRoot(result.tree, None)
+
+
+def leading_at_once(state: State) -> Node:
+    """A node that leads without catching up with what it has found elsewhere."""
+    node = Node(state)
+
+    def conclude(now: float) -> None:
+        candidacy = node.electing.candidacy
+        if candidacy is not None and state.role is Role.ADMITTING and not candidacy.waiting:
+            node.electing._lead(now)
+
+    node.electing._conclude_admission = conclude  # type: ignore[method-assign]
+    return node
+
+
+def deaf(state: State) -> Node:
+    """A node that never mends what drifted."""
+    node = Node(state)
+    node.working.mend = lambda _now: None  # type: ignore[method-assign]
+    return node
+
+
+FAULTS: dict[str, tuple[Build, set[str]]] = {
+    "token not checked": (Build(committer=Unfenced), {"one writer"}),
+    "invalid declared": (Build(node=trusting), {"validated"}),
+    "displaced bytes not kept": (Build(committer=Displacing), {"nothing is lost"}),
+    "right bytes written again": (Build(committer=Rewriting), {"untouched"}),
+    "last step left out": (Build(committer=Halfway), {"whole revision"}),
+    "ledger not told by recovery": (Build(recover=without_memo), {"whole revision"}),
+    "no recovery": (Build(recover=no_recovery), {"whole revision"}),
+    "deletions not judged": (Build(node=reckless), {"absence", "consent"}),
+    "any root believed": (Build(node=hasty), {"old or new", "absence", "consent"}),
+    "no catching up": (Build(node=leading_at_once), {"catch-up"}),
+    "drift not mended": (Build(node=deaf), {"convergence"}),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_agent_is_caught(fault: str) -> None:
+    build, promises = FAULTS[fault]
+    others: list[str] = []
+    for seed in range(SEEDS_MAX):
+        violation, _ = run_seed(seed, build=build)
+        if violation is not None and violation.promise in promises:
+            return
+        if violation is not None:
+            others.append(f"{seed}: {violation.promise}")
+    pytest.fail(f"{fault}: not caught by {SEEDS_MAX} seeds; these said something else: {others}")
