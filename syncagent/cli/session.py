@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from syncagent.agent.wiring import tools
+from syncagent.cli.reading import Row, as_row, text
 from syncagent.cli.table import Style, terminal_width
 from syncagent.cli.words import wants_colour
 from syncagent.core.desk import API_VERSION
-from syncagent.core.errors import StateError, UnreachableError
+from syncagent.core.errors import ExitCode, NoAgentError, StateError, UnreachableError
 from syncagent.core.units import parse_duration
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ SETTINGS_PATH = "/etc/syncagent/syncagent.toml"
 SETTINGS_VARIABLE = "SYNCAGENT_CONFIG"
 
 _F = TypeVar("_F", bound="Callable[..., object]")
+_T = TypeVar("_T")
 
 
 @dataclass
 class Session:
     """One command's surroundings; filled by the options below.
 
-    `offline_status` and `reconcile_once` are what answers where no agent runs.
+    `offline_status`, `ask_files` and `reconcile_once` are what answers where no agent runs.
     """
 
     config: Path = field(default_factory=lambda: Path(SETTINGS_PATH))
@@ -47,6 +49,7 @@ class Session:
     timeout_s: float = PROMPT_S
     verbose: bool = False
     offline_status: Callable[[Settings], Mapping[str, JSON]] = tools.offline_status
+    ask_files: Callable[[Settings, str, Mapping[str, JSON]], JSON] = tools.ask_files
     reconcile_once: Callable[..., Mapping[str, JSON]] = tools.reconcile_once
     _settings: Settings | None = None
 
@@ -63,14 +66,46 @@ class Session:
         """Ask the running agent. Raises SyncagentError; UnreachableError if there is none."""
         return tools.ask(self.settings, verb, arguments or {}, timeout_s)
 
+    def answer(
+        self, verb: str, arguments: Mapping[str, JSON] | None = None
+    ) -> tuple[JSON, ExitCode]:
+        """Ask the running agent, or where none runs this node's files: the code says which.
+
+        Raises SyncagentError; UnreachableError for what no file tells.
+        """
+        try:
+            return self.ask(verb, arguments), ExitCode.DONE
+        except NoAgentError:
+            found = self._from_files(lambda: self.ask_files(self.settings, verb, arguments or {}))
+        self._say_as_of(text(self.from_files(), "as_of"))
+        return found, ExitCode.UNREACHABLE
+
+    def status(self) -> tuple[Row, ExitCode]:
+        """Return `status`, as `answer` does."""
+        try:
+            return as_row(self.ask("status")), ExitCode.DONE
+        except UnreachableError:
+            found = self.from_files()
+        self._say_as_of(text(found, "as_of"))
+        return found, ExitCode.UNREACHABLE
+
     def from_files(self) -> Mapping[str, JSON]:
         """Return `status` from this node's files. Raises UnreachableError if they say nothing."""
+        return self._from_files(lambda: self.offline_status(self.settings))
+
+    @staticmethod
+    def _from_files(question: Callable[[], _T]) -> _T:
         try:
-            return self.offline_status(self.settings)
+            return question()
         except StateError as error:
             raise UnreachableError(
                 f"no agent runs here, and its files say nothing: {error}", hint=error.hint
             ) from error
+
+    @staticmethod
+    def _say_as_of(as_of: str) -> None:
+        talk(f"daemon not running, showing state of {as_of or 'its files'}")
+        talk("  next: syncagent run")
 
     @property
     def for_people(self) -> bool:

@@ -9,6 +9,7 @@
     │  └─ FencedError         7   a higher epoch was admitted
     ├─ DeadlineError          8   nothing happened before the deadline
     └─ UnreachableError       9   a daemon or a peer does not answer
+       └─ NoAgentError        9   no agent runs on this node: its files may know the answer
     StateError                1   the agent's own state is damaged or belongs to another node: fail closed
     DiskError                 1   the disk refused (EIO, ENOSPC, EROFS, ...); the tree is as it was
 
@@ -95,6 +96,10 @@ class UnreachableError(SyncagentError):
     """A peer or the local daemon does not answer."""
 
     exit_code = ExitCode.UNREACHABLE
+
+
+class NoAgentError(UnreachableError):
+    """No agent listens on this node."""
 
 
 class StateError(SyncagentError):

@@ -135,6 +135,17 @@ class Places:
             for kind in (False, True)
         )
 
+    def seen(self) -> tuple[Place, ...]:
+        """Return both places of every tree whose root is there, with nothing tried or made."""
+        found = []
+        for tree, root in self._roots.items():
+            try:
+                key = self._key(root)
+            except OSError:
+                continue
+            found += [_place(tree, root, key, inside=kind) for kind in (False, True)]
+        return tuple(found)
+
     def within_reach(self) -> tuple[Place, ...]:
         """Return the places of all trees whose root can be had now."""
         found = []

@@ -138,10 +138,11 @@ class Quarantine:
             raise disk_error(f"the bytes of {path} can't be kept", error) from error
         return kept
 
-    def kept(self) -> Sequence[Kept]:
-        """List all, newest first. Raises DiskError."""
+    def kept(self, *, looking: bool = False) -> Sequence[Kept]:
+        """List all, newest first; `looking`: without trying whether renames work. Raises DiskError."""
         found: dict[str, Kept] = {}
-        for folder in self._folders():
+        places = self._places.seen() if looking else self._places.possible()
+        for folder in self._folders(places):
             try:
                 found |= {kept.id: kept for kept in self._of_folder(folder)}
             except OSError as error:
@@ -187,9 +188,10 @@ class Quarantine:
 
     # Private.
 
-    def _folders(self) -> tuple[str, ...]:
+    def _folders(self, places: Sequence[Place] | None = None) -> tuple[str, ...]:
         found = []
-        for folder in dict.fromkeys(place.quarantine for place in self._places.possible()):
+        possible = self._places.possible() if places is None else places
+        for folder in dict.fromkeys(place.quarantine for place in possible):
             try:
                 self._fs.close(self._fs.open(folder, O_FOLDER))
             except (FileNotFoundError, NotADirectoryError):

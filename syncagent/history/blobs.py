@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from syncagent.core.errors import DiskError, ProtocolError
 from syncagent.core.wire.packing import batches as pack_batches
 from syncagent.core.wire.packing import split_batch
-from syncagent.history.durable import FILE_MODE, disk_errors, make_folder
+from syncagent.history.durable import FILE_MODE, disk_errors, is_there, make_folder
 from syncagent.history.packfile import (
     PackFrame,
     pack_name,
@@ -94,6 +94,16 @@ class BlobStore:
                     self._open(number, good_end)
             if not numbers or self._size > self._pack_bytes:
                 self._begin_pack()
+
+    def look(self) -> None:
+        """Make the index of what is there, changing nothing: for reading only. Raises DiskError."""
+        with disk_errors(f"read the blob packs in {self._path}"):
+            if not is_there(self._fs, self._path):
+                return
+            for number in sorted(filter(None, map(pack_number, self._fs.listdir(self._path)))):
+                frames, _ = scan_pack(self._fs, self._file(number), number, whole=False)
+                for frame in frames:
+                    self._index.update(dict.fromkeys(_digests(frame), frame))
 
     def close(self) -> None:
         """Close the open pack."""

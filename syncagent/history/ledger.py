@@ -152,6 +152,11 @@ class Ledger:
         """Size of the file in bytes."""
         return self._size
 
+    def look(self) -> Standing:
+        """Read the file as `peek` does, and stand there; nothing can be appended then."""
+        self._standing = peek(self._fs, self._path) or Standing()
+        return self._standing
+
     def load(self) -> Standing:
         """Read the file, or make it if there is none. Raises StateError or DiskError.
 

@@ -59,6 +59,16 @@ class NodeHistory:
             self._blobs.load()
             return standing
 
+    def look(self) -> Standing:
+        """Return where this node stands, by files that are only read: an agent may be at work.
+
+        What would write is not to be called then. Raises StateError if the ledger is damaged,
+        DiskError.
+        """
+        self._blobs.look()
+        self._records.look()
+        return self._ledger.look()
+
     def standing(self) -> Standing:
         """Return where this node stands now: see `ports.History`."""
         return self._ledger.standing

@@ -12,6 +12,7 @@ import json
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar, cast
+from urllib.parse import quote
 
 from syncagent.core.artifact import NodeName
 from syncagent.core.digest import from_raw, to_raw
@@ -61,6 +62,11 @@ class Records:
         self._wall = wall
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._looking = False
+
+    def look(self) -> None:
+        """From now on only read: nothing is made, mended or moved, and writing is a DiskError."""
+        self._looking = True
 
     def record(self, revision: Revision, at: float) -> None:
         """Remember a revision. Raises DiskError."""
@@ -163,6 +169,8 @@ class Records:
             except sqlite3.OperationalError as error:
                 raise self._refused(error) from error
             except sqlite3.DatabaseError as error:
+                if self._looking:
+                    raise self._refused(error) from error
                 self._move_aside(str(error))
             try:
                 return self._attempt(work)
@@ -178,6 +186,11 @@ class Records:
     def _open(self) -> sqlite3.Connection:
         import sqlite3  # noqa: PLC0415 - see the module docstring
 
+        if self._looking:
+            # Without a log beside it the file is whole, and SQLite need not make one to read it.
+            logged = is_there(self._fs, f"{self._path}-wal")
+            place = f"file:{quote(self._path)}?mode=ro{'' if logged else '&immutable=1'}"
+            return sqlite3.connect(place, uri=True, timeout=BUSY_S, check_same_thread=False)
         db = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False)
         try:
             db.execute("PRAGMA journal_mode = WAL")

@@ -15,6 +15,7 @@ from syncagent.core.errors import (
     DeadlineError,
     ExitCode,
     HeldError,
+    NoAgentError,
     ProtocolError,
     RefusedError,
     SettingsError,
@@ -63,7 +64,7 @@ class _UnixConnection(http.client.HTTPConnection):
 def ask(path: Path, verb: str, arguments: Mapping[str, JSON], timeout_s: float) -> JSON:
     """Ask the agent that listens at `path`; `timeout_s` is how long it may take.
 
-    Raises what the agent raised, as the class of its exit code; UnreachableError if nobody
+    Raises what the agent raised, as the class of its exit code; NoAgentError if nobody
     listens; DeadlineError if no answer comes; ProtocolError if the answer makes no sense.
     """
     connection = _UnixConnection(path, timeout_s=timeout_s + GRACE_S)
@@ -79,7 +80,7 @@ def ask(path: Path, verb: str, arguments: Mapping[str, JSON], timeout_s: float) 
             hint="is it stopped or starved? see its log; `syncagent status` asks again",
         ) from error
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
-        raise UnreachableError(
+        raise NoAgentError(
             f"no agent listens at {path}", hint="start it: syncagent run"
         ) from error
     except PermissionError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from syncagent.cli.candidates import ARTIFACTS
@@ -10,7 +12,9 @@ from syncagent.cli.reading import Row, as_row, items, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session
 from syncagent.cli.table import Column, Style, render
 from syncagent.cli.words import harmless
-from syncagent.core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from syncagent.core.errors import ExitCode
 
 _FACTS = ("tree", "path", "kind", "name", "digest", "size", "revision")
 
@@ -40,9 +44,10 @@ def describe(session: Session, artifact: str) -> ExitCode:
             f"{artifact!r} has no kind; write KIND/NAME, for example api/{artifact}",
             param_hint="'[TREE:]KIND/NAME'",
         )
-    answer = as_row(session.ask("describe", {"artifact": artifact}))
+    found, code = session.answer("describe", {"artifact": artifact})
+    answer = as_row(found)
     session.emit(answer, lambda style: _text(answer, style))
-    return ExitCode.DONE
+    return code
 
 
 def _text(answer: Row, style: Style) -> str:

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
         ("syncagent diff 411", "revision 411 against the current one"),
         ("syncagent diff 409 411", "between two revisions"),
     ],
-    exits={0: "nothing is different", 3: "differences exist"},
+    exits={
+        0: "nothing is different",
+        3: "differences exist",
+        9: "no agent runs: from files, whatever differs",
+    },
 )
 @click.argument("first", metavar="[NODE | REV]", required=False, shell_complete=NODES)
 @click.argument("second", metavar="[REV]", required=False, type=click.IntRange(0))
@@ -41,9 +45,10 @@ def diff(session: Session, first: str | None, second: int | None) -> ExitCode:
         if not isinstance(arguments.get("from"), int):
             raise click.UsageError(f"{first!r} is a node: compare it with no second revision")
         arguments["to"] = second
-    answer = as_row(session.ask("diff", arguments))
+    found, code = session.answer("diff", arguments)
+    answer = as_row(found)
     changes = rows(answer.get("changes"))
     if changes and session.for_people and session.style.width is not None:
         talk(f"from {text(answer, 'from')} to {text(answer, 'to')}:")
     session.emit(answer, lambda style: changes_text(changes, colour=style.colour))
-    return ExitCode.DIFFERENT if changes else ExitCode.DONE
+    return ExitCode.DIFFERENT if changes and code is ExitCode.DONE else code

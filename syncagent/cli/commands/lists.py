@@ -11,10 +11,10 @@ from syncagent.cli.help import ExampleCommand
 from syncagent.cli.reading import as_row, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
 from syncagent.cli.table import Column, Style, render
-from syncagent.core.errors import ExitCode, UnreachableError
 
 if TYPE_CHECKING:
     from syncagent.core.desk import JSON
+    from syncagent.core.errors import ExitCode
 
 
 def _field(key: str, spare: int = 0) -> Column:
@@ -95,7 +95,10 @@ _NEXT = {
         ("syncagent get artifacts -o json", "for programs: one array"),
         ("syncagent get held", "what waits for `syncagent approve`"),
     ],
-    exits={0: "the list, also when it is empty", 9: "no agent runs (`nodes` answers from files)"},
+    exits={
+        0: "the list, also when it is empty",
+        9: "no agent runs: from files, but for `held` and `refused`, which no file tells",
+    },
 )
 @click.argument("what", type=click.Choice(list(LISTS)))
 @click.option(
@@ -110,27 +113,23 @@ _NEXT = {
 @pass_session
 def get(session: Session, what: str, limit: int) -> ExitCode:
     """List nodes, artifacts, revisions, or what waits, was refused or was kept."""
-    code = ExitCode.DONE
-    try:
-        answer = _ask(session, what, limit)
-    except UnreachableError:
-        if what != "nodes":
-            raise
-        answer = session.from_files().get("nodes")
-        code = ExitCode.UNREACHABLE
-        talk("no agent runs here; showing its files\n  next: syncagent run")
+    answer, code = _ask(session, what, limit)
     session.emit(answer, lambda style: _list_text(what, answer, session.output, style))
     return code
 
 
-def _ask(session: Session, what: str, limit: int) -> JSON:
+def _ask(session: Session, what: str, limit: int) -> tuple[JSON, ExitCode]:
     """Return the rows. What workers kept comes with it; who could not be asked is said on stderr."""
+    if what == "nodes":
+        status, code = session.status()
+        return status.get("nodes"), code
     if what not in KEPT_LISTS:
-        return session.ask(what, {"limit": limit} if what == "revisions" else {})
-    answer = as_row(session.ask("kept", {"what": what}))
-    for node in rows(answer.get("missing")):
+        return session.answer(what, {"limit": limit} if what == "revisions" else {})
+    answer, code = session.answer("kept", {"what": what})
+    found = as_row(answer)
+    for node in rows(found.get("missing")):
         talk(f"not listed: {text(node, 'node')}: {text(node, 'reason')}")
-    return [*rows(answer.get("entries"))]
+    return [*rows(found.get("entries"))], code
 
 
 def _list_text(what: str, answer: JSON, output: str, style: Style) -> str:

@@ -9,11 +9,11 @@ import click
 
 from syncagent.cli.candidates import NODES
 from syncagent.cli.help import ExampleCommand
-from syncagent.cli.reading import Row, as_row, count, items, number, rows, text
-from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
+from syncagent.cli.reading import Row, count, items, number, rows, text
+from syncagent.cli.session import Session, config_option, output_option, pass_session
 from syncagent.cli.table import Column, Style, render
 from syncagent.cli.words import ago, harmless, length, paint, plural
-from syncagent.core.errors import ExitCode, SyncagentError, UnreachableError
+from syncagent.core.errors import ExitCode, SyncagentError
 
 if TYPE_CHECKING:
     from syncagent.core.desk import JSON
@@ -88,15 +88,7 @@ def status(session: Session, node: str | None, *, watch: bool) -> ExitCode:
 
 def _show(session: Session, node: str | None) -> ExitCode:
     """Show the status once, from the agent or else from files."""
-    code = ExitCode.DONE
-    try:
-        answer = as_row(session.ask("status"))
-    except UnreachableError:
-        answer = session.from_files()
-        code = ExitCode.UNREACHABLE
-        as_of = text(answer, "as_of")
-        talk(f"no agent runs here; showing its files{f' of {as_of}' if as_of else ''}")
-        talk("  next: syncagent run")
+    answer, code = session.status()
     if node is not None:
         answer = {**answer, "nodes": [_only(answer, node)]}
     columns = WIDE_COLUMNS if session.output == "wide" else NODE_COLUMNS

@@ -151,9 +151,6 @@ def test_revisions_are_asked_for_with_a_limit(call: CommandLine, desk: FakeDesk)
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["get", "artifacts"],
-        ["describe", "api/x"],
-        ["diff"],
         ["wait"],
         ["approve", "x"],
         ["reject", "x"],

@@ -87,7 +87,7 @@ def test_without_an_agent_status_answers_from_files_and_exits_9(
     answer = call("status", "-o", output)
     assert answer.code == 9
     assert answer.err.splitlines() == [
-        "no agent runs here; showing its files of 2026-11-21T12:03:10Z",
+        "daemon not running, showing state of 2026-11-21T12:03:10Z",
         "  next: syncagent run",
     ]
     if output == "json":
