@@ -29,6 +29,8 @@ from tests.simulation.world import Violation, World
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from syncagent.core.change import Change
+
 PEACE_S = 900.0
 """Longest virtual time from the end of all trouble to a cluster in sync."""
 STILL_S = 90.0
@@ -230,9 +232,17 @@ class Cluster:
         return {
             change.path
             for change in changes
-            if (writes and change.path in machine.process.state.refused)
+            if (writes and self._refuses(machine, change))
             or (not writes and change.path.tree in reports)
         }
+
+    @staticmethod
+    def _refuses(machine: Machine, change: Change) -> bool:
+        """Tell whether the agent refuses what is there now, not what it saw there before."""
+        assert machine.process is not None, "asked only then"
+        seen = machine.process.node.observing.observed(change.path)
+        here = change.after.digest if change.after is not None else None
+        return change.path in machine.process.state.refused and seen == here
 
     def _why_status(self, manager: Machine) -> str:
         """Say where the manager's status does not tell what is so."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from syncagent.agent.effects import AdmitToken, CommitIntent, Declare
 from syncagent.core.artifact import ArtifactPath
 from syncagent.core.events import HintKind
 from syncagent.core.safety import HoldReason
@@ -18,7 +19,7 @@ from tests.simulation.artifacts import FILES, PATHS, all_paths, bad, good
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from syncagent.agent.effects import Reply
+    from syncagent.agent.effects import Effect, Reply
     from syncagent.core.artifact import TreeName
     from syncagent.core.safety import Hold
     from tests.simulation.cluster import Cluster
@@ -68,8 +69,11 @@ class Trouble:
         self._acts = [kinds[name][0] for name in chosen]
         self._weights = [kinds[name][1] for name in chosen]
         self._pause_s = self.rng.choice((0.5, 2.0, 8.0))
+        self._crashes = {"crash", "power"}.intersection(chosen)
+        self._promotes = "promote" in chosen
         for machine in cluster.machines:
             machine.meddle = self._meddle
+            machine.unlucky = self._unlucky
 
     def begin(self) -> None:
         """Start."""
@@ -231,6 +235,21 @@ class Trouble:
 
     def _crash(self, *, power: bool) -> None:
         self._any().crash(power=power, back_in_s=self.rng.choice((1.0, 5.0, 40.0)))
+
+    def _unlucky(self, machine: Machine, effect: Effect, after_s: float) -> float:
+        """Have the worst happen while something is made live, or while a token is admitted."""
+        if self.stopped or not isinstance(effect, CommitIntent | Declare | AdmitToken):
+            return 0.0
+        if self._crashes and not isinstance(effect, AdmitToken) and self.world.chance(0.03):
+            power = self.rng.choice(sorted(self._crashes)) == "power"
+            self.world.later(after_s * 0.999, lambda: machine.crash(power=power, back_in_s=2.0))
+            return 0.0
+        if self._promotes and self.world.chance(0.05):
+            # A slow disk, and somebody else is made manager meanwhile: sometimes this very node.
+            other = machine if self.world.chance(0.5) else self._any()
+            self.promote(other, force=True)
+            return self.rng.uniform(0.5, 10.0)
+        return 0.0
 
     def _freeze(self) -> None:
         machine = self._any()

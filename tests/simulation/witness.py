@@ -17,6 +17,7 @@ from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import REVISION_ZERO
 from syncagent.core.settings import Writers
 from syncagent.core.verdict import Severity
+from syncagent.core.wire.messages import Admitted, Commit, Offer
 from syncagent.validation.validator import ArtifactValidator
 from tests.simulation.world import Violation
 
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
     from syncagent.core.ledger import Standing
     from syncagent.core.manifest import Manifest
     from syncagent.core.revision import RevisionId, Token
-    from syncagent.core.wire.messages import Commit
+    from syncagent.core.wire.messages import Message
     from tests.simulation.machine import Machine
     from tests.simulation.world import World
 
 Row = tuple[bytes, int]
 
 NEVER = float("-inf")
+ANSWER_S = 2.0
+"""An answer that is younger than this may not have been read when the offer was made."""
 RACE_S = 120.0
 """An edit that is younger than this may have come after the agent's last look before a commit."""
 
@@ -76,6 +79,8 @@ class Witness:
         """Nodes whose first contact a person approved."""
         self.revisions: dict[RevisionId, Manifest] = {REVISION_ZERO: EMPTY}
         self.orders: set[tuple[str, Token, RevisionId]] = set()
+        self.answers: dict[Token, list[tuple[float, RevisionId]]] = {}
+        self.offering: set[Token] = set()
         self.begun: dict[tuple[str, int], Token] = {}
         self.taken: list[tuple[str, ArtifactPath, bytes]] = []
 
@@ -132,9 +137,25 @@ class Witness:
         if reason == "first-contact":
             self.welcomed.add(machine.name)
 
-    def told_to_commit(self, machine: Machine, message: Commit) -> None:
-        """A manager's word has arrived."""
-        self.orders.add((machine.name, message.token, message.revision))
+    def told(self, machine: Machine, message: Message) -> None:
+        """A message has arrived."""
+        if isinstance(message, Commit):
+            self.orders.add((machine.name, message.token, message.revision))
+        elif isinstance(message, Admitted) and message.token.holder == machine.name:
+            answers = self.answers.setdefault(message.token, [])
+            answers.append((self._world.at_s, message.revision))
+        elif isinstance(message, Offer) and message.token not in self.offering:
+            self.offering.add(message.token)
+            self._begins_to_lead(message)
+
+    def _begins_to_lead(self, offer: Offer) -> None:
+        """A new manager's first offer: nobody had told it of a newer revision."""
+        for at, revision in self.answers.get(offer.token, ()):
+            if at < self._world.at_s - ANSWER_S and revision[:2] > offer.revision[:2]:
+                raise Violation(
+                    "catch-up",
+                    f"{offer.token.incarnation} offers {offer.revision}, and was told of {revision}",
+                )
 
     def begins(self, machine: Machine, txid: int) -> None:
         """An intent is durable: the commit will be finished, whatever happens."""
@@ -188,6 +209,13 @@ class Witness:
     def _valid(self, machine: Machine, path: ArtifactPath, content: bytes) -> bool:
         kind = kind_of(machine.settings.tree_kinds[path.tree], path.path)
         return self._validator.examine(kind, path.path, content).valid
+
+    def recovered(self, machine: Machine) -> None:
+        """Judge what a start has made of what was interrupted."""
+        intent, standing = machine.disk._intent, machine.history.standing()
+        if intent is not None and intent.txid > standing.txid:
+            raise Violation("whole revision", f"{machine.name} starts with a commit half done")
+        self.looked_at(machine)
 
     def looked_at(self, machine: Machine) -> None:
         """Judge trees, guard and ledger after the agent has done something."""
