@@ -207,6 +207,10 @@ class Advancing:
         self._gathering.blobs(job, message)
         return True
 
+    def ahead(self, link: int, message: Blobs | Delta) -> None:
+        """Take blobs that nobody asked for: the manager's, ahead of its offer."""
+        self._gathering.ahead(link, message)
+
     def missing(self, link: int, revision: object, now: float) -> None:
         """The asked node has not got what is needed (any more)."""
         if self.job is not None and self.job.link == link and self.job.revision == revision:
@@ -236,7 +240,7 @@ class Advancing:
         if job.examined and any(step.after is None for step in job.steps):
             # Only now names are known: a deletion may be half of a rename.
             job.steps = self._planning.ordered(job, job.steps)
-        if any(step.after for step in job.steps):
+        if not job.sealed and any(step.after for step in job.steps):
             job.phase = Stage.SEALING
             self._state.do(Seal(job.txid))
         else:

@@ -146,9 +146,12 @@ class Committer:
             self._keep_batch(effect.blobs, entries, contents)
             good = [s for s in effect.steps if judged[s.path].valid and s.after is not None]
             self._disk.stage(effect.txid, ((s, by_digest[s.after.digest]) for s in good if s.after))
+            sealed = effect.last and not refused
+            if sealed:
+                self._disk.seal(effect.txid)
         except SyncagentError as error:
             return rs.StageFailed(effect.txid, str(error))
-        return rs.Staged(effect.txid, tuple(by_digest), judged, refused)
+        return rs.Staged(effect.txid, tuple(by_digest), judged, refused, sealed=sealed)
 
     def _keep_blobs(self, effect: fx.KeepBlobs) -> Result:
         try:

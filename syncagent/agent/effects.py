@@ -76,11 +76,15 @@ class StageOwn:
 
 @dataclass(frozen=True, slots=True)
 class StageBlobs:
-    """Verify, validate, keep and stage what came over the wire. Result: Staged."""
+    """Verify, validate, keep and stage what came over the wire. Result: Staged.
+
+    `last`: nothing else is to come, so that all may be made durable in one go.
+    """
 
     txid: int
     blobs: Blobs | Delta
     steps: tuple[Step, ...]
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

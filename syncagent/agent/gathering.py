@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from syncagent.core.intent import Step
     from syncagent.core.wire.messages import Delta
 
+AHEAD_BYTES_MAX = 64 * 1024
+"""Raw bytes that may come just before the offer that needs them, without being asked for."""
+SEAL_AT_ONCE_MAX = 8
+"""Artifacts that, where they are all that was lacking, are made durable as they are staged."""
 WINDOW_BYTES = 64 * 1024 * 1024
 """Raw bytes that are on their way at most: half of what a link lets wait."""
 DELTA_BLOBS_MAX = 256
@@ -31,13 +35,21 @@ class Gathering:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._ahead: tuple[int, Blobs] | None = None
+
+    def ahead(self, link: int, message: Blobs | Delta) -> None:
+        """Keep blobs that came unasked: the next offer on this connection will want them."""
+        self._ahead = None
+        if isinstance(message, Blobs):
+            size = sum(entry.size for entry in message.entries)
+            self._ahead = (link, message) if size <= AHEAD_BYTES_MAX else None
 
     def begin(self, job: Job) -> str | None:
         """Stage what is here, ask for the rest; return why that can't be, None if it can."""
         puts = [step for step in job.steps if step.after is not None]
         job.files_total = len(puts)
         job.bytes_total = sum(step.after.size for step in puts if step.after)
-        job.phase = Stage.BLOBS
+        job.phase, job.sealed = Stage.BLOBS, False
         own: list[Step] = []
         for step in puts:
             assert step.after is not None, "puts have bytes"
@@ -48,7 +60,14 @@ class Gathering:
         if own:
             job.staging += 1
             self._state.do(StageOwn(job.txid, tuple(own)))
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == job.link:
+            self._take_ahead(job, ahead[1])
         return self._ask(job)
+
+    def _take_ahead(self, job: Job, message: Blobs) -> None:
+        if any(entry.digest in job.lacking for entry in message.entries):
+            self.blobs(job, message)
 
     def blobs(self, job: Job, message: Blobs | Delta) -> None:
         """Take blobs; what came is no longer lacking, so that a second copy is not staged twice."""
@@ -63,11 +82,13 @@ class Gathering:
                 job.asked.discard(entry.digest)
                 job.asked_bytes -= entry.size
         job.staging += 1
-        self._state.do(StageBlobs(job.txid, message, tuple(steps)))
+        last = job.staging == 1 and not job.lacking and len(steps) <= SEAL_AT_ONCE_MAX
+        self._state.do(StageBlobs(job.txid, message, tuple(steps), last=last))
 
     def staged(self, job: Job, result: Staged) -> str | None:
         """Take what was staged; return why the job can't go on, None if it can."""
         job.staging -= 1
+        job.sealed = result.sealed
         job.examined.update(result.examined)
         if result.lacking:
             self._state.event("blob-lost", count=len(result.lacking))

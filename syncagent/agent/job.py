@@ -78,6 +78,8 @@ class Job:
     asked: set[Digest] = field(default_factory=set)
     asked_bytes: int = 0
     staging: int = 0
+    sealed: bool = False
+    """True while everything that was staged is known to be durable."""
     examined: dict[ArtifactPath, Examined] = field(default_factory=dict)
     hold: Hold | None = None
     used: tuple[Digest, ...] = ()

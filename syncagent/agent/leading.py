@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Hangup, KeepBlobs, Send, Serve
+from syncagent.agent.gathering import AHEAD_BYTES_MAX
 from syncagent.agent.state import Phase
 from syncagent.core.artifact import TreeName
 from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import REVISION_ZERO, RevisionId
 from syncagent.core.rollout import Progress, Standing, may_commit
-from syncagent.core.wire.messages import Admit, Commit, Offer, Survey, Want
+from syncagent.core.wire.messages import Admit, Blobs, Commit, Offer, Survey, Want
+from syncagent.core.wire.packing import compress_batch
 
 if TYPE_CHECKING:
     from syncagent.agent.declaring import Declaring
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from syncagent.core.change import Change
     from syncagent.core.manifest import Manifest
     from syncagent.core.revision import Revision, Token
-    from syncagent.core.wire.messages import Blobs, Declined, Delta, Done, Failed, Prepared
+    from syncagent.core.wire.messages import Declined, Delta, Done, Failed, Prepared
 
 CHANGES_MAX = 20_000
 """An offer with more changes than this sends the worker for the manifest instead."""
@@ -44,6 +46,7 @@ class Leading:
         self._state = state
         self._declaring = declaring
         self._current: Revision | None = None
+        self._ahead: tuple[RevisionId, Blobs | None] | None = None
         self._began: tuple[Token, RevisionId] | None = None
         self._filling: set[int] = set()
         self._survey_at = 0.0
@@ -117,7 +120,27 @@ class Leading:
         )
         self._phase(peer, Phase.OFFERED, now)
         peer.offered = newest
+        ahead = self._ahead_of(offer)
+        if ahead is not None:
+            self._state.do(Send(peer.link, ahead))
         self._state.do(Send(peer.link, offer))
+
+    def _ahead_of(self, offer: Offer) -> Blobs | None:
+        """Return the bytes of a small offer, to be sent before it: they save the asking."""
+        if offer.changes is None or offer.revision.number <= self._state.standing.revision.number:
+            return None
+        if self._ahead is None or self._ahead[0] != offer.revision:
+            self._ahead = offer.revision, self._packed(offer.changes)
+        return self._ahead[1]
+
+    def _packed(self, changes: tuple[Change, ...]) -> Blobs | None:
+        """Return the bytes that `changes` bring as one batch; None if they are not at hand."""
+        entries = dict.fromkeys(change.after for change in changes if change.after is not None)
+        if not entries or sum(entry.size for entry in entries) > AHEAD_BYTES_MAX:
+            return None
+        items = [(entry, self._state.read_lately(entry.digest)) for entry in entries]
+        found = [(entry, content) for entry, content in items if content is not None]
+        return Blobs(*compress_batch(found)) if len(found) == len(items) else None
 
     def _fork(self, peer: Peer, newest: RevisionId) -> RevisionId | None:
         """Return the revision after which `peer` left this manager's line; None if it did not.

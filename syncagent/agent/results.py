@@ -84,13 +84,17 @@ class NotElected:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What is beside the tree now. `refused` is what validation would not let through."""
+    """What is beside the tree now. `refused` is what validation would not let through.
+
+    `sealed`: it is durable already, with all that was staged before.
+    """
 
     txid: int
     digests: tuple[Digest, ...]
     examined: Mapping[ArtifactPath, Examined]
     refused: tuple[Refused, ...] = ()
     lacking: tuple[Digest, ...] = ()
+    sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,8 @@ class State:
     has_blob: Callable[[Digest], bool]
     wall: Callable[[], float]
     """Wall time for people: when a hold began, never a deadline."""
+    read_lately: Callable[[Digest], bytes | None] = lambda _digest: None
+    """Bytes of new artifacts that are in memory still; None where they are not."""
     recording: bool = False
     """True while a revision of this node's is on its way into the ledger, whoever leads by now."""
     role: Role = Role.WORKER

@@ -103,7 +103,10 @@ class Talking:
     def _blobs(self, link: int, message: msg.Blobs | msg.Delta, _now: float) -> None:
         if self._node.advancing.blobs(link, message) or self._node.proposing.blobs(link, message):
             return
-        self._node.leading.blobs(link, message)
+        if link == self._node.state.manager_link and not self._node.state.leads:
+            self._node.advancing.ahead(link, message)
+        else:
+            self._node.leading.blobs(link, message)
 
     def _missing(self, link: int, message: msg.Missing, now: float) -> None:
         self._node.advancing.missing(link, message.revision, now)

@@ -101,6 +101,7 @@ class Assembly:
             jitter=chance.random,
         )
         self.elector = Elector(store, election, self.clock, self._lead_changed)
+        self.memory = Memory(ArtifactValidator(settings.limits.file_bytes), settings.tree_kinds)
         self.state = State(
             settings=settings,
             incarnation=self.incarnation,
@@ -108,6 +109,7 @@ class Assembly:
             guard=guard_state,
             chance=chance,
             has_blob=self.history.has,
+            read_lately=self.memory.content,
             wall=self.clock.wall,
         )
         self.node = Node(self.state)
@@ -123,10 +125,8 @@ class Assembly:
             LOG.warning("recovered an interrupted commit (txid %d)", change.txid)
 
     def _make_lanes(self) -> None:
-        memory = Memory(
-            ArtifactValidator(self.settings.limits.file_bytes), self.settings.tree_kinds
-        )
-        history, disk, kinds = self.history, self.disk, self.settings.tree_kinds
+        memory, history, disk = self.memory, self.history, self.disk
+        kinds = self.settings.tree_kinds
         self.committer = Committer(disk, self.guard, history, memory, self.clock)
         eye = Eye(disk, self.hints, memory, self.clock, history.has)
         serving = Serving(history, memory, self._send)
