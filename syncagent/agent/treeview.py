@@ -92,6 +92,14 @@ class TreeView:
             paths = self.base.keys() | self.files.keys() | self.differing
         for path in paths:
             self._recheck(path)
+            if self.scans and path in self.base and not (path in self.files or path in self.gone):
+                self._missed(path)
+
+    def _missed(self, path: str) -> None:
+        """A file was seen to go before base had it: that is half of the proof (see `take_scan`)."""
+        self.absent.setdefault(path, self.scanned_at)
+        self.confirm_at = self.scanned_at + CONFIRM_S
+        self.next_scan_at = min(self.next_scan_at, self.confirm_at)
 
     def take_look(self, seen: Mapping[str, Seen | Unread | None], now: float) -> set[str]:
         """Take what a look saw; return the paths that it was overtaken on: look again."""
