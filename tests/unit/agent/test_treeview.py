@@ -220,3 +220,16 @@ def test_however_it_came_about_differing_is_observed_against_base(
     assert {p: e.digest for p, e in files.items()} == {
         p: view.observed(p) for p in {*view.base, *files} if view.observed(p) is not None
     }
+
+
+def test_what_went_before_base_had_it_is_missed_at_once() -> None:
+    """A revision was on its way into the ledger while one of its files was removed."""
+    view = view_of({}, {"x": A, "y": A})
+    view.take_look({"x": None}, 5.0)
+    view.rebase(manifest({"x": A, "y": A}), ["x", "y"])
+    assert view.observed("x") == A.digest, "not proved yet"
+    assert view.unlike_base() == {"x"}
+    assert not view.absence_is_whole
+    assert view.next_scan_at <= CONFIRM_S
+    view.take_scan(scan({"y": A}), 6.0, 6.1)
+    assert (view.observed("x"), view.differing) == (None, {"x"})
