@@ -264,9 +264,11 @@ class Electing:
             answer.projection,
             answer.trees,
         )
-        if self.candidacy is not None and self._state.role is Role.ADMITTING:
+        if self.candidacy is not None:
+            # An answer that comes while this node catches up may name a newer revision still.
             self.candidacy.admitted[peer.name] = answer
             self.candidacy.waiting.discard(peer.name)
+        if self._state.role is Role.ADMITTING:
             self._conclude_admission(now)
 
     def fenced_by(self, peer: Peer, answer: Fenced, now: float) -> None:
