@@ -234,6 +234,8 @@ class Cluster:
             for change in changes
             if (writes and self._refuses(machine, change))
             or (not writes and change.path.tree in reports)
+            # A manager knows nothing of trees that it does not list, and takes no proposal for them.
+            or (writes and change.path.tree not in manager.settings.tree_names)
         }
 
     @staticmethod
