@@ -185,7 +185,7 @@ STEP = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(FILES, FILES, st.lists(STEP, max_size=8))
 def test_however_it_came_about_differing_is_observed_against_base(
     base: dict[str, Entry], files: dict[str, Entry], steps: list[tuple[str, object]]
