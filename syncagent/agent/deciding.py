@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from syncagent.agent import rows
 from syncagent.agent.declaring import DECLARED_HOLDS
 from syncagent.agent.effects import Reply
 from syncagent.agent.job import Job, Why
+from syncagent.core.digest import parse_digest
 from syncagent.core.errors import BusyError, RefusedError
 from syncagent.core.safety import HoldReason
+from syncagent.core.settings import Writers
 
 if TYPE_CHECKING:
     from syncagent.agent.asking import Asking
     from syncagent.agent.parts import Parts
     from syncagent.agent.results import Asked
+    from syncagent.agent.state import Peer
     from syncagent.core.safety import Hold
 
 
@@ -42,14 +46,22 @@ class Deciding:
         else:
             state.approve(hold.set_digest)
             self._node.advancing.reconsider(now)
+            self._approve_there(hold)
         self._reply(asked, hold)
+
+    def _approve_there(self, hold: Hold) -> None:
+        """The set that was shown may wait at the worker that proposes it, too: both sides judge."""
+        peer = self._asking.holder(hold.id) if self._node.state.leads else None
+        if peer is not None and peer.link is not None:
+            self._asking.inquire(peer.link, "approve", {"id": hold.id}, lambda _answer, _now: None)
 
     def reject(self, asked: Asked, now: float) -> None:
         """Say no: deletions that wait are undone by putting the files back."""
         hold = self._hold(asked)
         if hold is None:
             return
-        if hold.reason not in DECLARED_HOLDS or not self._node.state.leads:
+        own = hold.node == self._node.state.me and self._node.state.leads
+        if hold.reason not in DECLARED_HOLDS or not own:
             raise RefusedError(
                 f"{hold.id} can only be approved or left: {hold.text}",
                 hint="To keep a node out, take it from the peers of the settings.",
@@ -81,8 +93,21 @@ class Deciding:
             self._refuse_elsewhere(name)
             known = ", ".join(sorted(self._node.state.holds)) or "nothing is held"
             raise RefusedError(f"no hold {name!r}", hint=f"syncagent get held ({known})")
+        if asked.verb == "approve":
+            self._approve_here(peer, name)
         self._asking.ask(peer, asked)
         return None
+
+    def _approve_here(self, peer: Peer, name: str) -> None:
+        """Release a worker's set here as well: where any node may write it is proposed next."""
+        state = self._node.state
+        if state.settings.writers is not Writers.ANY:
+            return
+        for row in rows.listed(peer.report, "held"):
+            if row.get("id") == name and row.get("kind") in {str(r) for r in DECLARED_HOLDS}:
+                with suppress(ValueError):
+                    # Nonsense from a worker releases nothing.
+                    state.approve(parse_digest(str(row.get("set"))))
 
     def _refuse_elsewhere(self, name: str) -> None:
         """Raise BusyError if the hold is another node's, as the manager's view knows."""

@@ -119,14 +119,14 @@ class Declaring:
         if self._state.settings.writers is not Writers.ANY or not ready:
             return
         assert link is not None, "checked above"
-        changes, released = self.changes(now)
+        changes, _released = self.changes(now)
         if not changes or (tuple(changes) == self._proposed and now < self._proposed_until):
             return
         self._proposed, self._proposed_until = tuple(changes), now + PROPOSE_AGAIN_S
         self._wake_at = self._proposed_until
         self._have_at_hand(changes)
         base = self._state.standing.revision
-        self._state.do(Send(link, Propose(self._state.number(), base, tuple(changes), released)))
+        self._state.do(Send(link, Propose(self._state.number(), base, tuple(changes))))
 
     def _have_at_hand(self, changes: Sequence[Change]) -> None:
         """Put the bytes of a proposal into the history: memory holds a part of a large one only.

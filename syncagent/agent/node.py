@@ -143,6 +143,7 @@ class Node:
         self.electing.tick(now)
         self.connecting.tick(now)
         self.leading.tick(now)
+        self.proposing.tick(now)
         self._settle(now)
         self.reporting.tick(now)
         self.answering.tick(now)

@@ -6,10 +6,11 @@ stay with the worker as a conflict once the manager's reach it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import KeepBlobs, Reply, Send
+from syncagent.agent.gathering import WINDOW_BYTES
 from syncagent.agent.job import Job, Why
 from syncagent.agent.rows import not_restored
 from syncagent.core.revision import Revision, RevisionId
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import ArtifactPath, NodeName
     from syncagent.core.change import Change
     from syncagent.core.digest import Digest
+    from syncagent.core.safety import Hold
 
+HELD_S = 60.0
+"""A hold of a proposal is listed this long after it last came: six times its pause."""
 QUEUE_MAX = 100
 """Proposals that wait; one more is answered with all lost and comes again later."""
 BYTES_S = 60.0
@@ -44,8 +48,10 @@ class Proposal:
     taken: tuple[Change, ...] = ()
     lost: tuple[ArtifactPath, ...] = ()
     released: tuple[Digest, ...] = ()
-    lacking: set[Digest] = field(default_factory=set)
+    lacking: dict[Digest, int] = field(default_factory=dict)
+    asked: set[Digest] = field(default_factory=set)
     until: float = 0.0
+    since: float = 0.0
     txid: int = 0
     reason: str = ""
     note: str = ""
@@ -64,6 +70,7 @@ class Proposing:
         self._advancing = advancing
         self._declaring = declaring
         self._queue: list[Proposal] = []
+        self._held: dict[str, float] = {}
         self._now: Proposal | None = None
 
     @property
@@ -102,6 +109,7 @@ class Proposing:
             proposal.reason = refused
             self._answer(proposal)
             return
+        proposal.since = now
         self._queue.append(proposal)
         self.go_on(now)
 
@@ -121,16 +129,28 @@ class Proposing:
             self.go_on(now)
             return
         self._now = proposal
-        wanted = {change.after.digest for change in proposal.taken if change.after is not None}
-        proposal.lacking = {digest for digest in wanted if not self._state.has_blob(digest)}
+        proposal.lacking = {
+            change.after.digest: change.after.size
+            for change in proposal.taken
+            if change.after is not None and not self._state.has_blob(change.after.digest)
+        }
+        self._ask_or_begin(proposal, now)
+
+    def _ask_or_begin(self, proposal: Proposal, now: float) -> None:
+        """Ask for the next window of what is lacking; begin if nothing is."""
         proposal.until = now + BYTES_S
-        if proposal.lacking:
-            want = Want(
-                proposal.message.base, manifest=False, blobs=tuple(sorted(proposal.lacking))
-            )
-            self._state.do(Send(proposal.link, want))
-        else:
+        if not proposal.lacking:
             self._begin(proposal, now)
+        elif not proposal.asked & proposal.lacking.keys():
+            room, wanted = WINDOW_BYTES, []
+            for digest, size in sorted(proposal.lacking.items()):
+                wanted.append(digest)
+                room -= size
+                if room <= 0:
+                    break
+            proposal.asked.update(wanted)
+            want = Want(proposal.message.base, manifest=False, blobs=tuple(wanted))
+            self._state.do(Send(proposal.link, want))
 
     def _sort(self, proposal: Proposal) -> None:
         """Decide which of the proposed changes are taken: those that meet what they expect here."""
@@ -150,23 +170,48 @@ class Proposing:
                 taken.append(change)
             else:
                 lost.append(change.path)
-        # Both sides judge; what a person released at the worker counts here too.
-        approved = {*self._state.approved, *proposal.message.released}
+        # Both sides judge, each by what a person released on it: a worker's word is not enough.
         judgement = judge_changes(
-            taken, self._state.base, self._state.rules, vanished=(), approved=approved
+            taken,
+            self._state.base,
+            replace(self._state.rules, node=proposal.author),
+            vanished=(),
+            approved=self._state.approved,
         )
         proposal.released = judgement.released
+        self._show(proposal, judgement.holds)
         passed = set(judgement.passed)
         lost.extend(change.path for change in taken if change not in passed)
         if judgement.holds:
             proposal.reason = judgement.holds[0].text
         proposal.taken, proposal.lost = judgement.passed, tuple(sorted(lost))
 
+    def _show(self, proposal: Proposal, holds: tuple[Hold, ...]) -> None:
+        """List what waits of a proposal; it is proposed again, and shown for as long as it is."""
+        for hold in holds:
+            if hold.id not in self._state.holds:
+                self._state.event("held", id=hold.id, reason=hold.reason, text=hold.text)
+            self._state.holds[hold.id] = hold
+            self._held[hold.id] = proposal.since + HELD_S
+
+    def tick(self, now: float) -> None:
+        """Take holds off the list whose proposal has not come again."""
+        for name in [name for name, until in self._held.items() if now >= until]:
+            del self._held[name]
+            hold = self._state.holds.get(name)
+            if hold is not None and hold.node != self._state.me:
+                del self._state.holds[name]
+                self._state.event("hold-ended", id=name, reason=hold.reason)
+
     def blobs(self, link: int, message: Blobs | Delta) -> bool:
         """Take blobs of the proposal; return whether they belong to it."""
         proposal = self._now
         if proposal is None or proposal.link != link or not proposal.lacking:
             return False
+        entries = message.entries if isinstance(message, Blobs) else (message.entry,)
+        if not any(entry.digest in proposal.lacking for entry in entries):
+            # Nothing of it was asked for: it is not kept either.
+            return True
         self._state.do(KeepBlobs(proposal.id, message))
         return True
 
@@ -184,10 +229,9 @@ class Proposing:
         if result.fault:
             self._lose(proposal, result.fault, now)
             return
-        proposal.lacking.difference_update(result.digests)
-        proposal.until = now + BYTES_S
-        if not proposal.lacking:
-            self._begin(proposal, now)
+        for digest in result.digests:
+            proposal.lacking.pop(digest, None)
+        self._ask_or_begin(proposal, now)
 
     def _begin(self, proposal: Proposal, now: float) -> None:
         """Make the proposal live on this node's own trees; the ledger record makes it a revision."""

@@ -166,8 +166,9 @@ class Reporting:
     def _own_state(self) -> tuple[str, str]:
         """Return this node's state and, where it is not Synced, why."""
         state = self._state
-        if state.holds:
-            return "Held", next(iter(state.holds.values())).text
+        own = [hold.text for hold in state.holds.values() if hold.node == state.me]
+        if own:
+            return "Held", own[0]
         if state.alarms:
             return "Degraded", next(iter(state.alarms.values()))
         if not self._observing.ready:

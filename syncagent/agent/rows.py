@@ -60,6 +60,7 @@ def hold_row(hold: Hold, at: float) -> dict[str, JSON]:
         "kind": hold.reason,
         "paths": [str(path) for path in hold.paths[:DIFFERING_MAX]],
         "approvable": hold.approvable,
+        "set": hold.set_digest,
     }
 
 

@@ -99,9 +99,7 @@ BY_TYPE: dict[type, st.SearchStrategy[m.Message]] = {
     m.Failed: st.builds(m.Failed, revisions, reasons),
     m.Report: st.builds(m.Report, bodies),
     m.View: st.builds(m.View, bodies),
-    m.Propose: st.builds(
-        m.Propose, numbers, revisions, changes, st.lists(digests, max_size=3).map(tuple)
-    ),
+    m.Propose: st.builds(m.Propose, numbers, revisions, changes),
     m.Proposed: st.builds(m.Proposed, numbers, path_lists, path_lists, reasons),
     m.Ask: st.builds(m.Ask, numbers, words, bodies),
     m.Answered: st.builds(m.Answered, numbers, bodies),

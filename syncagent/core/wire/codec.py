@@ -97,7 +97,7 @@ _SHAPES: dict[int, _Shape] = {
     34: _Shape(m.Failed, (f.REVISION, f.REASON)),
     40: _Shape(m.Report, (f.BODY,), _LARGE),
     41: _Shape(m.View, (f.BODY,), _LARGE),
-    42: _Shape(m.Propose, (f.whole(), f.REVISION, c.CHANGES, c.DIGESTS), _LARGE),
+    42: _Shape(m.Propose, (f.whole(), f.REVISION, c.CHANGES), _LARGE),
     43: _Shape(m.Proposed, (f.whole(), c.PATHS, c.PATHS, f.REASON), _LARGE),
     44: _Shape(m.Ask, (f.whole(), f.word(), f.BODY), _LARGE),
     45: _Shape(m.Answered, (f.whole(), f.BODY), _LARGE),

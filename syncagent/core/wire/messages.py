@@ -215,15 +215,11 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """A worker's valid local changes, against the revision it stands on (writers = "any").
-
-    `released` names the sets of deletions among them that a person approved there.
-    """
+    """A worker's valid local changes, against the revision it stands on (writers = "any")."""
 
     proposal: int
     base: RevisionId
     changes: tuple[Change, ...]
-    released: tuple[Digest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,25 +178,23 @@ ONE_SIZE = b"\0\0\0\3"
         (said(24, [RAW * 2, ONE_SIZE * 2], RAW, b""), "one entry was expected, not 2"),
         (said(24, [RAW, b"\xff\xff\xff\xff"], RAW, b""), "4294967295 bytes of blobs, at most"),
         (
-            said(42, 1, R7_RAW, [["synapse", "a", b"\2", RAW, ONE_SIZE, RAW, ONE_SIZE]], b""),
+            said(42, 1, R7_RAW, [["synapse", "a", b"\2", RAW, ONE_SIZE, RAW, ONE_SIZE]]),
             "must change",
         ),
         (
-            said(42, 1, R7_RAW, [["synapse", "a", b"\4", b"", b"", RAW, ONE_SIZE]], b""),
+            said(42, 1, R7_RAW, [["synapse", "a", b"\4", b"", b"", RAW, ONE_SIZE]]),
             "1 paths do not fit",
         ),
         (
-            said(42, 1, R7_RAW, [["synapse", "a", b"\1\1", b"", b"", RAW, ONE_SIZE]], b""),
+            said(42, 1, R7_RAW, [["synapse", "a", b"\1\1", b"", b"", RAW, ONE_SIZE]]),
             "do not fit 2",
         ),
         (
-            said(42, 1, R7_RAW, [["synapse", "a", b"\1", RAW, ONE_SIZE, RAW, ONE_SIZE]], b""),
+            said(42, 1, R7_RAW, [["synapse", "a", b"\1", RAW, ONE_SIZE, RAW, ONE_SIZE]]),
             "entries do",
         ),
         (
-            said(
-                42, 1, R7_RAW, [["synapse", "a\0a", b"\1\1", b"", b"", RAW * 2, ONE_SIZE * 2]], b""
-            ),
+            said(42, 1, R7_RAW, [["synapse", "a\0a", b"\1\1", b"", b"", RAW * 2, ONE_SIZE * 2]]),
             "a path comes twice",
         ),
         (
