@@ -67,7 +67,8 @@ class Disk(Protocol):
     ) -> Mapping[str, Seen | Unread | None]:
         """Look at some paths. None: absent, and its folder could be listed to say so.
 
-        A path that this node ignores is left out. One below a folder that is gone or can't be
+        A path that this node ignores is left out; one that was refused for the sake of a path that
+        is gone now is looked at too. One below a folder that is gone or can't be
         read is `Unread`: only a scan may conclude that a folder vanished. Raises DiskError if the root can't be believed.
         """
 

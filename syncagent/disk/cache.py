@@ -9,9 +9,9 @@ known here: there a row settles when a second read, a wider window later by our 
 the same. Once a day everything is read in any case: bit rot, writes through `mmap` and set-back
 clocks show in no time stamp.
 
-One file keeps the settled rows over restarts. It is a shortcut, never a source of truth: it is
-not flushed, its checksum covers all of it, and whatever is odd about it means that it is not
-there. Rows count only for the identity of the root and the ignore rules they were made under.
+One file keeps the rows over restarts; of those that have not settled, that the name was there. It
+is a shortcut, never a source of truth: it is not flushed, its checksum covers all of it, and
+whatever is odd about it means that it is not there. Rows count only for the identity of the root and the ignore rules they were made under.
 
 Threads: rows are immutable and every change is one dict operation, so that a look beside a scan
 can at worst forget a row (one more read later), never pair a status with other bytes.
@@ -240,14 +240,16 @@ def save(fs: OsFS, path: str, trees: Mapping[TreeName, TreeCache]) -> None:
 
 def _encode(name: TreeName, tree: TreeCache) -> list[object]:
     folders = [
-        [path, [_packed(file, row) for file, row in list(known.rows.items()) if row.settled]]
+        [path, [_packed(file, row) for file, row in list(known.rows.items())]]
         for path, known in list(tree.folders.items())
     ]
     return [name, tree.identity, tree.fingerprint, tree.read_all_at, folders]
 
 
 def _packed(name: str, row: Row) -> _PackedRow:
-    return name, row.ino, row.size, row.mtime_ns, row.ctime_ns, to_raw(row.seen.entry.digest)
+    # No file has inode 0: a row that has not settled says after a restart that the name was there.
+    ino = row.ino if row.settled else 0
+    return name, ino, row.size, row.mtime_ns, row.ctime_ns, to_raw(row.seen.entry.digest)
 
 
 def _decode(value: object) -> dict[TreeName, TreeCache]:
@@ -263,7 +265,7 @@ def _decode(value: object) -> dict[TreeName, TreeCache]:
             for file, ino, size, mtime_ns, ctime_ns, raw in rows:
                 where = ArtifactPath(TreeName(name), prefix + file)
                 seen = Seen(Entry(from_raw(raw), size), mtime_ns)
-                settled = True  # no other row is saved
+                settled = ino != 0
                 known.rows[file] = Row(ino, size, mtime_ns, ctime_ns, settled, seen, where)
         trees[TreeName(name)] = tree
     return trees

@@ -9,6 +9,7 @@ What is read here on a local disk does not settle (see `cache`): the next scan r
 from __future__ import annotations
 
 import errno
+import stat
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import ArtifactPath, fold_name, path_fault
@@ -96,10 +97,27 @@ class Look:
             unsure = unread_for(error)
             self.found.update((prefix + name, unsure) for name in missing)
             return
-        for name in missing:
-            if name not in listed:
-                self.found[prefix + name] = None
-                known.drop(name)
+        gone = [name for name in missing if name not in listed]
+        for name in gone:
+            self.found[prefix + name] = None
+            known.drop(name)
+        # What was refused for the sake of a name that is gone has nothing against it any more.
+        folds = {fold_name(name) for name in gone}
+        for name in sorted(listed if folds else ()):
+            if name not in known.rows and fold_name(name) in folds:
+                self._admit(known, fd, prefix, name)
+
+    def _admit(self, known: KnownFolder, fd: int, prefix: str, name: str) -> None:
+        """Look at a file that nobody asked for, if it may be an artifact."""
+        path = prefix + name
+        if path_fault(path) is not None or self._sight.ignore.hides_way(path):
+            return
+        try:
+            status = self._sight.fs.stat(name, dir_fd=fd, follow_symlinks=False)
+        except OSError:
+            return
+        if stat.S_ISREG(status.st_mode):
+            self._one(known, fd, prefix, name)
 
     def _clash_of(self, folder: str) -> str | None:
         """Return a known folder that one on the way to `folder` (or itself) clashes with."""

@@ -8,6 +8,7 @@ Nothing that goes wrong becomes an absence:
 
 - a folder that can't be opened or listed to its end, or lies on another device, is `unlisted`;
 - a name whose status can't be had is `Unread`;
+- of two names that differ in case only, the one that was known stays and the other is `Unread`;
 - a listing may miss a name that is renamed over meanwhile (tmpfs does), so a name or folder that
   was known and is not listed is asked for once more by name;
 - a tree with more names than `Limits.tree_files` is not looked at by halves: it is UNREADABLE.
@@ -224,7 +225,10 @@ class _Listing:
                 files[escaped(path)] = unread("name", fault)
         if all_known:
             return iter(admitted)
-        losers = _losers([*self._names, *(entry.name for entry, _, _ in admitted)])
+        # The one that was here first stays, however lately it was written.
+        first = sorted(self._names)
+        first += sorted(entry.name for entry, path, is_folder in admitted if path in folders)
+        losers = _losers([*first, *sorted(entry.name for entry, _, _ in admitted)])
         for name, winner in losers.items():
             path = self._prefix + name
             files[path] = unread("case-clash", f"{winner!r} in the same folder is the same name")
@@ -245,10 +249,10 @@ class _Listing:
 
 
 def _losers(names: Iterable[str]) -> dict[str, str]:
-    """Return the names that clash with an earlier one (in sorted order), and with which."""
+    """Return the names that clash with an earlier one, and with which."""
     first: dict[str, str] = {}
     losers = {}
-    for name in sorted(names):
+    for name in names:
         winner = first.setdefault(fold_name(name), name)
         if winner != name:
             losers[name] = winner

@@ -240,6 +240,21 @@ def test_after_a_restart_nothing_is_read_again(eyes: Eyes) -> None:
     assert eyes.scan() == before
 
 
+def test_after_a_restart_a_young_file_is_read_again_and_keeps_its_name(tmp_path: Path) -> None:
+    eyes = Eyes(tmp_path, ahead_s=0.0)
+    eyes.put("a.xml", b"young")
+    eyes.scan()
+    assert eyes.looking.save_cache()
+    eyes.fresh()
+    eyes.put("A.xml", b"later")
+    snapshot = eyes.scan()
+    assert snapshot.files["a.xml"].entry.digest == digest_of(b"young")
+    assert snapshot.files["A.xml"].problem.code == "case-clash"
+    eyes.looking.save_cache()
+    eyes.fresh()
+    assert eyes.read_by_scan() == {"a.xml"}
+
+
 def test_the_cache_is_written_only_when_something_changed(eyes: Eyes) -> None:
     assert eyes.looking.save_cache()
     eyes.scan()
@@ -308,7 +323,7 @@ def test_a_failed_save_says_so_leaves_the_old_file_and_is_tried_again(eyes: Eyes
 
 
 NAMES = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8)
-U64 = st.integers(0, 2**64 - 1)
+INODE = st.integers(1, 2**64 - 1)
 I64 = st.integers(-(2**63), 2**63 - 1)
 
 
@@ -323,7 +338,7 @@ def caches(draw: st.DrawFn) -> dict[TreeName, cache.TreeCache]:
             for file in draw(st.lists(NAMES, unique=True, max_size=4)):
                 path = f"{folder}/{file}" if folder else file
                 status = SimpleNamespace(
-                    st_ino=draw(U64),
+                    st_ino=draw(INODE),
                     st_size=draw(st.integers(0, 2**40)),
                     st_mtime_ns=draw(I64),
                     st_ctime_ns=draw(I64),

@@ -98,6 +98,36 @@ def test_a_new_name_that_clashes_with_a_known_one_is_refused_at_once(eyes: Eyes)
     assert code(eyes.look("api/c.xml")["api/c.xml"]) == "case-clash"
 
 
+def test_when_one_of_a_clash_goes_the_other_is_looked_at_with_it(eyes: Eyes) -> None:
+    eyes.scan()
+    eyes.put("api/A.xml")
+    assert code(eyes.look("api/A.xml")["api/A.xml"]) == "case-clash"
+    (eyes.tree / "api/a.xml").unlink()
+    found = eyes.look("api/a.xml")
+    assert {path: code(what) for path, what in found.items()} == {
+        "api/a.xml": "absent",
+        "api/A.xml": "seen",
+    }
+
+
+def test_a_file_that_only_changes_the_case_of_its_name_is_a_rename(eyes: Eyes) -> None:
+    eyes.scan()
+    (eyes.tree / "api/a.xml").rename(eyes.tree / "api/A.xml")
+    found = eyes.look("api/A.xml", "api/a.xml")
+    assert {path: code(what) for path, what in found.items()} == {
+        "api/a.xml": "absent",
+        "api/A.xml": "seen",
+    }
+
+
+@pytest.mark.parametrize("name", ["api/A.XML/x.xml", "api/.A.xml.swp"])
+def test_what_is_no_file_of_the_tree_is_not_looked_at_for_its_name(eyes: Eyes, name: str) -> None:
+    eyes.scan()
+    eyes.put(name)
+    (eyes.tree / "api/a.xml").unlink()
+    assert set(eyes.look("api/a.xml")) == {"api/a.xml"}
+
+
 def test_a_folder_where_a_file_was_is_not_called_absent(eyes: Eyes) -> None:
     eyes.scan()
     (eyes.tree / "root.xml").unlink()
