@@ -72,7 +72,8 @@ class Index:
     def __init__(self, settled: Container[ArtifactPath] = ()) -> None:
         self.settled = settled
         self._artifacts: dict[ArtifactPath, _Known] = {}
-        self._claimants: dict[_Claim, set[ArtifactPath]] = {}
+        # Nearly every claim has one claimant, and a set of one has four times the size of a tuple.
+        self._claimants: dict[_Claim, tuple[ArtifactPath, ...]] = {}
         self._users: dict[_Claim, set[ArtifactPath]] = {}
         self._beside: dict[_Claim, set[ArtifactPath]] = {}
 
@@ -111,7 +112,7 @@ class Index:
         )
         self._artifacts[path] = known
         for claim in known.claims:
-            self._claimants.setdefault(claim, set()).add(path)
+            self._claimants[claim] = (*self._claimants.get(claim, ()), path)
         for use in known.uses:
             self._users.setdefault(use, set()).add(path)
         for extra in known.extras:
@@ -123,7 +124,9 @@ class Index:
         if known is None:
             return
         for claim in known.claims:
-            _remove(self._claimants, claim, path)
+            left = tuple(other for other in self._claimants.pop(claim) if other != path)
+            if left:
+                self._claimants[claim] = left
         for use in known.uses:
             _remove(self._users, use, path)
         for extra in known.extras:
@@ -167,7 +170,7 @@ class Index:
         """Return which of the claimants stays: a settled one, else the first by path."""
         claimants = self._claimants[claim]
         if len(claimants) == 1:
-            return next(iter(claimants))
+            return claimants[0]
         return min(claimants, key=lambda path: (path not in self.settled, path))
 
     def _duplicate(self, kind: Kind, facts: Facts, claim: _Claim, holder: ArtifactPath) -> Problem:

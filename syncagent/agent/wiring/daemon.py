@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from syncagent.agent.wiring import heap
 from syncagent.agent.wiring.assembly import LOG, Assembly
 from syncagent.agent.wiring.logs import start_logging
 from syncagent.agent.wiring.place import control_path
@@ -45,6 +46,7 @@ def run(settings_path: Path) -> int:
     settings = load(str(settings_path), os.environ)
     start_logging(os.environ)
     sys.setswitchinterval(SWITCH_S)
+    heap.tame()
     if settings.gateway_home:
         refuse_synchronizer(discover(settings.gateway_home))
     seat = Seat(settings_path)
