@@ -13,7 +13,7 @@ from syncagent.core.artifact import ArtifactPath, TreeName, kind_of
 from syncagent.core.errors import (
     BusyError,
     ExitCode,
-    RefusedError,
+    SettingsError,
     SyncagentError,
     UnreachableError,
 )
@@ -181,7 +181,7 @@ class Asking:
     def node_changes(self, name: str) -> dict[str, JSON]:
         """Return how a node differs from the revision, as it reported.
 
-        Raises RefusedError if there is no such node, BusyError if only the manager knows,
+        Raises SettingsError if there is no such node, BusyError if only the manager knows,
         UnreachableError if the node is away.
         """
         node = self._node
@@ -197,7 +197,7 @@ class Asking:
         peer = next((p for p in node.state.peers.values() if p.name == name), None)
         if peer is None:
             known = ", ".join(sorted({node.state.me, *node.state.peers}))
-            raise RefusedError(f"no node or revision {name!r}", hint=f"nodes: {known}")
+            raise SettingsError(f"no node or revision {name!r}", hint=f"nodes: {known}")
         self._may_know(peer)
         changes = [self._change(row) for row in rows.listed(peer.report, "differing")]
         number = node.state.standing.revision.number

@@ -231,8 +231,8 @@ def _notes(wish: Wish) -> Iterator[str]:
         )
     elif nodes > _PAIR:
         yield (
-            "The manager does not change by itself in this version: `syncagent switchover NODE` "
-            "moves it, `syncagent promote` replaces one that is lost."
+            "The manager does not change by itself in this version: `syncagent promote` on another "
+            "node moves it there, and replaces one that is lost."
         )
     if not wish.listen:
         yield (

@@ -236,7 +236,7 @@ class Assembly:
         if key is None:
             shown = [e for e, _ in self.node.reporting.strangers.values() if e.name == name]
             if len(shown) != 1:
-                hint = "syncagent keys trust NAME --key 'ssh-ed25519 ...'"
+                hint = "syncagent keys trust NAME 'ssh-ed25519 ...'"
                 raise RefusedError(
                     f"{len(shown)} refused peers called {name!r} are known", hint=hint
                 )

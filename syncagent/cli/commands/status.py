@@ -13,7 +13,7 @@ from syncagent.cli.reading import Row, count, items, number, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session
 from syncagent.cli.table import Column, Style, render
 from syncagent.cli.words import ago, harmless, length, paint, plural
-from syncagent.core.errors import ExitCode, SyncagentError
+from syncagent.core.errors import ExitCode, SettingsError
 
 if TYPE_CHECKING:
     from syncagent.core.desk import JSON
@@ -97,13 +97,13 @@ def _show(session: Session, node: str | None) -> ExitCode:
 
 
 def _only(answer: Row, name: str) -> JSON:
-    """Return the node of that name. Raises SyncagentError naming the nodes there are."""
+    """Return the node of that name. Raises SettingsError naming the nodes there are."""
     nodes = rows(answer.get("nodes"))
     for node in nodes:
         if text(node, "name") == name:
             return node
     known = ", ".join(text(node, "name") for node in nodes)
-    raise SyncagentError(f"the cluster has no node {name!r}", hint=f"its nodes are: {known}")
+    raise SettingsError(f"the cluster has no node {name!r}", hint=f"its nodes are: {known}")
 
 
 def status_text(answer: Row, columns: tuple[Column, ...], style: Style) -> str:

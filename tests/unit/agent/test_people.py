@@ -403,7 +403,7 @@ def test_two_revisions_are_compared() -> None:
     assert {change["change"] for change in found["changes"]} == {"delete"}
     with pytest.raises(RefusedError, match="revision 9 is not remembered"):
         bench.answer("diff", **{"from": 9})
-    with pytest.raises(RefusedError, match="no node or revision 'gw-9'"):
+    with pytest.raises(SettingsError, match="no node or revision 'gw-9'"):
         bench.answer("diff", **{"from": "gw-9"})
 
 

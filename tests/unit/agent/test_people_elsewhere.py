@@ -9,7 +9,7 @@ import pytest
 
 from syncagent.agent.rows import hold_row, kept_row
 from syncagent.core.digest import digest_of
-from syncagent.core.errors import BusyError, RefusedError, UnreachableError
+from syncagent.core.errors import BusyError, RefusedError, SettingsError, UnreachableError
 from syncagent.core.intent import Keep, Kept
 from syncagent.core.safety import HoldReason, tree_hold
 from syncagent.core.settings import Drift, PeerSettings
@@ -58,7 +58,7 @@ def test_how_another_node_differs_is_asked_of_the_manager() -> None:
     with pytest.raises(BusyError, match="only the manager knows how gw-3 differs") as told:
         bench.answer("diff", **{"from": "gw-3"})
     assert "on gw-2: syncagent diff gw-3" in told.value.hint
-    with pytest.raises(RefusedError, match="no node or revision 'gw-9'"):
+    with pytest.raises(SettingsError, match="no node or revision 'gw-9'"):
         bench.answer("diff", **{"from": "gw-9"})
     found = bench.answer("describe", artifact="sequence/a")
     assert isinstance(found, dict)

@@ -120,16 +120,20 @@ def test_a_reader_that_goes_away_is_no_crash(call: CommandLine, desk: FakeDesk) 
     assert "Traceback" not in err
 
 
-def test_a_long_reconcile_shows_each_node_on_a_terminal(call: CommandLine, desk: FakeDesk) -> None:
-    gate = desk.gates["reconcile"] = threading.Event()
+@pytest.mark.parametrize(("command", "said"), [("reconcile", ""), ("wait", "revision 1  Synced\n")])
+def test_what_takes_long_shows_each_node_on_a_terminal(
+    call: CommandLine, desk: FakeDesk, command: str, said: str
+) -> None:
+    gate = desk.gates[command] = threading.Event()
     desk.answers["reconcile"] = {"revision": 1, "changes": [], "nodes": [], "held": []}
+    desk.answers["wait"] = {"revision": 1, "state": "Synced"}
     moving = {"name": "gw-2", "phase": "staging", "files_done": 3, "files_total": 9}
     desk.answers["progress"] = {
         "active": True,
         "nodes": [{**moving, "bytes_done": 1024, "bytes_total": 4096}],
     }
     master, slave = pty.openpty()
-    with start(call, "reconcile", stderr=slave) as process:
+    with start(call, command, stderr=slave) as process:
         os.close(slave)
         shown = ""
         while "3/9 files" not in shown:
@@ -137,7 +141,7 @@ def test_a_long_reconcile_shows_each_node_on_a_terminal(call: CommandLine, desk:
         gate.set()
         out, _ = process.communicate(timeout=20)
     os.close(master)
-    assert (process.returncode, out) == (0, "")
+    assert (process.returncode, out) == (0, said)
     assert "gw-2 staging" in shown
 
 

@@ -67,7 +67,7 @@ def test_an_unknown_node_is_an_error_that_names_the_nodes(
     call: CommandLine, desk: FakeDesk
 ) -> None:
     answer = call("status", "gw-9", "-o", "json")
-    assert (answer.code, answer.out) == (1, "")
+    assert (answer.code, answer.out) == (2, "")
     assert answer.err.splitlines() == [
         "error: the cluster has no node 'gw-9'",
         "  next: its nodes are: gw-1, gw-2, gw-3-with-a-rather-long-name.example.org",
