@@ -120,14 +120,16 @@ class Cluster:
                 if self.world.chance(0.7):
                     first.put(path, good(path, 0, self.rng))
         for machine in others:
-            kind = self.rng.choice(("empty", "empty", "same", "other"))
-            for tree in machine.settings.tree_names if kind != "empty" else ():
-                for path in all_paths(tree):
-                    content = first.disk.content(path)
-                    if kind == "other" and self.world.chance(0.3):
-                        content = good(path, 1_000, self.rng)
-                    if content is not None:
-                        machine.put(path, content)
+            self._fill_like(machine, first, self.rng.choice(("empty", "empty", "same", "other")))
+
+    def _fill_like(self, machine: Machine, first: Machine, kind: str) -> None:
+        for tree in machine.settings.tree_names if kind != "empty" else ():
+            for path in all_paths(tree):
+                content = first.disk.content(path)
+                if kind == "other" and self.world.chance(0.3):
+                    content = good(path, 1_000, self.rng)
+                if content is not None:
+                    machine.put(path, content)
 
     # --- running it ---------------------------------------------------------------------------
 
@@ -229,11 +231,14 @@ class Cluster:
         )
         writes = machine is manager or self.shape.writers is Writers.ANY
         reports = {t.name for t in machine.settings.trees if t.drift is Drift.REPORT}
+        refusing = {path.tree for path in machine.process.state.refused}
         return {
             change.path
             for change in changes
             if (writes and self._refuses(machine, change))
             or (not writes and change.path.tree in reports)
+            # A name that a refused file of the same tree keeps in the revision is not to be had.
+            or (writes and machine is not manager and change.path.tree in refusing)
             # A manager knows nothing of trees that it does not list, and takes no proposal for them.
             or (writes and change.path.tree not in manager.settings.tree_names)
         }

@@ -36,6 +36,7 @@ from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import FakeDisk
 from tests.fakes.hints import FakeHints
 from tests.fakes.history import FakeGuard, FakeHistory
+from tests.simulation.witness import FLUSH_S
 from tests.simulation.world import Violation
 
 if TYPE_CHECKING:
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
 
 SPINS_MAX = 50
 REVISIONS_MAX = 100_000
-FLUSH_S = 30.0
-"""How late records reach the disk by themselves."""
 RESTART_S = 5.0
 
 

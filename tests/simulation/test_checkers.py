@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from syncagent.core.revision import Token
     from syncagent.ports import Disk, Guard, History
 
-SEEDS_MAX = 60
+SEEDS_MAX = 200
 
 
 class _OpenGuard:

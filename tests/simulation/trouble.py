@@ -244,7 +244,7 @@ class Trouble:
             power = self.rng.choice(sorted(self._crashes)) == "power"
             self.world.later(after_s * 0.999, lambda: machine.crash(power=power, back_in_s=2.0))
             return 0.0
-        if self._promotes and self.world.chance(0.05):
+        if self._promotes and self.world.chance(0.1):
             # A slow disk, and somebody else is made manager meanwhile: sometimes this very node.
             other = machine if self.world.chance(0.5) else self._any()
             self.promote(other, force=True)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Row = tuple[bytes, int]
 
 NEVER = float("-inf")
+FLUSH_S = 30.0
+"""How late a history's records reach the disk by themselves."""
 ANSWER_S = 2.0
 """An answer that is younger than this may not have been read when the offer was made."""
 RACE_S = 120.0
@@ -82,7 +84,7 @@ class Witness:
         self.answers: dict[Token, list[tuple[float, RevisionId]]] = {}
         self.offering: set[Token] = set()
         self.begun: dict[tuple[str, int], Token] = {}
-        self.taken: list[tuple[str, ArtifactPath, bytes]] = []
+        self.taken: list[tuple[str, ArtifactPath, bytes, float]] = []
 
     def meet(self, machine: Machine) -> None:
         """Begin to watch a machine, as it is now."""
@@ -129,6 +131,9 @@ class Witness:
                     seen.touched.add(ArtifactPath(tree, path))
         seen.trees = after
         seen.displaced.clear()
+        # A record that was not flushed yet names nothing any more: what only it named may be tidied.
+        flushed = self._world.at_s - FLUSH_S
+        self.taken = [row for row in self.taken if row[0] != machine.name or row[3] < flushed]
 
     def approves(self, machine: Machine, reason: str, paths: Iterable[ArtifactPath]) -> None:
         """A person says yes to a hold of this node."""
@@ -194,17 +199,20 @@ class Witness:
         if not machine.settings.apply:
             raise Violation("observe", f"{where}: written although apply = false")
         if new is not None:
-            if new[0] not in self.known.get(path, ()):
-                raise Violation("old or new", f"{where}: {new[0][:60]!r} was never declared there")
-            if not self._valid(machine, path, new[0]):
-                raise Violation("validated", f"{where}: invalid bytes made live")
-            if old is not None and old[0] == new[0]:
-                raise Violation("untouched", f"{where}: right bytes written again")
+            self._agent_put(machine, path, old, new)
         if old is not None:
             seen.displaced.append((path, old[0]))
-        if new is None or old is None or old[1] < new[1]:
-            return
-        raise Violation("untouched", f"{where}: the mtime does not rise")
+
+    def _agent_put(self, machine: Machine, path: ArtifactPath, old: Row | None, new: Row) -> None:
+        where = f"{machine.name} {path}"
+        if new[0] not in self.known.get(path, ()):
+            raise Violation("old or new", f"{where}: {new[0][:60]!r} was never declared there")
+        if not self._valid(machine, path, new[0]):
+            raise Violation("validated", f"{where}: invalid bytes made live")
+        if old is not None and old[0] == new[0]:
+            raise Violation("untouched", f"{where}: right bytes written again")
+        if old is not None and old[1] >= new[1]:
+            raise Violation("untouched", f"{where}: the mtime does not rise")
 
     def _valid(self, machine: Machine, path: ArtifactPath, content: bytes) -> bool:
         kind = kind_of(machine.settings.tree_kinds[path.tree], path.path)
@@ -253,7 +261,7 @@ class Witness:
                 raise Violation(
                     "nothing is lost", f"{machine.name} {path}: {content[:60]!r} is nowhere"
                 )
-            self.taken.append((machine.name, path, content))
+            self.taken.append((machine.name, path, content, self._world.at_s))
         seen.displaced.clear()
 
     def _remembers(self, machine: Machine, path: ArtifactPath, content: bytes) -> bool:
@@ -289,13 +297,13 @@ class Witness:
         highest = machine.guard.state().highest
         if highest is None:
             raise Violation("one writer", f"{machine.name} moved without any token")
+        # A commit that the disk cut short is finished under the token under which it began.
+        highest = self.begun.get((machine.name, new.txid), highest)
         if new.revision not in self.revisions:
             self._declared(machine, old, new, highest)
             return
         if new.manifest != self.revisions[new.revision]:
             raise Violation("whole revision", f"{machine.name}: other rows of {new.revision}")
-        # A commit that the disk cut short is finished under the token under which it began.
-        highest = self.begun.get((machine.name, new.txid), highest)
         told = (machine.name, highest, new.revision) in self.orders
         if highest.holder != machine.name and not told:
             raise Violation(
@@ -319,24 +327,28 @@ class Witness:
             raise Violation("one writer", f"{machine.name}: {fresh} follows {old.revision}")
         self.revisions[fresh] = new.manifest
         changes = diff(old.manifest, new.manifest)
-        any_writer = machine.settings.writers is Writers.ANY
         for change in changes:
             if change.after is None:
-                if change.path not in self.unwanted and not self._filled(machine, change.path):
-                    raise Violation(
-                        "absence", f"{machine.name} declared {change.path} gone; nobody meant it"
-                    )
-                continue
-            content = self._content(change.path, change.after.digest)
-            if content is None:
-                raise Violation("old or new", f"{machine.name} declared unknown {change.path}")
-            if not self._valid(machine, change.path, content):
-                raise Violation("validated", f"{machine.name} declared invalid {change.path}")
-            if not any_writer and change.after.digest not in machine.history._durable:
-                raise Violation("nothing is lost", f"{change.path} was declared without its bytes")
+                self._declared_gone(machine, change.path)
+            else:
+                self._declared_put(machine, change.path, change.after.digest)
         self._unique(machine, new.manifest)
         self._raced(machine, old, new)
         self._consent(machine, old.manifest, changes, f"declared {fresh}")
+
+    def _declared_gone(self, machine: Machine, path: ArtifactPath) -> None:
+        if path not in self.unwanted and not self._filled(machine, path):
+            raise Violation("absence", f"{machine.name} declared {path} gone; nobody meant it")
+
+    def _declared_put(self, machine: Machine, path: ArtifactPath, digest: Digest) -> None:
+        content = self._content(path, digest)
+        if content is None:
+            raise Violation("old or new", f"{machine.name} declared unknown {path}")
+        if not self._valid(machine, path, content):
+            raise Violation("validated", f"{machine.name} declared invalid {path}")
+        kept = digest in machine.history._durable
+        if machine.settings.writers is Writers.MANAGER and not kept:
+            raise Violation("nothing is lost", f"{path} was declared without its bytes")
 
     def _raced(self, machine: Machine, old: Standing, new: Standing) -> None:
         """What somebody wrote after the agent had looked for the last time is an edit of the new."""
@@ -413,7 +425,7 @@ class Witness:
 
     def nothing_is_lost(self) -> None:
         """Whatever an agent has ever taken away is somewhere still."""
-        for name, path, content in self.taken:
+        for name, path, content, _ in self.taken:
             if self._remembers(self.machines[name], path, content):
                 continue
             if any(m.disk.content(path) == content for m in self._listing(path.tree)):
