@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent import rows
-from syncagent.core.artifact import ArtifactPath, TreeName
+from syncagent.core.artifact import ArtifactPath, TreeName, kind_of, stem_of
 from syncagent.core.errors import RefusedError
+from syncagent.core.groups import groups
 from syncagent.core.snapshot import Seen
 
 if TYPE_CHECKING:
@@ -39,9 +40,33 @@ def describe(node: Parts, what: str) -> dict[str, JSON]:
             f"{reference.kind or 'any'}/{reference.key}"
             for reference in (examined.facts.references if examined else ())
         ],
+        "group": _group(node, path),
         "problems": _problems(node, path),
         "events": [],
     }
+
+
+def _group(node: Parts, path: ArtifactPath) -> dict[str, JSON] | None:
+    """Return what belongs together with an artifact, its head first; None if its bytes are not known."""
+    view = node.observing.views[path.tree]
+    known = {
+        ArtifactPath(view.name, there): (kind_of(view.kind, there), examined.facts)
+        for there, examined in view.examined.items()
+    }
+    if path not in known:
+        return None
+    by_path = groups(known)
+    head = by_path[path]
+    together = (there for there, group in by_path.items() if group == head)
+    members: list[JSON] = [
+        {
+            "path": there.path,
+            "kind": str(known[there][0]),
+            "name": known[there][1].name or stem_of(there.path),
+        }
+        for there in sorted(together, key=lambda there: (str(there) != head, there))
+    ]
+    return {"head": head, "members": members}
 
 
 def _find(node: Parts, what: str) -> dict[str, JSON]:

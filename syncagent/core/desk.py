@@ -15,7 +15,8 @@ this module. The verbs and what each answers:
                                          that this one leads have kept, `what` as in the line above
     describe   {artifact}               {tree, path, kind, name, digest, size, revision,
                                          nodes: [{node, digest, state, reason}], references,
-                                         problems, events}
+                                         group: {head, members: [{path, kind, name}]}?, problems,
+                                         events}
     diff       {from?, to?}             {from, to, changes: [change]}
     reconcile  {dry_run, timeout_s}     {revision, changes: [change], nodes: [{name, state, reason}],
                                          held: [entry]}

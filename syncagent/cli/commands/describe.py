@@ -52,6 +52,11 @@ def describe(session: Session, artifact: str) -> ExitCode:
 
 def _text(answer: Row, style: Style) -> str:
     lines = [f"{f'{key}:':10} {text(answer, key) or '-'}\n" for key in _FACTS]
+    members = [
+        f"{text(member, 'kind')}/{text(member, 'name')}"
+        for member in rows(as_row(answer.get("group")).get("members"))
+    ]
+    lines.append(f"{'group:':10} {', '.join(members) or '-'}\n")
     lines.append(render(_NODES, rows(answer.get("nodes")), style))
     for part in ("references", "problems", "events"):
         found = items(answer.get(part))

@@ -313,6 +313,12 @@ def test_an_artifact_is_described_by_kind_and_name_or_path() -> None:
         assert isinstance(found, dict)
         assert (found["path"], found["references"]) == ("sequences/a.xml", ["sequence/b"])
         assert found["size"] == len(FILES["sequences/a.xml"])
+        assert found["group"] == {
+            "head": "synapse:sequences/a.xml",
+            "members": [
+                {"path": f"sequences/{name}.xml", "kind": "sequence", "name": name} for name in "ab"
+            ],
+        }
         mine, theirs = found["nodes"]
         digest = digest_of(FILES["sequences/a.xml"])
         assert (mine["node"], mine["digest"], mine["reason"]) == (ME, digest, NO_RUNTIME)

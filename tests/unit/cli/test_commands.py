@@ -78,6 +78,13 @@ DESCRIBED = {
         {"node": "gw-2", "digest": None, "state": "Pending", "reason": "not loaded yet"},
     ],
     "references": ["sequence/fault", "endpoint/PizzaEP"],
+    "group": {
+        "head": "synapse:api/Pizza.xml",
+        "members": [
+            {"path": "api/Pizza.xml", "kind": "api", "name": "Pizza"},
+            {"path": "endpoints/PizzaEP.xml", "kind": "endpoint", "name": "PizzaEP"},
+        ],
+    },
     "problems": [{"code": "odd", "reason": "context ends in a slash", "line": 1}],
     "events": [],
 }
