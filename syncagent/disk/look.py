@@ -42,12 +42,27 @@ class Look:
         for path in paths:
             fault = path_fault(path)
             if fault is not None:
-                self.found[path] = unread("name", fault)
+                self.found[path] = None if self._gone(path) else unread("name", fault)
             elif not self._sight.ignore.hides_way(path):
                 folder, _, name = path.rpartition("/")
                 folders.setdefault(folder, []).append(name)
         for folder, names in folders.items():
             self._visit(folder, names)
+
+    def _gone(self, path: str) -> bool:
+        """Tell whether a path that can be no artifact's is surely not there."""
+        folder, _, name = path.rpartition("/")
+        try:
+            fd = self._sight.enter(self._root, folder)
+        except OSError:
+            return False
+        try:
+            self._sight.fs.stat(name, dir_fd=fd, follow_symlinks=False)
+        except OSError as error:
+            return error.errno == errno.ENOENT
+        finally:
+            let_go(self._sight.fs, fd)
+        return False
 
     def _visit(self, folder: str, names: list[str]) -> None:
         """Look at `names` in one folder."""
@@ -78,7 +93,7 @@ class Look:
         """Look at one name; False if it seems not to be there."""
         where = ArtifactPath(self._sight.tree, prefix + name)
         other = None if name in known.rows else known.clash_of(name)
-        if other is not None:
+        if other is not None and not self._gone(where.path):
             self.found[where.path] = _clash(other)
             return True
         try:

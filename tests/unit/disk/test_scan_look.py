@@ -80,9 +80,12 @@ def test_a_look_at_what_the_examiner_wants_reads_it_though_it_is_known(eyes: Eye
     assert examiner.shown == {"api/a.xml": b"1"}
 
 
-def test_a_name_that_can_not_be_an_artifact_s_is_unread_without_a_look(eyes: Eyes) -> None:
+def test_a_name_that_can_not_be_an_artifact_s_is_refused_until_it_is_gone(eyes: Eyes) -> None:
+    eyes.put("api/con.xml")
     found = eyes.look("../outside.xml", "api/con.xml", "/etc/passwd")
     assert {code(what) for what in found.values()} == {"name"}
+    (eyes.tree / "api/con.xml").unlink()
+    assert code(eyes.look("api/con.xml")["api/con.xml"]) == "absent"
 
 
 def test_a_new_name_that_clashes_with_a_known_one_is_refused_at_once(eyes: Eyes) -> None:
