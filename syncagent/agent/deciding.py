@@ -62,10 +62,7 @@ class Deciding:
             return
         own = hold.node == self._node.state.me and self._node.state.leads
         if hold.reason not in DECLARED_HOLDS or not own:
-            raise RefusedError(
-                f"{hold.id} can only be approved or left: {hold.text}",
-                hint="To keep a node out, take it from the peers of the settings.",
-            )
+            raise _not_rejected(hold)
         self.may_write()
         state = self._node.state
         del state.holds[hold.id]
@@ -135,6 +132,19 @@ class Deciding:
             where = f"on {holder.holder}" if holder else "on the manager"
             raise BusyError(f"{node.state.me} is not the manager", hint=f"Do it {where}.")
         idle(node)
+
+
+def _not_rejected(hold: Hold) -> RefusedError:
+    """Return the error that says what can be done with a hold that can't be rejected."""
+    if not hold.approvable:
+        return RefusedError(
+            f"{hold.id} ends by itself: {hold.text}",
+            hint="mend what it names; nothing is deleted meanwhile",
+        )
+    return RefusedError(
+        f"{hold.id} can only be approved or left: {hold.text}",
+        hint="To keep a node out, take it from the peers of the settings.",
+    )
 
 
 def idle(node: Parts) -> None:

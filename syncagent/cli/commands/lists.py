@@ -86,6 +86,7 @@ _NEXT = {
     "conflicts": "syncagent restore ID brings one back",
 }
 """What people can do about what a list shows; said on stderr, at a terminal."""
+_MEND = "mend what the reason names; nothing here waits for an approval"
 
 
 @click.command(
@@ -139,6 +140,7 @@ def _list_text(what: str, answer: JSON, output: str, style: Style) -> str:
         talk(_EMPTY[what])
         return ""
     if what in _NEXT and style.width is not None:
-        talk(f"  next: {_NEXT[what]}")
+        mend = what == "held" and all(entry.get("approvable") is False for entry in entries)
+        talk(f"  next: {_MEND if mend else _NEXT[what]}")
     table, wide = LISTS[what]
     return render(wide if output == "wide" else table, entries, style)

@@ -6,6 +6,7 @@ from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
 from syncagent.core.artifact import TreeName
 from syncagent.core.digest import digest_of
+from syncagent.core.errors import RefusedError
 from syncagent.core.events import Hinted, HintKind, WatchFault, WatchTrouble
 from syncagent.core.safety import HoldReason
 from syncagent.core.snapshot import Condition
@@ -113,8 +114,11 @@ def test_a_tree_that_is_away_is_held_and_resumes_by_itself(
     (hold,) = bench.state.holds.values()
     assert (hold.reason, hold.approvable) == (reason, False)
     assert bench.state.standing.revision.number == 1
-    with pytest.raises(Exception, match="can't be approved"):
+    with pytest.raises(RefusedError, match="can't be approved"):
         bench.answer("approve", id=hold.id)
+    with pytest.raises(RefusedError, match=f"{hold.id} ends by itself") as caught:
+        bench.answer("reject", id=hold.id)
+    assert "mend what it names" in caught.value.hint
     bench.put("sequences/d.xml", sequence("d"))
     bench.pass_(12)
     assert bench.state.standing.revision.number == 1

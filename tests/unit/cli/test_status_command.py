@@ -11,6 +11,7 @@ from syncagent.core.errors import BusyError, StateError
 from tests.fakes.terminal import STATUS, CommandLine, golden
 
 if TYPE_CHECKING:
+    from syncagent.core.desk import JSON
     from tests.fakes.desk import FakeDesk
 
 
@@ -47,6 +48,21 @@ def test_no_name_is_cut_at_any_width(
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     assert "gw-3-with-a-rather-long-name.example.org " in call("status").out
+
+
+def test_a_hold_that_can_t_be_approved_does_not_say_how_to(
+    call: CommandLine, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    hold: dict[str, JSON] = {"id": "r-1", "node": "gw-2", "reason": "its folder is not there"}
+    for approvable in (True, False):
+        held: list[JSON] = [{**hold, "approvable": approvable}]
+        desk.answers["status"] = {**STATUS, "held": held}
+        desk.answers["held"] = held
+        shown = call("status").out
+        assert "Held r-1 on gw-2: its folder is not there" in shown
+        assert ("syncagent approve" in shown) is approvable
+        assert ("nothing here waits for an approval" in call("get", "held").err) is not approvable
 
 
 def test_json_is_only_json_and_loses_no_field(call: CommandLine, desk: FakeDesk) -> None:
