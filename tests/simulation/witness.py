@@ -298,7 +298,8 @@ class Witness:
         if highest is None:
             raise Violation("one writer", f"{machine.name} moved without any token")
         # A commit that the disk cut short is finished under the token under which it began.
-        highest = self.begun.get((machine.name, new.txid), highest)
+        if new.txid != old.txid:
+            highest = self.begun.get((machine.name, new.txid), highest)
         if new.revision not in self.revisions:
             self._declared(machine, old, new, highest)
             return
