@@ -3,11 +3,14 @@
 Its digest is the sum, modulo 2**128, of one xxh3-128 per row, kept per tree: one changed row
 costs the same at 10 and at 100,000 artifacts, the order of rows plays no part, and the digest
 of a projection needs no second pass. (The sum is not a proof against forgery; nothing here is.)
+
+What changed last lies beside the rows until all of a tree is asked for: the digest and single rows
+of a revision that one edit makes are had without copying ten thousand others.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from syncagent.core.artifact import ArtifactPath, TreeName
 from syncagent.core.digest import Digest, from_number, number_of
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["EMPTY", "Entry", "Manifest"]
 
 _MODULUS = 1 << 128
+LATE_MAX = 64
+"""Changed rows that may lie beside the others: they are copied with every change."""
 
 
 def _row_number(tree: str, path: str, entry: Entry) -> int:
@@ -29,17 +34,23 @@ def _row_number(tree: str, path: str, entry: Entry) -> int:
     )
 
 
+_Late: TypeAlias = "dict[TreeName, dict[str, Entry | None]]"
+"""What changed of some trees' rows; None: the row is gone."""
+
+
 class Manifest:
     """An immutable set of rows. Equal digests mean equal rows; iteration is sorted."""
 
-    __slots__ = ("_rows", "_sums")
+    __slots__ = ("_late", "_rows", "_sums")
 
     def __init__(
         self,
         rows: Mapping[TreeName, Mapping[str, Entry]] | None = None,
         *,
         _sums: Mapping[TreeName, int] | None = None,
+        _late: _Late | None = None,
     ) -> None:
+        self._late: _Late = _late or {}
         if _sums is not None:
             # Trees that did not change are shared between manifests: nobody writes to them.
             self._rows: Mapping[TreeName, Mapping[str, Entry]] = rows or {}
@@ -67,66 +78,90 @@ class Manifest:
     @property
     def trees(self) -> tuple[TreeName, ...]:
         """Names of the trees that hold at least one artifact, sorted."""
-        return tuple(sorted(self._rows))
+        return tuple(sorted(self._all()))
 
     @property
     def bytes_total(self) -> int:
         """Sum of all sizes, in bytes."""
-        return sum(entry.size for entries in self._rows.values() for entry in entries.values())
+        return sum(entry.size for entries in self._all().values() for entry in entries.values())
 
     def tree(self, name: TreeName) -> Mapping[str, Entry]:
         """Return path to entry of one tree; empty if the manifest has none of it. Read only."""
-        return self._rows.get(name, {})
+        return self._all().get(name, {})
 
     def get(self, path: ArtifactPath) -> Entry | None:
         """Return the entry at `path`, or None."""
+        late = self._late.get(path.tree)
+        if late is not None and path.path in late:
+            return late[path.path]
         return self._rows.get(path.tree, {}).get(path.path)
 
     def project(self, trees: Iterable[TreeName]) -> Manifest:
         """Return the rows of `trees` only: what a node that lists them should have."""
         wanted = set(trees)
+        late = self._late  # before the rows: see `_all`
         return Manifest(
             {tree: entries for tree, entries in self._rows.items() if tree in wanted},
             _sums={tree: total for tree, total in self._sums.items() if tree in wanted},
+            _late={tree: rows for tree, rows in late.items() if tree in wanted},
         )
 
     def after(self, changes: Iterable[Change]) -> Manifest:
         """Return this manifest with each change's `after` in place; `before` is not checked."""
-        rows = dict(self._rows)
         sums = dict(self._sums)
-        copied: dict[TreeName, dict[str, Entry]] = {}
+        late = {tree: dict(rows) for tree, rows in self._late.items()}
         for change in changes:
             tree, path = change.path
-            if tree not in copied:
-                rows[tree] = copied[tree] = dict(rows.get(tree, {}))
-            old = copied[tree].pop(path, None)
+            here = late.setdefault(tree, {})
+            old = here[path] if path in here else self._rows.get(tree, {}).get(path)
             total = sums.get(tree, 0)
             if old is not None:
                 total -= _row_number(tree, path, old)
             if change.after is not None:
-                copied[tree][path] = change.after
                 total += _row_number(tree, path, change.after)
+            here[path] = change.after
             sums[tree] = total % _MODULUS
-        for tree in copied:
-            if not rows[tree]:
-                del rows[tree]
-                sums.pop(tree)
-        return Manifest(rows, _sums=sums)
+        made = Manifest(self._rows, _sums=sums, _late=late)
+        if sum(map(len, late.values())) > LATE_MAX:
+            made._all()
+        return made
+
+    def _all(self) -> Mapping[TreeName, Mapping[str, Entry]]:
+        """Return all rows, with what changed last among them.
+
+        Threads may meet here: each makes the same rows, and what lay beside them stays true of them.
+        Whoever needs both takes what lies beside the rows first.
+        """
+        late = self._late
+        if late:
+            rows = dict(self._rows)
+            for tree, changed in late.items():
+                entries = dict(rows.get(tree, {}))
+                for path, entry in changed.items():
+                    if entry is None:
+                        entries.pop(path, None)
+                    else:
+                        entries[path] = entry
+                rows[tree] = entries
+            self._rows = {tree: entries for tree, entries in rows.items() if entries}
+            self._late = {}
+        return self._rows
 
     def __contains__(self, path: ArtifactPath) -> bool:
-        return path.path in self._rows.get(path.tree, {})
+        return self.get(path) is not None
 
     def __iter__(self) -> Iterator[tuple[ArtifactPath, Entry]]:
-        for tree in sorted(self._rows):
-            entries = self._rows[tree]
+        rows = self._all()
+        for tree in sorted(rows):
+            entries = rows[tree]
             for path in sorted(entries):
                 yield ArtifactPath(tree, path), entries[path]
 
     def __len__(self) -> int:
-        return sum(len(entries) for entries in self._rows.values())
+        return sum(len(entries) for entries in self._all().values())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Manifest) and self._rows == other._rows
+        return isinstance(other, Manifest) and self._all() == other._all()
 
     def __hash__(self) -> int:
         return hash(self.digest)
