@@ -114,14 +114,21 @@ class Disk(Protocol):
     def sweep(self, *, older_than_s: float, bytes_max: int) -> int:
         """Drop quarantined bytes by age and total size, oldest first; return how many."""
 
-    def identities(self) -> Mapping[TreeName, str]:
-        """Return what identifies each tree's root now (file system id and root inode).
+    def identity_of(self, tree: TreeName) -> str | None:
+        """Return what identifies a tree's root now (file system id and root inode).
 
-        A tree whose root can't be read is left out.
+        None if its root can't be read.
         """
 
     def trust(self, tree: TreeName, identity: str | None) -> None:
         """From now on only this identity is the tree; None: whatever is found next."""
+
+    def shun(self, tree: TreeName, why: str) -> None:
+        """Leave a tree alone: its file system does not answer, as `why` says; "" ends it.
+
+        Scans go on. Whatever else needs the tree raises DiskError at once, `read` returns None, and
+        lists leave out what only its file system holds. Never blocks; from any thread.
+        """
 
 
 class Guard(Protocol):

@@ -163,13 +163,17 @@ class Advancing:
         if job.hold is not None:
             self._state.holds.pop(job.hold.id, None)
             job.hold = None
-        if not self._observing.ready:
-            job.phase = Stage.TREES
-            bad = [v.name for v in self._observing.views.values() if not v.ready]
-            self._tell(job, "tree", f"{', '.join(bad)}: not readable or not scanned yet")
-            return
         target = job.target.project(self._state.settings.tree_names)
         changes = own_changes(self._state, job, target)
+        reason = self._planning.wait_for_trees(job, changes)
+        if job.waits_for and job.why in {Why.OWN, Why.REPAIR}:
+            # A person's wish: it would hold up the other trees for no one.
+            self._fail(job, reason, now)
+            return
+        if job.waits_for:
+            job.phase = Stage.TREES
+            self._tell(job, "tree", reason)
+            return
         hold = judge_job(self._state, job, changes, self._observing.views)
         waits = hold is not None or not self._state.settings.apply
         self.wanted = target if waits and job.why is Why.OFFER else None
@@ -357,7 +361,8 @@ class Advancing:
             self._state.do(
                 Recover(Intent(job.txid, job.revision, job.steps), job.change, job.record)
             )
-        if job is not None and job.phase is Stage.TREES and self._observing.ready:
+        waits = job is not None and job.phase is Stage.TREES
+        if job is not None and waits and not self._observing.unready(job.waits_for):
             self._judge(job, now)
 
     # --- saying no --------------------------------------------------------------------------

@@ -55,6 +55,7 @@ class Committer:
         self._clock = clock
         self._table: dict[type, object] = {
             fx.TrustRoot: self._trust,
+            fx.Shun: self._shun,
             fx.AdmitToken: self._admit,
             fx.StageOwn: self._stage_own,
             fx.StageBlobs: self._stage_blobs,
@@ -85,6 +86,9 @@ class Committer:
 
     def _trust(self, effect: fx.TrustRoot) -> None:
         self._disk.trust(effect.tree, effect.identity)
+
+    def _shun(self, effect: fx.Shun) -> None:
+        self._disk.shun(effect.tree, effect.why)
 
     def _admit(self, effect: fx.AdmitToken) -> Result:
         try:

@@ -54,6 +54,17 @@ class TrustRoot:
     identity: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Shun:
+    """Leave a tree alone: its file system does not answer, as `why` says; "" ends it.
+
+    Scans go on. Whoever carries this out must not wait for a hand: a hand may be what hangs.
+    """
+
+    tree: TreeName
+    why: str
+
+
 # --- effects: committing --------------------------------------------------------------------
 
 
@@ -282,6 +293,7 @@ Effect = (
     | Scan
     | StartWatch
     | TrustRoot
+    | Shun
     | AdmitToken
     | StageOwn
     | StageBlobs

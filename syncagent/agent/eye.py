@@ -103,9 +103,9 @@ def look_over(
 ) -> Scanned:
     """Scan a tree, and judge what is read of it; `started` is now."""
     reader = _Reader(memory, has_blob)
-    before = disk.identities().get(tree)
+    before = disk.identity_of(tree)
     snapshot = disk.scan(tree, reader)
-    after = disk.identities().get(tree)
+    after = disk.identity_of(tree)
     if snapshot.condition is Condition.GOOD and not snapshot.unlisted:
         memory.forget_others(tree, snapshot.files)
     # Only a root that stood throughout is the one that was scanned.

@@ -81,6 +81,8 @@ class Job:
     sealed: bool = False
     """True while everything that was staged is known to be durable."""
     examined: dict[ArtifactPath, Examined] = field(default_factory=dict)
+    waits_for: tuple[TreeName, ...] = ()
+    """Trees of this node that have to be believed before it goes on."""
     hold: Hold | None = None
     used: tuple[Digest, ...] = ()
     go: bool = False

@@ -47,7 +47,9 @@ class Meeting:
             self._note(set(state.settings.tree_names))
             return set()
         new = unmet(state)
-        waiting = {name for name in sorted(new) if self._clashes(name)}
+        # A tree that can't be believed is met when it can.
+        waiting = {*self._observing.unready(new)}
+        waiting |= {name for name in sorted(new - waiting) if self._clashes(name)}
         if new - waiting:
             self._note({*json.loads(noted), *(new - waiting)})
         return waiting

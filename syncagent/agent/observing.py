@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Look, Scan, StartWatch, TrustRoot
+from syncagent.agent.stalling import Stalling
 from syncagent.agent.treeview import TreeView
 from syncagent.core.artifact import ArtifactPath, kind_of
 from syncagent.core.crosscheck import Index
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 BAD_TREE_SCAN_S = 5.0
 """How often a tree is looked at that can't be believed: it resumes by itself."""
 REWATCH_S = 5.0
+POLLED = "poll"
+"""How a watch calls itself that would not tell of a file system that hangs."""
 
 
 class Observing:
@@ -48,6 +51,7 @@ class Observing:
         )
         self.views = {tree.name: TreeView(tree.name, tree.kind) for tree in state.settings.trees}
         self.index = Index(_Settled(self))
+        self._stalling = Stalling(state)
         self._rewatch: dict[TreeName, float] = {}
         self._roots: dict[TreeName, str] = dict(state.standing.identities)
         self._any_root_since: dict[TreeName, float] = {}
@@ -102,6 +106,8 @@ class Observing:
     def looked(self, result: Looked, now: float) -> None:
         """Take what a look saw."""
         view = self.views[result.tree]
+        if self._stalling.came_late(view, now):
+            return
         differing = len(view.differing)
         again = view.take_look(result.seen, now)
         self._state.changed |= len(view.differing) != differing
@@ -120,6 +126,9 @@ class Observing:
     def scanned(self, result: Scanned, now: float) -> None:
         """Take what a scan saw."""
         view = self.views[result.tree]
+        if self._stalling.came_late(view, now):
+            return
+        self._stalling.answered(view, now)
         before = (view.condition, view.reason)
         known, differing = set(view.files), len(view.differing)
         again = view.take_scan(result.snapshot, result.started, now)
@@ -176,35 +185,65 @@ class Observing:
 
     def tick(self, now: float) -> None:
         """Ask for the looks, scans and watches that are due."""
+        self._stalling.awake(self.views.values(), now)
+        for view in self.views.values():
+            if self._stalling.notice(view, now):
+                self._hold_tree(view)
         for name, at in list(self._rewatch.items()):
-            if now >= at:
+            if now >= at and not self.views[name].late:
                 del self._rewatch[name]
                 self._state.do(StartWatch(name))
+        self._look_where_it_settled(now)
+        for view in self.views.values():
+            if not view.busy and now >= view.next_scan_at:
+                self._begin(view, Scan(view.name), now)
+            elif now >= self._ask_at(view):
+                self._begin(view, Look(view.name, ()), now)
+
+    def _look_where_it_settled(self, now: float) -> None:
         due = self._settling.due(now)
         for name in due.scans:
             self.views[name].next_scan_at = min(self.views[name].next_scan_at, now)
         for name, paths in due.paths.items():
             view = self.views[name]
+            if view.condition is Condition.STALLED:
+                continue  # a scan of everything comes first
             if view.busy or not view.ready:
                 self._look_again(name, paths, now)
                 continue
-            view.busy, view.started = True, now
-            self._state.do(Look(name, paths))
-        for view in self.views.values():
-            if not view.busy and now >= view.next_scan_at:
-                view.busy, view.started = True, now
-                self._state.do(Scan(view.name))
+            self._begin(view, Look(name, paths), now)
+
+    def _begin(self, view: TreeView, look: Look | Scan, now: float) -> None:
+        view.busy, view.started = True, now
+        self._state.do(look)
 
     def next_at(self, now: float) -> float:
         """Return when `tick` has something to do next."""
-        instants = [view.next_scan_at for view in self.views.values() if not view.busy]
-        instants.extend(self._rewatch.values())
+        views = self.views.values()
+        instants = [min(v.next_scan_at, self._ask_at(v)) for v in views if not v.busy]
+        instants.extend(at for view in views if (at := self._stalling.due(view)))
+        instants.extend(at for name, at in self._rewatch.items() if not self.views[name].late)
         settling = self._settling.next_at()
         if settling is not None:
             # A tree that is being looked at can't be looked at yet: its result wakes the loop.
-            busy = any(view.busy for view in self.views.values())
+            busy = any(view.busy and not view.late for view in views)
             instants.append(max(settling, now + 0.05) if busy else settling)
         return min(instants, default=now + 60.0)
+
+    def _ask_at(self, view: TreeView) -> float:
+        """Return when to ask whether the tree is there: a walk that hangs posts no hint.
+
+        A kernel that reports its own changes needs no asking; what others serve may stop to answer.
+        """
+        if view.busy or not view.ready or not view.watch.startswith(POLLED):
+            return float("inf")
+        return view.started + self._state.settings.limits.poll_s
+
+    def silent(self, name: TreeName, reason: str) -> None:
+        """Take that a tree did not answer before this node began."""
+        view = self.views[name]
+        view.stall(reason)
+        self._hold_tree(view)
 
     def want_scan(self, name: TreeName, now: float) -> None:
         """Have a tree scanned as soon as it is not being looked at."""
@@ -218,11 +257,20 @@ class Observing:
         return all(view.ready for view in self.views.values())
 
     @property
+    def begun(self) -> bool:
+        """True if it is known of every tree whether it can be believed."""
+        return all(view.condition is not None for view in self.views.values())
+
+    def unready(self, trees: Iterable[TreeName]) -> tuple[TreeName, ...]:
+        """Return those of the trees of this node that can't be believed (yet), in their order."""
+        asked = set(trees)
+        return tuple(name for name, view in self.views.items() if name in asked and not view.ready)
+
+    @property
     def quiet(self) -> bool:
         """True if nothing is being looked at, settling, or waiting to be confirmed."""
-        return self._settling.next_at() is None and not any(
-            view.busy or view.confirm_at is not None or not view.absence_is_whole
-            for view in self.views.values()
+        return self._settling.next_at() is None and all(
+            view.resting for view in self.views.values()
         )
 
     def scans_begun(self, since: float) -> bool:
@@ -313,6 +361,8 @@ class Observing:
             if approvable
             else "It resumes by itself when the folder is back."
         )
+        if view.condition is Condition.STALLED:
+            advice = "Look at its mount and the server behind it: it resumes when they answer."
         text = f"{view.name}: {why}. Nothing was deleted. {advice}"
         hold = tree_hold(reason, view.name, self._state.me, text, approvable=approvable)
         self._state.holds[hold.id] = hold

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from syncagent.agent.observing import Observing
     from syncagent.agent.state import State
     from syncagent.core.artifact import Kind
+    from syncagent.core.change import Change
     from syncagent.core.digest import Digest
     from syncagent.core.manifest import Manifest
     from syncagent.core.plan import DriftPolicy
@@ -34,6 +35,24 @@ class Planning:
         self._state = state
         self._observing = observing
         self.lasting = Lasting(state, observing)
+
+    def wait_for_trees(self, job: Job, changes: tuple[Change, ...]) -> str:
+        """Note which trees have to be believed before the job goes on; return why they are not.
+
+        A tree that can't be believed delays only what concerns it. Where a node has never stood on
+        a revision, or has not looked yet, nothing says what does not concern it.
+        """
+        observing = self._observing
+        if self._state.standing.revision.number == 0 or not observing.begun:
+            concerned = {*observing.views}
+        else:
+            concerned = {change.path.tree for change in changes}
+            concerned.update(path.tree for path in job.only or ())
+        job.waits_for = observing.unready(concerned)
+        waiting = [observing.views[name] for name in job.waits_for]
+        return "; ".join(
+            f"{view.name}: {view.reason or 'not readable or not scanned yet'}" for view in waiting
+        )
 
     def plan(self, job: Job, target: Manifest, changed: list[ArtifactPath]) -> None:
         """Give the job its steps towards `target`; `changed` and what drifted may differ."""

@@ -50,6 +50,13 @@ class TreeView:
     new_since: dict[str, float] = field(default_factory=dict)
     busy: bool = False
     started: float = 0.0
+    late: bool = False
+    """The look under way is overdue: what it brings is not believed."""
+    shunned: bool = False
+    """The hands were told to leave this tree alone."""
+    scan_s: float = 0.0
+    """How long the last scan took."""
+    patience_s: float = 0.0
     overtaken: set[str] = field(default_factory=set)
     scans: int = 0
     scanned_at: float = -1.0
@@ -61,6 +68,13 @@ class TreeView:
     def ready(self) -> bool:
         """True if the tree was scanned and can be believed."""
         return self.condition is Condition.GOOD
+
+    @property
+    def resting(self) -> bool:
+        """True if nothing of this tree is under way or waits to be confirmed, or it is stalled."""
+        if self.condition is Condition.STALLED:
+            return True
+        return not self.busy and self.confirm_at is None and self.absence_is_whole
 
     @property
     def absence_is_whole(self) -> bool:
@@ -151,6 +165,13 @@ class TreeView:
         for path in self.base.keys() | self.files.keys():
             self._recheck(path)
         return again
+
+    def stall(self, reason: str) -> None:
+        """Take that the file system does not answer: nothing is concluded until a scan returns."""
+        self.condition, self.reason = Condition.STALLED, reason
+        self.shunned = True
+        self.confirm_at = None
+        self.unlisted = self.blind = frozenset()
 
     def committed(self, path: str, after: Entry | None) -> None:
         """Take what this node's own commit has put at `path`."""

@@ -149,7 +149,7 @@ class Working:
         settings = state.settings
         if state.role is not Role.WORKER or settings.writers is Writers.ANY or not settings.apply:
             return
-        idle = self._advancing.job is None and not state.recording and self._observing.ready
+        idle = self._advancing.job is None and not state.recording and self._observing.begun
         if not idle or state.standing.revision.number == 0 or state.guard.highest is None:
             return
         reverted = {tree.name for tree in settings.trees if tree.drift is Drift.REVERT}

@@ -140,15 +140,12 @@ class Looking:
             return None
         return got[0]
 
-    def identities(self) -> Mapping[TreeName, str]:
-        """Return what identifies each tree's root now; one that can't be read is left out."""
-        found = {}
-        for tree, path in self._paths.items():
-            try:
-                found[tree] = identify(self._fs, path)
-            except OSError:
-                continue
-        return found
+    def identity_of(self, tree: TreeName) -> str | None:
+        """Return what identifies a tree's root now; None if it can't be read."""
+        try:
+            return identify(self._fs, self._paths[tree])
+        except OSError:
+            return None
 
     def trust(self, tree: TreeName, identity: str | None) -> None:
         """From now on only this identity is the tree; None: whatever is found next."""

@@ -71,15 +71,22 @@ class NodeDisk:
         self, tree: TreeName, paths: Sequence[str], examiner: Examiner
     ) -> Mapping[str, Seen | Unread | None]:
         """Look at some paths: see `ports.Disk`."""
+        self._places.root_of(tree)
         return self._looking.look(tree, paths, examiner)
 
     def read(self, path: ArtifactPath, digest: Digest) -> bytes | None:
         """Return live bytes: see `ports.Disk`."""
+        if self._places.shuns(path.tree):
+            return None
         return self._looking.read(path, digest)
 
-    def identities(self) -> Mapping[TreeName, str]:
-        """Return what identifies each root: see `ports.Disk`."""
-        return self._looking.identities()
+    def identity_of(self, tree: TreeName) -> str | None:
+        """Return what identifies a root: see `ports.Disk`."""
+        return self._looking.identity_of(tree)
+
+    def shun(self, tree: TreeName, why: str) -> None:
+        """Leave a tree alone, or no more: see `ports.Disk`."""
+        self._places.shun(tree, why)
 
     def trust(self, tree: TreeName, identity: str | None) -> None:
         """Believe and change this tree only under `identity`; None: whatever is there."""

@@ -45,9 +45,9 @@ class OnlyLooking:
         """Return live bytes: see `ports.Disk`."""
         return self._looking.read(path, digest)
 
-    def identities(self) -> Mapping[TreeName, str]:
-        """Return what identifies each root: see `ports.Disk`."""
-        return self._looking.identities()
+    def identity_of(self, tree: TreeName) -> str | None:
+        """Return what identifies a root: see `ports.Disk`."""
+        return self._looking.identity_of(tree)
 
     def kept(self) -> Sequence[Kept]:
         """List the quarantine, newest first. Raises DiskError."""

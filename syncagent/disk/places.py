@@ -87,7 +87,8 @@ class Places:
         self._fs = fs
         self._roots: Mapping[TreeName, str] = {tree.name: tree.path for tree in trees}
         self._known: dict[TreeName, Place] = {}
-        self._lock = Lock()
+        self._locks = {tree.name: Lock() for tree in trees}
+        self._shunned: dict[TreeName, str] = {}
 
     @property
     def trees(self) -> tuple[TreeName, ...]:
@@ -95,11 +96,29 @@ class Places:
         return tuple(self._roots)
 
     def root_of(self, tree: TreeName) -> str:
-        """Return where the tree is. Raises DiskError if this node has no such tree."""
+        """Return where the tree is. Raises DiskError if it is to be left alone, or is not ours."""
         root = self._roots.get(tree)
         if root is None:
             raise DiskError(f"this node has no tree {tree!r}")
+        why = self._shunned.get(tree)
+        if why is not None:
+            raise DiskError(
+                f"tree {tree} is left alone: {why}",
+                errno_name="ETIMEDOUT",
+                hint="look at its mount and the server behind it",
+            )
         return root
+
+    def shun(self, tree: TreeName, why: str) -> None:
+        """Touch nothing of the tree from now on; "" ends it. From any thread."""
+        if why:
+            self._shunned[tree] = why
+        else:
+            self._shunned.pop(tree, None)
+
+    def shuns(self, tree: TreeName) -> bool:
+        """Tell whether the tree is to be left alone."""
+        return tree in self._shunned
 
     def of(self, tree: TreeName, *, inside: bool | None = None) -> Place:
         """Return the place of `tree`, after a rename was tried there.
@@ -113,7 +132,7 @@ class Places:
         except OSError as error:
             raise disk_error(f"tree {tree} ({root}) can't be opened", error) from error
         # Two threads that tried a rename at once would take each other's probe away.
-        with self._lock:
+        with self._locks[tree]:
             known = self._known.get(tree)
             if known is None or known.root_key != key or inside not in {None, known.inside}:
                 known = self._known[tree] = self._find(tree, root, key, inside=inside)
@@ -139,6 +158,8 @@ class Places:
         """Return both places of every tree whose root is there, with nothing tried or made."""
         found = []
         for tree, root in self._roots.items():
+            if self.shuns(tree):
+                continue
             try:
                 key = self._key(root)
             except OSError:
@@ -200,7 +221,9 @@ class Places:
 
     def _try_rename(self, place: Place) -> None:
         fs = self._fs
-        staged, live = f"{place.stage}/{_PROBE}.new", f"{place.root}/{_PROBE}"
+        # Trees beside each other have one stage, and one thread each that may try.
+        staged = f"{place.stage}/{_PROBE}.{_mark(place.tree, '')}.new"
+        live = f"{place.root}/{_PROBE}"
         self._remove(staged, live)
         fd = fs.open(staged, O_NEW, 0o600)
         try:

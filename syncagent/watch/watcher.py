@@ -14,6 +14,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from syncagent.core.errors import DiskError
@@ -36,15 +38,17 @@ if TYPE_CHECKING:
 PROBE_S = 1.0
 """How long the event of the probe may take."""
 JOIN_S = 5.0
-"""How long `stop` waits for one walk that is under way; a hung file system may take for ever."""
+"""How long `stop` waits for walks that are under way; a hung file system may take for ever."""
 _PROBE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _CANT_WRITE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT})
 
 
 class Watcher:
-    """Implements `ports.Hints`. `start` and `stop` must not be called at the same time.
+    """Implements `ports.Hints`. Each tree may be started from a thread of its own.
 
-    `post` is called from threads of this class and must not block for ever.
+    A start that hangs with its file system delays no other tree, and `stop` does not wait for it:
+    what it comes to later is dropped. `post` is called from threads of this class and must not
+    block for ever.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class Watcher:
         self._poll_s = poll_s
         self._make_reader = make_reader
         self._reader: Reader | None = None
+        self._reader_lock = threading.Lock()
+        self._stops = 0
         self._watches: dict[TreeName, TreeWatch] = {}
         self._pollers: dict[TreeName, Poller] = {}
 
@@ -70,7 +76,14 @@ class Watcher:
 
         Raises DiskError if the root is not a folder that can be listed.
         """
+        stops = self._stops
         self._end(tree)
+        how = self._begin(tree)
+        if self._stops != stops:
+            self._end(tree)
+        return how
+
+    def _begin(self, tree: TreeName) -> str:
         settings = self._settings[tree]
         target = Target(tree, settings.path, Ignore(settings.kind, settings.ignore))
         try:
@@ -85,11 +98,20 @@ class Watcher:
 
     def stop(self) -> None:
         """Stop watching everything; no hint comes after this returns."""
-        for tree in (*self._watches, *self._pollers):
+        self._stops += 1
+        pollers = tuple(self._pollers.values())
+        until = time.monotonic() + JOIN_S
+        for poller in pollers:
+            poller.stop(0.0)
+        for poller in pollers:
+            poller.stop(max(0.0, until - time.monotonic()))
+        self._pollers.clear()
+        for tree in tuple(self._watches):
             self._end(tree)
-        if self._reader is not None:
-            _close(self._reader)
-            self._reader = None
+        with self._reader_lock:
+            if self._reader is not None:
+                _close(self._reader)
+                self._reader = None
 
     def folders(self, tree: TreeName) -> int | None:
         """Return how many folders of a tree inotify watches; None if it is not inotify's."""
@@ -158,13 +180,14 @@ class Watcher:
 
     def _living_reader(self) -> Reader:
         """Return the reader; a new one if there is none or its thread ended."""
-        if self._reader is not None and self._reader.dead:
-            _close(self._reader)
-            self._reader = None
-        if self._reader is None:
-            self._reader = self._make_reader(self._died)
-            self._reader.start()
-        return self._reader
+        with self._reader_lock:
+            if self._reader is not None and self._reader.dead:
+                _close(self._reader)
+                self._reader = None
+            if self._reader is None:
+                self._reader = self._make_reader(self._died)
+                self._reader.start()
+            return self._reader
 
     def _died(self) -> None:
         for watch in tuple(self._watches.values()):
@@ -173,7 +196,7 @@ class Watcher:
 
 def _close(reader: Reader) -> None:
     reader.stop()
-    reader.join()
+    reader.join(JOIN_S)
 
 
 def _disk_error(target: Target, error: OSError) -> DiskError:

@@ -362,7 +362,7 @@ def test_another_root_than_the_trusted_one_is_neither_believed_nor_changed(bench
     with pytest.raises(DiskError):
         bench.disk.commit(intent)
     assert bench.content(API) is None
-    bench.disk.trust(SYNAPSE, bench.disk.identities()[SYNAPSE])
+    bench.disk.trust(SYNAPSE, bench.disk.identity_of(SYNAPSE))
     assert bench.disk.scan(SYNAPSE, Shown()).condition is Condition.GOOD
     bench.disk.commit(intent)
     assert bench.content(API) == b"x"
@@ -371,8 +371,32 @@ def test_another_root_than_the_trusted_one_is_neither_believed_nor_changed(bench
 def test_a_root_that_is_gone_has_no_identity_and_gets_no_commit(bench: Bench) -> None:
     intent = carry_out(bench, 1, (step(PLAN, None, b"p"), b"p"), (step(API, None, b"x"), b"x"))
     bench.take_root_away(SYNAPSE)
-    assert set(bench.disk.identities()) == {PLANS}
+    assert bench.disk.identity_of(SYNAPSE) is None
+    assert bench.disk.identity_of(PLANS) is not None
     assert bench.disk.scan(SYNAPSE, Shown()).condition is Condition.MISSING
     with pytest.raises(DiskError):
         bench.disk.commit(intent)
     assert bench.content(PLAN) is None
+
+
+def test_a_tree_that_is_left_alone_is_only_scanned(bench: Bench) -> None:
+    bench.put(API, b"x")
+    plan = bench.disk.keep(PLAN, b"old", Keep.DRIFT, "")
+    digest = digest_of(b"x")
+    intent = carry_out(bench, 1, (step(API, b"x", b"y"), b"y"))
+    bench.disk.shun(SYNAPSE, "it does not answer")
+    for refused in (
+        lambda: bench.disk.commit(intent),
+        lambda: bench.disk.look(SYNAPSE, [API.path], Shown()),
+        lambda: bench.disk.stage(2, [(step(API, b"x", b"z"), b"z")]),
+    ):
+        with pytest.raises(DiskError, match="does not answer"):
+            refused()
+    assert bench.disk.read(API, digest) is None
+    assert plan.id in {each.id for each in bench.disk.kept()}
+    assert bench.disk.scan(SYNAPSE, Shown()).condition is Condition.GOOD
+    assert bench.content(API) == b"x"
+    bench.disk.shun(SYNAPSE, "")
+    assert bench.disk.read(API, digest) == b"x"
+    bench.disk.commit(intent)
+    assert bench.content(API) == b"y"

@@ -56,6 +56,7 @@ class FakeDisk:
     identity: dict[TreeName, str] = field(default_factory=dict)
     special: dict[ArtifactPath, Problem] = field(default_factory=dict)
     folders: dict[TreeName, set[str]] = field(default_factory=dict)
+    shunned: dict[TreeName, str] = field(default_factory=dict)
     failing: str = ""
     breaking: bool = False
 
@@ -137,6 +138,7 @@ class FakeDisk:
     def look(
         self, tree: TreeName, paths: Sequence[str], examiner: Examiner
     ) -> Mapping[str, Seen | Unread | None]:
+        self._heed(tree, DiskError)
         condition = self._condition(tree)
         if condition is not Condition.GOOD:
             raise DiskError(f"{tree} is {condition}", errno_name="ENOENT")
@@ -153,7 +155,7 @@ class FakeDisk:
         return found
 
     def read(self, path: ArtifactPath, digest: Digest) -> bytes | None:
-        content = self.content(path)
+        content = None if path.tree in self.shunned else self.content(path)
         return content if content is not None and digest_of(content) == digest else None
 
     # The port: acting.
@@ -163,6 +165,7 @@ class FakeDisk:
         rows = self._staged.setdefault(txid, {})
         for step, content in items:
             self.crash_at("stage")
+            self._heed(step.path.tree, DiskError)
             assert step.after is not None, "only bytes that become live are staged"
             if Entry(digest_of(content), len(content)) != step.after:
                 raise DiskError(f"the bytes for {step.path} are not {step.after.digest}")
@@ -242,13 +245,14 @@ class FakeDisk:
             dropped += 1
         return dropped
 
-    def identities(self) -> Mapping[TreeName, str]:
+    def identity_of(self, tree: TreeName) -> str | None:
         gone = {Condition.MISSING, Condition.UNREADABLE, Condition.STALLED}
-        return {
-            name: self.identity[name]
-            for name in self.names
-            if self.conditions.get(name, Condition.GOOD) not in gone
-        }
+        return None if self.conditions.get(tree) in gone else self.identity[tree]
+
+    def shun(self, tree: TreeName, why: str) -> None:
+        self.shunned.pop(tree, None)
+        if why:
+            self.shunned[tree] = why
 
     def trust(self, tree: TreeName, identity: str | None) -> None:
         if identity is None:
@@ -328,9 +332,14 @@ class FakeDisk:
     def _believe(self, tree: TreeName, failure: type[DiskError | StateError]) -> None:
         if tree not in self.trees:
             raise failure(f"this node has no tree {tree}")
+        self._heed(tree, failure)
         condition = self._condition(tree)
         if condition is not Condition.GOOD:
             raise failure(f"{tree} is {condition}")
+
+    def _heed(self, tree: TreeName, failure: type[DiskError | StateError]) -> None:
+        if tree in self.shunned:
+            raise failure(f"{tree} is left alone: {self.shunned[tree]}")
 
     def _may_fail(self, doing: str) -> None:
         if self.failing:

@@ -114,7 +114,7 @@ def test_a_mount_that_went_away_gets_nothing_written_below_it(tmp_path: Path) ->
     disk = bench.disk()
     plans = tmp_path / "gateway/plans"
     with mounted("-t", "tmpfs", "none", str(plans)):
-        disk.trust(PLANS, disk.identities()[PLANS])
+        disk.trust(PLANS, disk.identity_of(PLANS))
         a_life(1, None, b"1").carry_out(disk)
         change = a_life(2, b"1", b"2")
         change.stage(disk)

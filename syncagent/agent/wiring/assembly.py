@@ -17,13 +17,15 @@ from syncagent.agent.committer import Committer
 from syncagent.agent.desk import AgentDesk
 from syncagent.agent.eye import Eye
 from syncagent.agent.fetching import Fetching
-from syncagent.agent.lanes import Lane
+from syncagent.agent.lanes import Lane, stop_all
 from syncagent.agent.loop import Loop, Stop
 from syncagent.agent.memory import Memory
 from syncagent.agent.node import Node
 from syncagent.agent.recovery import finish_interrupted
 from syncagent.agent.serving import Serving
 from syncagent.agent.state import State
+from syncagent.agent.wiring import heap
+from syncagent.agent.wiring.reach import silent_trees
 from syncagent.core.artifact import NodeName
 from syncagent.core.election import Election, Lost
 from syncagent.core.errors import DiskError, RefusedError, SettingsError, SyncagentError
@@ -47,12 +49,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from syncagent.agent.effects import Effect
+    from syncagent.core.artifact import TreeName
     from syncagent.core.desk import JSON
     from syncagent.core.election import LeadChange
     from syncagent.core.settings import Settings
     from syncagent.history.home import StateHome
 
 LOG = logging.getLogger("syncagent")
+
+LOOK_JOIN_S = 5.0
+"""How long the end waits for a look: it may hang for ever, and nothing is lost with it."""
 
 
 class SystemClock:
@@ -80,6 +86,9 @@ class Assembly:
         guard_state = self.guard.enrol()
         self.history = NodeHistory(fs, home.path, wall=self.clock.wall, limits=settings.limits)
         self.disk = NodeDisk(fs, settings.trees, settings.limits, home.path, self.clock)
+        silent = silent_trees(fs, settings.trees, self.clock)
+        for tree, why in silent.items():
+            self.disk.shun(tree, why)
         self._recover()
         self.loop: Loop
         self.desk = AgentDesk(self.post)
@@ -113,6 +122,8 @@ class Assembly:
             wall=self.clock.wall,
         )
         self.node = Node(self.state)
+        for tree, why in silent.items():
+            self.node.observing.silent(tree, why)
         self._fs = fs
         self._make_lanes()
         self.loop = Loop(self.node, self.clock, self.carry_out)
@@ -132,12 +143,16 @@ class Assembly:
         serving = Serving(history, memory, self._send)
         self.fetching = Fetching(disk, history, self.clock, kinds, self._trust)
         self.lanes: dict[str, Lane[Effect]] = {
-            "eye": Lane("eye", lambda effect: self._look(eye, effect), self.post),
             "commit": Lane("commit", self.committer.do, self.post),
             "serve": Lane("serve", serving.do, self.post),  # type: ignore[arg-type]
             "clerk": Lane("clerk", self._clerk, self.post),
             "election": Lane("election", self._elect, self.post),
         }
+        self._eyes: dict[TreeName, Lane[Effect]] = {
+            tree: Lane(f"eye-{tree}", eye.do, self.post, join_s=LOOK_JOIN_S)  # type: ignore[arg-type]
+            for tree in kinds
+        }
+        self.lanes |= {f"eye-{tree}": lane for tree, lane in self._eyes.items()}
         routes: dict[type, Callable[[Effect], None]] = {
             fx.Dial: self._dial,  # type: ignore[dict-item]  # each takes its own key's type
             fx.Send: self._forward,  # type: ignore[dict-item]
@@ -147,12 +162,13 @@ class Assembly:
             fx.Report: self.lanes["clerk"].put,
             fx.Fetch: self.lanes["clerk"].put,
             fx.Discover: self.lanes["clerk"].put,
-            fx.SaveCache: self.lanes["eye"].put,
+            fx.SaveCache: self.lanes["clerk"].put,
             fx.Acquire: self.lanes["election"].put,
             fx.Resign: self.lanes["election"].put,
         }
-        routes.update(dict.fromkeys((fx.Look, fx.Scan, fx.StartWatch), self.lanes["eye"].put))
+        routes.update(dict.fromkeys((fx.Look, fx.Scan, fx.StartWatch), self._look))  # type: ignore[arg-type]
         routes.update(dict.fromkeys(self.committer.kinds, self.lanes["commit"].put))
+        routes[fx.Shun] = self._shun  # type: ignore[assignment]  # not in a lane, which may hang
         self._routes = routes
 
     # --- effects ----------------------------------------------------------------------------
@@ -165,21 +181,26 @@ class Assembly:
         """Take an event into the loop's inbox."""
         self.loop.post(event)
 
-    def _look(self, eye: Eye, effect: Effect) -> object | None:
-        if isinstance(effect, fx.SaveCache):
-            self._save_cache()
-            return None
-        return eye.do(effect)  # type: ignore[arg-type]  # gets only its own kinds
+    def _shun(self, effect: fx.Shun) -> None:
+        self.disk.shun(effect.tree, effect.why)
+
+    def _look(self, effect: fx.Look | fx.Scan | fx.StartWatch) -> None:
+        """Have a tree looked at in its own lane: one that hangs delays no other."""
+        self._eyes[effect.tree].put(effect)
 
     def _save_cache(self) -> None:
         try:
-            self.disk.save_cache()
+            if self.disk.save_cache():
+                heap.trim()  # trees were read, so there is something to give back
         except DiskError as error:
             LOG.warning("the scan cache was not saved, the next start reads more: %s", error)
 
     def _clerk(self, effect: Effect) -> object | None:
         if isinstance(effect, fx.Report):
             self.fetching.report(effect)
+            return None
+        if isinstance(effect, fx.SaveCache):
+            self._save_cache()
             return None
         if isinstance(effect, fx.Discover):
             self.discover()
@@ -279,9 +300,11 @@ class Assembly:
         self.desk.close()
         self.hints.stop()
         self.links.stop()
-        for lane in self.lanes.values():
-            if not lane.stop():
-                LOG.error("a hand did not finish; what it did is recovered at the next start")
+        for name in stop_all(self.lanes):
+            if name.startswith("eye-"):
+                LOG.error("%s: a look hangs in its file system; it is left behind", name)
+            else:
+                LOG.error("%s did not finish; what it did is recovered at the next start", name)
         self.elector.close()
         self._save_cache()
         self.history.close()

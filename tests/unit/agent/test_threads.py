@@ -9,7 +9,7 @@ import pytest
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
 from syncagent.agent.desk import AgentDesk
-from syncagent.agent.lanes import Crashed, Lane
+from syncagent.agent.lanes import Crashed, Lane, stop_all
 from syncagent.agent.loop import Loop, Stop
 from syncagent.core.errors import DeadlineError, RefusedError, UnreachableError
 from tests.fakes.agent_bench import Bench
@@ -68,6 +68,19 @@ def test_what_a_hand_is_not_prepared_for_is_passed_on() -> None:
 
 def test_a_lane_that_was_never_started_is_stopped_already() -> None:
     assert Lane("x", lambda _effect: None, lambda _event: None).stop()
+
+
+def test_a_lane_that_hangs_is_given_up_and_the_others_end() -> None:
+    posts, answer = Posts(), threading.Event()
+    hung: Lane[int] = Lane("hung", lambda _effect: answer.wait(), posts.post, join_s=0.01)
+    well: Lane[int] = Lane("well", lambda number: number, posts.post)
+    for lane in (hung, well):
+        lane.start()
+        lane.put(7)
+    assert stop_all({"hung": hung, "well": well}) == ["hung"]
+    assert posts.events == [7]
+    answer.set()
+    assert hung.ended(DEADLINE_S), "it ends by itself when what hung comes back"
 
 
 # --- the loop -------------------------------------------------------------------------------------

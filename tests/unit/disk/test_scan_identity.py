@@ -35,7 +35,7 @@ def test_a_root_that_is_gone_is_missing(eyes: Eyes) -> None:
     snapshot = eyes.scan()
     assert snapshot.condition is Condition.MISSING
     assert not snapshot.tells_absence("api/a.xml")
-    assert eyes.looking.identities() == {}
+    assert eyes.looking.identity_of(TREE) is None
 
 
 def test_a_root_that_is_a_file_is_missing(eyes: Eyes) -> None:
@@ -72,7 +72,7 @@ def test_another_identity_is_trusted_when_told(eyes: Eyes) -> None:
     swap_root(eyes)
     eyes.put("new.xml")
     assert eyes.scan().condition is Condition.REPLACED
-    eyes.looking.trust(TREE, eyes.looking.identities()[TREE])
+    eyes.looking.trust(TREE, eyes.looking.identity_of(TREE))
     assert codes(eyes.scan()) == {"new.xml": "seen"}
 
 
@@ -89,7 +89,7 @@ def test_none_trusts_what_is_found_next_and_keeps_to_it(eyes: Eyes) -> None:
 def test_an_identity_that_was_trusted_before_a_restart_holds_from_the_first_scan(
     eyes: Eyes,
 ) -> None:
-    identity = eyes.looking.identities()[TREE]
+    identity = eyes.looking.identity_of(TREE)
     swap_root(eyes)
     looking = eyes.fresh()
     looking.trust(TREE, identity)
@@ -122,6 +122,6 @@ def test_rows_of_another_root_are_not_believed(eyes: Eyes) -> None:
 
 
 def test_the_identity_is_file_system_and_inode(eyes: Eyes) -> None:
-    fsid, inode = eyes.looking.identities()[TREE].split(":")
+    fsid, inode = (eyes.looking.identity_of(TREE) or "").split(":")
     assert int(inode) == eyes.tree.stat().st_ino
     assert fsid == eyes.fs.fsid(str(eyes.tree))
