@@ -15,7 +15,8 @@ A conversation, manager M to worker W, on a connection that M keeps open:
 
 `Want` is answered by either side: a new manager catches up from a worker with the same messages.
 `Propose` (W to M) carries a local change where any node may write. `Ask`/`Answered` carry what a
-person does on one node to another (approve a hold). Lengths, never instants, cross the wire:
+person does on one node to another (approve a hold, list what was kept; from W to M: `adopt`, to
+make a revision of bytes that W kept). Lengths, never instants, cross the wire:
 clocks of two nodes do not compare.
 """
 
