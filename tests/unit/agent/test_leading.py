@@ -179,13 +179,17 @@ def test_deletions_that_are_rejected_are_put_back() -> None:
     assert bench.state.standing.revision.number == 1
 
 
-def test_only_sets_of_changes_can_be_rejected() -> None:
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [(Condition.MISSING, "ends by itself"), (Condition.REPLACED, "only be approved or left")],
+)
+def test_only_sets_of_changes_can_be_rejected(condition: Condition, words: str) -> None:
     bench, _ = leading()
-    bench.disk.conditions[T] = Condition.MISSING
+    bench.disk.conditions[T] = condition
     bench.hints.miss(T)
     bench.pass_(2)
     (hold,) = bench.state.holds.values()
-    with pytest.raises(RefusedError, match="only be approved or left"):
+    with pytest.raises(RefusedError, match=words):
         bench.answer("reject", id=hold.id)
 
 
