@@ -129,6 +129,12 @@ class Observing:
         if self._stalling.came_late(view, now):
             return
         self._stalling.answered(view, now)
+        if not result.examined and view.take_same(result.snapshot, result.started):
+            view.next_scan_at = now + self._state.settings.limits.safety_scan_s
+        else:
+            self._take_scan(view, result, now)
+
+    def _take_scan(self, view: TreeView, result: Scanned, now: float) -> None:
         before = (view.condition, view.reason)
         known, differing = set(view.files), len(view.differing)
         again = view.take_scan(result.snapshot, result.started, now)

@@ -63,6 +63,8 @@ class TreeView:
     next_scan_at: float = 0.0
     confirm_at: float | None = None
     watch: str = "starting"
+    _settled_by: Snapshot | None = None
+    """The last scan, if everything that is believed follows from it and `base` alone."""
 
     @property
     def ready(self) -> bool:
@@ -101,7 +103,9 @@ class TreeView:
 
     def rebase(self, manifest: Manifest, paths: Iterable[str] | None = None) -> None:
         """Take a new base; only `paths` can have changed (None: all)."""
-        self.base = manifest.tree(self.name)
+        before, self.base = self.base, manifest.tree(self.name)
+        if self.base is not before:
+            self._settled_by = None
         if paths is None:
             paths = self.base.keys() | self.files.keys() | self.differing
         for path in paths:
@@ -117,6 +121,7 @@ class TreeView:
 
     def take_look(self, seen: Mapping[str, Seen | Unread | None], now: float) -> set[str]:
         """Take what a look saw; return the paths that it was overtaken on: look again."""
+        self._settled_by = None
         again = self.overtaken & seen.keys()
         for path, what in seen.items():
             if path in again:
@@ -135,9 +140,20 @@ class TreeView:
         self.busy = False
         return again
 
+    def take_same(self, snapshot: Snapshot, started: float) -> bool:
+        """Take a scan that changes nothing, in one step; False if `take_scan` has to look at it.
+
+        A scan that sees just what the last one saw returns that one's snapshot (see `Looking`).
+        """
+        if self._settled_by is not snapshot or not self.ready:
+            return False
+        self.busy, self.scanned_at = False, started
+        self.scans += 1
+        return True
+
     def take_scan(self, snapshot: Snapshot, started: float, now: float) -> set[str]:
         """Take what a scan saw; return the paths that it was overtaken on: look again."""
-        self.busy = False
+        self.busy, self._settled_by = False, None
         again = set(self.overtaken)
         self.overtaken.clear()
         self.condition, self.reason = snapshot.condition, snapshot.reason
@@ -164,6 +180,8 @@ class TreeView:
         self.differing.clear()
         for path in self.base.keys() | self.files.keys():
             self._recheck(path)
+        if not (again or self.absent or self.unseen or self.unlisted):
+            self._settled_by = snapshot
         return again
 
     def stall(self, reason: str) -> None:
@@ -175,6 +193,7 @@ class TreeView:
 
     def committed(self, path: str, after: Entry | None) -> None:
         """Take what this node's own commit has put at `path`."""
+        self._settled_by = None
         if self.busy:
             self.overtaken.add(path)
         if after is None:

@@ -106,11 +106,13 @@ class Waiting:
 
     def _over(self, waiter: Waiter) -> bool:
         node = self._node
+        # First, so that the workers scan beside this node and not after it.
+        workers_done = self._rounds.over(waiter.round)
         if not node.observing.scans_begun(waiter.since) or not node.observing.quiet:
             return False
         if node.state.role in BECOMING and not self._stopped():
             return False
-        if not self._rounds.over(waiter.round):
+        if not workers_done:
             return False
         return waiter.dry_run or (self._idle() and self._reached(waiter))
 
