@@ -16,7 +16,7 @@ from syncagent.core.settings import Drift, Writers
 from syncagent.core.verdict import Problem, Refused, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from syncagent.agent.job import Job
     from syncagent.agent.observing import Observing
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
     from syncagent.core.digest import Digest
     from syncagent.core.manifest import Manifest
     from syncagent.core.plan import DriftPolicy
+
+
+class _Unmoved:
+    """The settled paths but for those that a job moves."""
+
+    def __init__(self, settled: Container[ArtifactPath], moved: Container[ArtifactPath]) -> None:
+        self._settled = settled
+        self._moved = moved
+
+    def __contains__(self, path: object) -> bool:
+        return path not in self._moved and path in self._settled
 
 
 class Planning:
@@ -133,11 +144,14 @@ class Planning:
         if job.why is Why.OWN:
             # What is there already (a refused file that is restored) becomes part of the revision too.
             checked |= dict.fromkeys(c.path for c in job.changes or () if c.after is not None)
+        # What the job changes has no older right to its names than what stays.
+        settled, index.settled = index.settled, _Unmoved(index.settled, {s.path for s in job.steps})
         problems = [
             Refused(path, problem)
             for path in checked
             for problem in self._errors(index.problems(path))
         ]
+        index.settled = settled
         if job.why is Why.OWN:
             problems.extend(self._lasting_clashes(job))
         # Whoever would keep the name by the index's order: the runtime meets both.
