@@ -4,4 +4,4 @@ A seed's run changes with the code, so an old one may come to prove less than it
 is in the commit that mended it.
 """
 
-FOUND = (123, 147, 154, 174, 186, 192, 207, 247, 297, 1077)
+FOUND = (123, 147, 154, 174, 186, 192, 207, 247, 297, 1077, 1693)
