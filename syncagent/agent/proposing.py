@@ -120,9 +120,9 @@ class Proposing:
             self._lose(late, f"its bytes did not come within {BYTES_S:.0f} s", now)
             return
         idle = self._now is None and self._advancing.job is None and not self._declaring.busy
-        if not self._queue or not idle or not self._observing.ready:
+        proposal = self._next() if idle and self._observing.begun else None
+        if proposal is None:
             return
-        proposal = self._queue.pop(0)
         self._sort(proposal)
         if not proposal.taken:
             self._answer(proposal)
@@ -135,6 +135,15 @@ class Proposing:
             if change.after is not None and not self._state.has_blob(change.after.digest)
         }
         self._ask_or_begin(proposal, now)
+
+    def _next(self) -> Proposal | None:
+        """Take the first proposal that concerns no tree here which can't be believed."""
+        for proposal in self._queue:
+            concerned = {change.path.tree for change in proposal.message.changes}
+            if not self._observing.unready(concerned):
+                self._queue.remove(proposal)
+                return proposal
+        return None
 
     def _ask_or_begin(self, proposal: Proposal, now: float) -> None:
         """Ask for the next window of what is lacking; begin if nothing is."""

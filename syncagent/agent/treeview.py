@@ -121,7 +121,8 @@ class TreeView:
 
     def take_look(self, seen: Mapping[str, Seen | Unread | None], now: float) -> set[str]:
         """Take what a look saw; return the paths that it was overtaken on: look again."""
-        self._settled_by = None
+        if seen:
+            self._settled_by = None
         again = self.overtaken & seen.keys()
         for path, what in seen.items():
             if path in again:

@@ -4,8 +4,9 @@ from syncagent.agent import effects as fx
 from syncagent.agent.stalling import SCANS_MAX, STALL_S
 from syncagent.core.change import Change
 from syncagent.core.safety import HoldReason
+from syncagent.core.settings import Writers
 from syncagent.core.snapshot import Condition
-from syncagent.core.wire.messages import Blobs, Declined, Prepared, Want
+from syncagent.core.wire.messages import Blobs, Declined, Prepared, Propose, Proposed, Want
 from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import PEER, PLANS, Bench, T, at, entry, revision, sequence
 
@@ -257,3 +258,22 @@ def test_a_tree_that_did_not_answer_before_the_start_is_held_from_the_start() ->
     bench.answer_at_last()
     bench.pass_(2.0)
     assert (bench.state.holds, bench.disk.shunned) == ({}, {})
+
+
+def test_a_proposal_for_the_other_tree_passes_one_that_has_to_wait() -> None:
+    bench = leading(writers=Writers.ANY)
+    link = bench.follow()
+    bench.hang()
+    bench.pass_(STALL_S + 1)
+    base, standing = bench.state.standing.manifest, bench.state.standing.revision
+    a, new = at("sequences/a.xml"), at(PATH, PLANS)
+    for number, change in ((1, Change(a, base.get(a), None)), (2, Change(new, None, entry(PLAN)))):
+        bench.hear(link, Propose(number, standing, (change,)))
+    bench.hear(link, Blobs(*compress_batch([(entry(PLAN), PLAN)])))
+    assert [answer.proposal for answer in bench.said(Proposed, link)] == [2]
+    assert bench.state.base.get(new) == entry(PLAN)
+    assert bench.state.base.get(a) is not None
+    bench.answer_at_last()
+    bench.pass_(3.0)
+    assert [answer.proposal for answer in bench.said(Proposed, link)] == [1]
+    assert bench.state.base.get(a) is None
