@@ -209,12 +209,10 @@ class Process:
         }
         # Writing the scan cache and looking for new tenants is not simulated.
         routes.update(dict.fromkeys((fx.SaveCache, fx.Discover), lambda _effect: None))
-        shun = getattr(fx, "Shun", None)
-        if shun is not None:
-            # A tree whose file system hangs is STALLED here, and never hangs a hand.
-            routes[shun] = lambda _effect: None
         routes.update(dict.fromkeys((fx.Look, fx.Scan, fx.StartWatch), self.lanes["eye"].put))
         routes.update(dict.fromkeys(committer.kinds, self.lanes["commit"].put))
+        # No lane must be waited for: it may be what hangs.
+        routes[fx.Shun] = lambda effect: disk.shun(effect.tree, effect.why)
         self._routes = routes
 
     # --- the loop -----------------------------------------------------------------------------
