@@ -246,7 +246,7 @@ class Reporting:
         return "" if self._state.leads else self._why_no_manager()
 
     def _from_view(self, view: Mapping[str, object], now: float) -> dict[str, JSON]:
-        """Return the manager's view, aged, with this node's own row fresh."""
+        """Return the manager's view, aged, with what it says of this node fresh."""
         status: dict[str, JSON] = json.loads(json.dumps(view))
         age = round(now - self._state.view_at, 1)
         fresh = self.own_row(now)
@@ -259,7 +259,8 @@ class Reporting:
             if isinstance(seen, float | int):
                 row["seen_s"] = round(seen + age, 1)
         status["nodes"] = nodes
-        status["held"] = list(rows.listed(status, "held"))
+        theirs = [row for row in rows.listed(status, "held") if row.get("node") != self._state.me]
+        status["held"] = [*rows.own_holds(self._state), *theirs]
         status["state"] = rows.worst([row.get("state") for row in nodes])
         return status
 

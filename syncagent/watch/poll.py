@@ -9,8 +9,15 @@ vanished entry went wrong. A root that is lost is one fault, not a deletion of e
 same root can be believed again, the whole tree is hinted. Another root in its place stays a fault
 until watching is started anew.
 
-The thread here may hang with its file system, and only its own tree waits for it. `Poller` takes the
-walk as a callable, so that the walk may just as well be made in another process.
+The thread here may hang with its file system, and only its own tree waits for it. It tells nobody:
+that a tree does not answer is found by the node, which asks a polled tree every few seconds whether
+it is there (`agent.stalling`), and a walk that hung is simply older when it comes.
+
+What a thread can't do: where the server had taken up a call before it hung (a dead NFS server, a
+cut sshfs), the kernel lets not even a killed process go before that call returns, so that the
+agent's process stays behind until then, doing nothing. Only walks, scans and reads in a process of
+their own for each mount would free it. `Poller` takes the walk as a callable, so that it may be
+made there; scans and reads go through `Disk`.
 """
 
 from __future__ import annotations

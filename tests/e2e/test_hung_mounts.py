@@ -115,7 +115,7 @@ def test_a_workers_mount_that_hangs_delays_nothing_but_its_own_tree(tmp_path: Pa
         until(lambda: files_of(mount.behind) == files_of(manager.tree), "the API arrives")
         cluster.wait_synced()
         assert worker.answer("held") == []
-        assert worker.answer("quarantine") == []
+        assert worker.answer("quarantine") == [], "nothing was displaced or deleted there"
 
 
 def test_a_managers_mount_that_hangs_declares_nothing_and_delays_nothing_else(

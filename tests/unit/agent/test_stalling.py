@@ -1,14 +1,17 @@
 """A file system that does not answer: one tree waits, the others go on, nothing is concluded."""
 
+import json
+
 from syncagent.agent import effects as fx
+from syncagent.agent import rows
 from syncagent.agent.stalling import SCANS_MAX, STALL_S
 from syncagent.core.change import Change
 from syncagent.core.safety import HoldReason
 from syncagent.core.settings import Writers
 from syncagent.core.snapshot import Condition
-from syncagent.core.wire.messages import Blobs, Declined, Prepared, Propose, Proposed, Want
+from syncagent.core.wire.messages import Blobs, Declined, Prepared, Propose, Proposed, View, Want
 from syncagent.core.wire.packing import compress_batch
-from tests.fakes.agent_bench import PEER, PLANS, Bench, T, at, entry, revision, sequence
+from tests.fakes.agent_bench import ME, PEER, PLANS, Bench, T, at, entry, revision, sequence
 
 FILES = {f"sequences/{name}.xml": sequence(name) for name in "abc"}
 PLAN = b"@Plan:name('P')\ndefine stream S (a int);\n"
@@ -277,3 +280,13 @@ def test_a_proposal_for_the_other_tree_passes_one_that_has_to_wait() -> None:
     bench.pass_(3.0)
     assert [answer.proposal for answer in bench.said(Proposed, link)] == [1]
     assert bench.state.base.get(a) is None
+
+
+def test_a_worker_shows_its_own_holds_as_they_are_now() -> None:
+    """The manager's view of it may be of before it was restarted, or of before the tree answered."""
+    bench, link, _token = following()
+    (row,) = rows.listed(bench.node.reporting.status(bench.at), "held")
+    old = {**row, "id": "u-0", "reason": "of before"}
+    bench.hear(link, View(json.dumps({"nodes": [], "held": [old, {**old, "node": PEER}]})))
+    shown = rows.listed(bench.node.reporting.status(bench.at), "held")
+    assert [(each["node"], each["id"]) for each in shown] == [(ME, row["id"]), (PEER, "u-0")]
