@@ -108,6 +108,7 @@ class FakeDisk:
     def killed(self) -> None:
         """Forget what a process forgets."""
         self._trusted.clear()
+        self.shunned.clear()
         self._standing = None
 
     def power_cut(self) -> None:
