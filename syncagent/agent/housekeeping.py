@@ -56,7 +56,7 @@ class Housekeeping:
                 self._state.do(Tidy(self._prepared(), limits.quarantine_s, limits.quarantine_bytes))
             elif chore is SaveCache:
                 self._state.do(SaveCache())
-            elif self._state.settings.gateway_home:
+            elif self._state.settings.gateway_home and not self._observing.hangs:
                 self._state.do(Discover())
 
     def _compare(self, now: float) -> None:

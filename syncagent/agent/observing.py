@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Look, Scan, StartWatch, TrustRoot
 from syncagent.agent.stalling import Stalling
+from syncagent.agent.treeholds import hold_tree
 from syncagent.agent.treeview import TreeView
 from syncagent.core.artifact import ArtifactPath, kind_of
 from syncagent.core.crosscheck import Index
 from syncagent.core.events import Hinted, HintKind, WatchTrouble
 from syncagent.core.ledger import StandingChange
-from syncagent.core.safety import HoldReason, tree_hold
 from syncagent.core.settle import Settling
 from syncagent.core.snapshot import NO_FOLDER, Condition, Seen
 
@@ -143,7 +143,7 @@ class Observing:
             self._state.event(
                 "tree", tree=view.name, condition=view.condition or "", why=view.reason
             )
-        self._hold_tree(view)
+        hold_tree(self._state, view)
         limits = self._state.settings.limits
         whole = view.ready and not view.unlisted
         every = limits.safety_scan_s if whole else BAD_TREE_SCAN_S
@@ -194,7 +194,7 @@ class Observing:
         self._stalling.awake(self.views.values(), now)
         for view in self.views.values():
             if self._stalling.notice(view, now):
-                self._hold_tree(view)
+                hold_tree(self._state, view)
         for name, at in list(self._rewatch.items()):
             if now >= at and not self.views[name].late:
                 del self._rewatch[name]
@@ -249,7 +249,7 @@ class Observing:
         """Take that a tree did not answer before this node began."""
         view = self.views[name]
         view.stall(reason)
-        self._hold_tree(view)
+        hold_tree(self._state, view)
 
     def want_scan(self, name: TreeName, now: float) -> None:
         """Have a tree scanned as soon as it is not being looked at."""
@@ -261,6 +261,11 @@ class Observing:
     def ready(self) -> bool:
         """True if every tree was scanned and can be believed."""
         return all(view.ready for view in self.views.values())
+
+    @property
+    def hangs(self) -> bool:
+        """True if a look hangs: whoever goes through all trees would hang with it."""
+        return any(view.late for view in self.views.values())
 
     @property
     def begun(self) -> bool:
@@ -343,37 +348,6 @@ class Observing:
         if self._state.standing.identities.get(view.name) != found:
             self._state.note(StandingChange(identities={view.name: found}))
 
-    def _hold_tree(self, view: TreeView) -> None:
-        """Show a hold while the tree can't be believed; end it when it can."""
-        for name in [
-            name
-            for name, hold in self._state.holds.items()
-            if hold.tree == view.name
-            and hold.reason in _TREE_HOLDS.values()
-            and hold.node == self._state.me
-        ]:
-            del self._state.holds[name]
-        if view.condition is None or (view.ready and not view.blind):
-            self._state.alarm(f"tree {view.name}", None)
-            return
-        why = view.reason or view.condition
-        reason = _TREE_HOLDS.get(view.condition, HoldReason.UNREADABLE)
-        if view.ready:
-            folders = ", ".join(sorted(view.blind)[:3])
-            why = f"{folders} can't be listed (no permission, or something is mounted there)"
-        approvable = view.condition is Condition.REPLACED
-        advice = (
-            "If this folder is right: syncagent approve ID."
-            if approvable
-            else "It resumes by itself when the folder is back."
-        )
-        if view.condition is Condition.STALLED:
-            advice = "Look at its mount and the server behind it: it resumes when they answer."
-        text = f"{view.name}: {why}. Nothing was deleted. {advice}"
-        hold = tree_hold(reason, view.name, self._state.me, text, approvable=approvable)
-        self._state.holds[hold.id] = hold
-        self._state.alarm(f"tree {view.name}", hold.text)
-
 
 class _Settled:
     """The paths that keep a name which another claims too: those that are as base has them."""
@@ -385,11 +359,3 @@ class _Settled:
         assert isinstance(path, ArtifactPath), "only paths are asked for"
         view = self._observing.views[path.tree]
         return path.path in view.base and path.path not in view.differing
-
-
-_TREE_HOLDS = {
-    Condition.MISSING: HoldReason.ROOT_MISSING,
-    Condition.REPLACED: HoldReason.ROOT_REPLACED,
-    Condition.UNREADABLE: HoldReason.UNREADABLE,
-    Condition.STALLED: HoldReason.UNREADABLE,
-}

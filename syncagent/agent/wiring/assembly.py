@@ -146,6 +146,7 @@ class Assembly:
             "commit": Lane("commit", self.committer.do, self.post),
             "serve": Lane("serve", serving.do, self.post),  # type: ignore[arg-type]
             "clerk": Lane("clerk", self._clerk, self.post),
+            "discover": Lane("discover", self._discover, self.post, join_s=LOOK_JOIN_S),
             "election": Lane("election", self._elect, self.post),
         }
         self._eyes: dict[TreeName, Lane[Effect]] = {
@@ -161,7 +162,7 @@ class Assembly:
             fx.Serve: self.lanes["serve"].put,
             fx.Report: self.lanes["clerk"].put,
             fx.Fetch: self.lanes["clerk"].put,
-            fx.Discover: self.lanes["clerk"].put,
+            fx.Discover: self.lanes["discover"].put,
             fx.SaveCache: self.lanes["clerk"].put,
             fx.Acquire: self.lanes["election"].put,
             fx.Resign: self.lanes["election"].put,
@@ -202,11 +203,12 @@ class Assembly:
         if isinstance(effect, fx.SaveCache):
             self._save_cache()
             return None
-        if isinstance(effect, fx.Discover):
-            self.discover()
-            return None
         assert isinstance(effect, fx.Fetch), "nothing else is routed here"
         return self.fetching.do(effect)
+
+    def _discover(self, _effect: Effect) -> None:
+        """Look beside the lanes that others wait for: a tree that is a mount may hang."""
+        self.discover()
 
     def discover(self) -> None:
         """Start again if the gateway has trees that it had not at the start. From any thread."""
@@ -301,7 +303,7 @@ class Assembly:
         self.hints.stop()
         self.links.stop()
         for name in stop_all(self.lanes):
-            if name.startswith("eye-"):
+            if self.lanes[name].join_s == LOOK_JOIN_S:
                 LOG.error("%s: a look hangs in its file system; it is left behind", name)
             else:
                 LOG.error("%s did not finish; what it did is recovered at the next start", name)

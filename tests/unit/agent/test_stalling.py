@@ -290,3 +290,15 @@ def test_a_worker_shows_its_own_holds_as_they_are_now() -> None:
     bench.hear(link, View(json.dumps({"nodes": [], "held": [old, {**old, "node": PEER}]})))
     shown = rows.listed(bench.node.reporting.status(bench.at), "held")
     assert [(each["node"], each["id"]) for each in shown] == [(ME, row["id"]), (PEER, "u-0")]
+
+
+def test_while_a_tree_hangs_nobody_goes_through_the_gateways_folders() -> None:
+    bench = leading(gateway_home="/opt/gateway")
+    bench.hang()
+    bench.pass_(STALL_S + 1)
+    bench.others.clear()
+    bench.pass_(300.0)
+    assert fx.Discover() not in bench.others
+    bench.answer_at_last()
+    bench.pass_(61.0)
+    assert fx.Discover() in bench.others
