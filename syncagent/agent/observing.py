@@ -220,7 +220,7 @@ class Observing:
             self._begin(view, Look(name, paths), now)
 
     def _begin(self, view: TreeView, look: Look | Scan, now: float) -> None:
-        view.busy, view.started = True, now
+        self._stalling.began(view, now, asking=isinstance(look, Look) and not look.paths)
         self._state.do(look)
 
     def next_at(self, now: float) -> float:

@@ -50,11 +50,18 @@ class Stalling:
                 view.started += asleep_s
 
     @staticmethod
+    def began(view: TreeView, now: float, *, asking: bool) -> None:
+        """Take that a look begins; `asking` only whether the tree is there takes no while."""
+        view.busy, view.started = True, now
+        longest_s = max(STALL_S, SCANS_MAX * view.scan_s, view.patience_s)
+        view.allowed_s = STALL_S if asking else longest_s
+
+    @staticmethod
     def due(view: TreeView) -> float | None:
         """Return when the look under way is overdue; None if none is, or it was noticed."""
         if not view.busy or view.late:
             return None
-        return view.started + max(STALL_S, SCANS_MAX * view.scan_s, view.patience_s)
+        return view.started + view.allowed_s
 
     def notice(self, view: TreeView, now: float) -> bool:
         """Mark the tree as stalled if its look is overdue; return whether it is news."""

@@ -50,6 +50,8 @@ class TreeView:
     new_since: dict[str, float] = field(default_factory=dict)
     busy: bool = False
     started: float = 0.0
+    allowed_s: float = 0.0
+    """How long the look under way may take."""
     late: bool = False
     """The look under way is overdue: what it brings is not believed."""
     shunned: bool = False

@@ -178,6 +178,7 @@ def test_while_the_node_itself_was_not_awake_nothing_is_overdue() -> None:
 def test_a_polled_tree_is_asked_whether_it_is_there() -> None:
     bench = leading()
     bench.node.observing.views[T].watch = "poll 2 s (fuse)"
+    bench.node.observing.views[T].scan_s = 5.0
     bench.hung.add(T)
     bench.pass_(2.1)
     assert bench.held_back == [fx.Look(T, ())]
