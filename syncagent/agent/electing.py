@@ -302,8 +302,14 @@ class Electing:
         self._state.role = Role.CATCHING_UP
         candidacy.until = now + CATCH_UP_AGAIN_S
         if link is None:
-            # It knows the newest revision: it is given time to come back before it is passed over.
-            if now < candidacy.patience.setdefault(name, now + PATIENCE_S):
+            # It knows the newest revision. Without it nobody leads, unless a person forced this:
+            # then it is given time to come back before it is passed over.
+            until = candidacy.patience.setdefault(name, now + PATIENCE_S)
+            if not candidacy.forced or now < until:
+                text = f"{name} knows of revision {newest.number} and is not connected"
+                self._state.alarm(
+                    "catch-up", f"{text}. If it is down for good: syncagent promote --force"
+                )
                 return
             del candidacy.admitted[name]
             self._state.role = Role.ADMITTING

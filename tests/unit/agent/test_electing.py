@@ -228,10 +228,13 @@ def test_a_catch_up_that_failed_is_tried_again() -> None:
     bench.pass_(6)
     assert bench.said(Want, link) == [Want(newer.id, manifest=True)]
     bench.cut(link)
-    bench.pass_(20)
-    assert not bench.state.leads, "who knows of it is given time to come back"
-    bench.pass_(20)
-    assert bench.state.leads, "nobody else knows of it: it leads from what it has"
+    bench.pass_(60)
+    assert not bench.state.leads, "who knows of it has to come back"
+    assert "promote --force" in bench.state.alarms["catch-up"]
+    bench.ask("promote", force=True)
+    bench.handle(DialFailed(PEER, "refused"))
+    bench.pass_(60)
+    assert bench.state.leads, "a person said so: it leads from what it has"
     assert "catch-up" not in bench.state.alarms
 
 
