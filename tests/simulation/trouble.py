@@ -415,6 +415,8 @@ class Trouble:
         """Have a node become manager."""
         if machine.process is not None:
             self.world.tell(machine.name, f"! promote{' --force' if force else ''}")
+            if force:
+                self.cluster.witness.forced.add(machine.process.incarnation)
             machine.process.ask("promote", {"force": force}, self._heard(machine, "promote"))
 
     def _approve(self) -> None:

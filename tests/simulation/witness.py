@@ -83,6 +83,8 @@ class Witness:
         self.orders: set[tuple[str, Token, RevisionId]] = set()
         self.answers: dict[Token, list[tuple[float, RevisionId]]] = {}
         self.offering: set[Token] = set()
+        self.forced: set[str] = set()
+        """Incarnations that a person has forced to lead, whatever they had been told."""
         self.begun: dict[tuple[str, int], Token] = {}
         self.taken: list[tuple[str, ArtifactPath, bytes, float]] = []
 
@@ -154,7 +156,9 @@ class Witness:
             self._begins_to_lead(message)
 
     def _begins_to_lead(self, offer: Offer) -> None:
-        """A new manager's first offer: nobody had told it of a newer revision."""
+        """A new manager's first offer: nobody had told it of a newer revision, unless forced."""
+        if offer.token.incarnation in self.forced:
+            return
         for at, revision in self.answers.get(offer.token, ()):
             if at < self._world.at_s - ANSWER_S and revision[:2] > offer.revision[:2]:
                 raise Violation(
