@@ -129,6 +129,7 @@ class TreeWatch:
         self._post = post
         self._lock = threading.Lock()
         self._active = False
+        self._given_up = False
         self._paths: dict[WatchDescriptor, str] = {}
         self._watches: dict[str, tuple[WatchDescriptor, CallbackId]] = {}
 
@@ -152,10 +153,18 @@ class TreeWatch:
                 self._release()
                 raise
 
-    def detach(self) -> None:
-        """Give the watches back; at most a hint that is on its way still comes."""
-        with self._lock:
-            self._release()
+    def detach(self, within_s: float) -> None:
+        """Give the watches back; at most a hint that is on its way still comes.
+
+        A listing that is under way may hang for ever: after `within_s` they go with the process.
+        """
+        if self._lock.acquire(timeout=within_s):
+            try:
+                self._release()
+            finally:
+                self._lock.release()
+        else:
+            self._active, self._given_up = False, True
 
     def died(self) -> None:
         """Report that the reader's thread ended."""
@@ -175,6 +184,8 @@ class TreeWatch:
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Forget a watch that the kernel has dropped."""
+        if self._given_up:
+            return
         with self._lock:
             path = self._paths.pop(wd, None)
             if path is not None:

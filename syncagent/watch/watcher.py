@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 PROBE_S = 1.0
 """How long the event of the probe may take."""
-JOIN_S = 5.0
-"""How long `stop` waits for walks that are under way; a hung file system may take for ever."""
 _PROBE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _CANT_WRITE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT})
 
@@ -50,6 +48,9 @@ class Watcher:
     what it comes to later is dropped. `post` is called from threads of this class and must not
     block for ever.
     """
+
+    patience_s = 5.0
+    """How long to wait for walks and listings under way, which may hang for ever."""
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class Watcher:
         """Stop watching everything; no hint comes after this returns."""
         self._stops += 1
         pollers = tuple(self._pollers.values())
-        until = time.monotonic() + JOIN_S
+        until = time.monotonic() + self.patience_s
         for poller in pollers:
             poller.stop(0.0)
         for poller in pollers:
@@ -110,7 +111,7 @@ class Watcher:
             self._end(tree)
         with self._reader_lock:
             if self._reader is not None:
-                _close(self._reader)
+                self._close(self._reader)
                 self._reader = None
 
     def folders(self, tree: TreeName) -> int | None:
@@ -125,10 +126,10 @@ class Watcher:
     def _end(self, tree: TreeName) -> None:
         watch = self._watches.pop(tree, None)
         if watch is not None:
-            watch.detach()
+            watch.detach(self.patience_s)
         poller = self._pollers.pop(tree, None)
         if poller is not None:
-            poller.stop(JOIN_S)
+            poller.stop(self.patience_s)
 
     def _poll(self, target: Target, reason: str) -> str:
         poller = Poller(
@@ -156,10 +157,10 @@ class Watcher:
             if trouble is None and not self._proved(target, watch):
                 trouble = "inotify reports nothing here"
         except OSError:
-            watch.detach()
+            watch.detach(self.patience_s)
             raise
         if trouble is not None and not forced:
-            watch.detach()
+            watch.detach(self.patience_s)
             return trouble
         self._watches[target.tree] = watch
         if trouble is not None:
@@ -182,21 +183,20 @@ class Watcher:
         """Return the reader; a new one if there is none or its thread ended."""
         with self._reader_lock:
             if self._reader is not None and self._reader.dead:
-                _close(self._reader)
+                self._close(self._reader)
                 self._reader = None
             if self._reader is None:
                 self._reader = self._make_reader(self._died)
                 self._reader.start()
             return self._reader
 
+    def _close(self, reader: Reader) -> None:
+        reader.stop()
+        reader.join(self.patience_s)
+
     def _died(self) -> None:
         for watch in tuple(self._watches.values()):
             watch.died()
-
-
-def _close(reader: Reader) -> None:
-    reader.stop()
-    reader.join(JOIN_S)
 
 
 def _disk_error(target: Target, error: OSError) -> DiskError:
