@@ -282,7 +282,12 @@ class Electing:
         if epoch == self._state.token.epoch:
             text = f"{peer.name} holds the same epoch {epoch} for another manager: {answer.reason}"
             self._state.alarm("tie", f"{text}. End it: syncagent promote on the right node")
-            self.unreachable(peer.name, now)
+            candidacy = self.candidacy
+            if candidacy is not None and not candidacy.forced:
+                # Somebody else was there first: two that lead are worse than one that steps back.
+                self._withdraw(text, now)
+            else:
+                self.unreachable(peer.name, now)
             return
         self._withdraw(answer.reason, now)
 
