@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncagent.agent.hands.lanes import Crashed
 from syncagent.agent.inbox import INBOX_MAX, Inbox
-from syncagent.agent.lanes import Crashed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from syncagent.agent.effects import Effect
-    from syncagent.agent.node import Node
+    from syncagent.agent.node.node import Node
     from syncagent.ports import Clock
 
 

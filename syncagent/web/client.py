@@ -80,9 +80,7 @@ def ask(path: Path, verb: str, arguments: Mapping[str, JSON], timeout_s: float) 
             hint="is it stopped or starved? see its log; `syncagent status` asks again",
         ) from error
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
-        raise NoAgentError(
-            f"no agent listens at {path}", hint="start it: syncagent run"
-        ) from error
+        raise NoAgentError(f"no agent listens at {path}", hint="start it: syncagent run") from error
     except PermissionError as error:
         raise SyncagentError(
             f"the control socket {path} is not open to this user",

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.committer import Committer
-from syncagent.agent.eye import Eye
-from syncagent.agent.fetching import Fetching
-from syncagent.agent.memory import Memory
-from syncagent.agent.node import Node
-from syncagent.agent.serving import Serving
-from syncagent.agent.state import Role, State
+from syncagent.agent.hands.committer import Committer
+from syncagent.agent.hands.eye import Eye
+from syncagent.agent.hands.fetching import Fetching
+from syncagent.agent.hands.memory import Memory
+from syncagent.agent.hands.serving import Serving
+from syncagent.agent.node.node import Node
+from syncagent.agent.node.state import Role, State
 from syncagent.core.artifact import ArtifactPath, NodeName, TreeKind, TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of

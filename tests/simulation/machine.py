@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.committer import Committer
-from syncagent.agent.eye import Eye
-from syncagent.agent.fetching import Fetching
-from syncagent.agent.memory import Memory
-from syncagent.agent.node import Node
-from syncagent.agent.recovery import finish_interrupted
-from syncagent.agent.serving import Serving
-from syncagent.agent.state import State
+from syncagent.agent.hands.committer import Committer
+from syncagent.agent.hands.eye import Eye
+from syncagent.agent.hands.fetching import Fetching
+from syncagent.agent.hands.memory import Memory
+from syncagent.agent.hands.recovery import finish_interrupted
+from syncagent.agent.hands.serving import Serving
+from syncagent.agent.node.node import Node
+from syncagent.agent.node.state import State
 from syncagent.core.artifact import NodeName
 from syncagent.core.election import Election
 from syncagent.core.errors import DiskError, StateError, SyncagentError

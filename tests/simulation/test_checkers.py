@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncagent.agent import results as rs
-from syncagent.agent.committer import Committer
-from syncagent.agent.node import Node
-from syncagent.agent.recovery import finish_interrupted
-from syncagent.agent.state import Role
+from syncagent.agent.hands.committer import Committer
+from syncagent.agent.hands.recovery import finish_interrupted
+from syncagent.agent.node.node import Node
+from syncagent.agent.node.state import Role
 from syncagent.core.ledger import StandingChange
 from tests.simulation.cluster import run_seed
 from tests.simulation.machine import Build
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from syncagent.agent import effects as fx
+    from syncagent.agent.node.state import State
     from syncagent.agent.results import Result
-    from syncagent.agent.state import State
     from syncagent.core.intent import Committed, Intent
     from syncagent.core.revision import Token
     from syncagent.ports import Disk, Guard, History

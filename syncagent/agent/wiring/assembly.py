@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 from syncagent import __version__
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.committer import Committer
-from syncagent.agent.desk import AgentDesk
-from syncagent.agent.eye import Eye
-from syncagent.agent.fetching import Fetching
-from syncagent.agent.lanes import Lane, stop_all
+from syncagent.agent.hands.committer import Committer
+from syncagent.agent.hands.desk import AgentDesk
+from syncagent.agent.hands.eye import Eye
+from syncagent.agent.hands.fetching import Fetching
+from syncagent.agent.hands.lanes import Lane, stop_all
+from syncagent.agent.hands.memory import Memory
+from syncagent.agent.hands.recovery import finish_interrupted
+from syncagent.agent.hands.serving import Serving
 from syncagent.agent.loop import Loop, Stop
-from syncagent.agent.memory import Memory
-from syncagent.agent.node import Node
-from syncagent.agent.recovery import finish_interrupted
-from syncagent.agent.serving import Serving
-from syncagent.agent.state import State
+from syncagent.agent.node.node import Node
+from syncagent.agent.node.state import State
 from syncagent.agent.wiring import heap
 from syncagent.agent.wiring.reach import silent_trees
 from syncagent.core.artifact import NodeName

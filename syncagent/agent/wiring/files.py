@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from syncagent.agent.effects import Fetch, Reply
-from syncagent.agent.eye import look_over
-from syncagent.agent.fetching import Fetching
-from syncagent.agent.memory import Memory
-from syncagent.agent.node import Node
+from syncagent.agent.hands.eye import look_over
+from syncagent.agent.hands.fetching import Fetching
+from syncagent.agent.hands.memory import Memory
+from syncagent.agent.node.node import Node
+from syncagent.agent.node.state import State
+from syncagent.agent.node.treeview import CONFIRM_S
 from syncagent.agent.results import Asked
-from syncagent.agent.state import State
-from syncagent.agent.treeview import CONFIRM_S
 from syncagent.agent.wiring.assembly import SystemClock
 from syncagent.core.errors import RefusedError, StateError, UnreachableError
 from syncagent.core.snapshot import Condition

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from syncagent.agent.stalling import STALL_S, silence
+from syncagent.agent.node.stalling import STALL_S, silence
 from syncagent.disk.identity import identify
 
 if TYPE_CHECKING:

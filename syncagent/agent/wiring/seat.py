@@ -11,7 +11,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from syncagent.agent.desk import STOPPING
+from syncagent.agent.hands.desk import STOPPING
 from syncagent.agent.wiring.assembly import LOG
 from syncagent.core.desk import DECISIONS
 from syncagent.core.errors import DeadlineError, SettingsError, UnreachableError

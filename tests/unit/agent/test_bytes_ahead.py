@@ -1,7 +1,7 @@
 """Bytes of a small offer come before it, unasked; nothing hangs on whether they do."""
 
 from syncagent.agent import effects as fx
-from syncagent.agent.gathering import AHEAD_BYTES_MAX
+from syncagent.agent.node.gathering import AHEAD_BYTES_MAX
 from syncagent.core.digest import digest_of
 from syncagent.core.revision import REVISION_ZERO
 from syncagent.core.wire.messages import Blobs, Commit, Offer, Prepared, Want

@@ -3,8 +3,8 @@
 import pytest
 
 from syncagent.agent import effects as fx
-from syncagent.agent import gathering
-from syncagent.agent.housekeeping import FADE_S, FADING, SAVE_S, TIDY_S
+from syncagent.agent.node import gathering
+from syncagent.agent.node.housekeeping import FADE_S, FADING, SAVE_S, TIDY_S
 from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of

@@ -4,7 +4,7 @@ import json
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.state import Role
+from syncagent.agent.node.state import Role
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import SyncagentError
 from syncagent.core.events import Hinted, HintKind

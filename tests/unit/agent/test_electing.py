@@ -6,7 +6,7 @@ import pytest
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.state import Role
+from syncagent.agent.node.state import Role
 from syncagent.core.errors import BusyError, StateError
 from syncagent.core.events import DialFailed, Received
 from syncagent.core.manifest import Manifest

@@ -7,7 +7,7 @@ import pytest
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.job import Stage, Why
+from syncagent.agent.node.job import Stage, Why
 from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of

@@ -7,12 +7,12 @@ import pytest
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.committer import Committer
-from syncagent.agent.eye import Eye
-from syncagent.agent.fetching import Fetching
-from syncagent.agent.memory import CONTENT_BYTES_MAX, Memory
-from syncagent.agent.recovery import finish_interrupted
-from syncagent.agent.serving import ROWS_PER_PART, Serving
+from syncagent.agent.hands.committer import Committer
+from syncagent.agent.hands.eye import Eye
+from syncagent.agent.hands.fetching import Fetching
+from syncagent.agent.hands.memory import CONTENT_BYTES_MAX, Memory
+from syncagent.agent.hands.recovery import finish_interrupted
+from syncagent.agent.hands.serving import ROWS_PER_PART, Serving
 from syncagent.core.artifact import TreeKind
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of

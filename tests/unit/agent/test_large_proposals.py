@@ -1,6 +1,6 @@
 """A worker's change that is larger than what is kept in memory still becomes a revision."""
 
-from syncagent.agent.memory import CONTENT_BYTES_MAX
+from syncagent.agent.hands.memory import CONTENT_BYTES_MAX
 from syncagent.core.settings import Writers
 from syncagent.core.wire.messages import Missing, Propose, Want
 from tests.fakes.agent_bench import PEER, Bench, sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from syncagent.agent.meeting import NOTE
+from syncagent.agent.node.meeting import NOTE
 from syncagent.core.artifact import ArtifactPath
 from syncagent.core.change import Change
 from syncagent.core.ledger import StandingChange

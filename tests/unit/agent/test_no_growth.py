@@ -2,7 +2,7 @@
 
 import threading
 
-from syncagent.agent.memory import Memory
+from syncagent.agent.hands.memory import Memory
 from syncagent.core.digest import digest_of
 from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.agent_bench import PEER, Bench, T, at, sequence

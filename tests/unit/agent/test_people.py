@@ -6,8 +6,8 @@ import pytest
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.asking import PEER_REQUESTS
-from syncagent.agent.describing import NO_RUNTIME
+from syncagent.agent.node.asking import PEER_REQUESTS
+from syncagent.agent.node.describing import NO_RUNTIME
 from syncagent.core.desk import VERBS
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import (

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from syncagent.agent.rows import hold_row, kept_row
+from syncagent.agent.node.rows import hold_row, kept_row
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import BusyError, RefusedError, SettingsError, UnreachableError
 from syncagent.core.intent import Keep, Kept

@@ -1,7 +1,7 @@
 """Nobody waits for ever for a word that was lost on the way."""
 
-from syncagent.agent.job import Stage
-from syncagent.agent.state import Role
+from syncagent.agent.node.job import Stage
+from syncagent.agent.node.state import Role
 from syncagent.core.change import Change
 from syncagent.core.errors import BusyError, StateError
 from syncagent.core.revision import REVISION_ZERO, RevisionId

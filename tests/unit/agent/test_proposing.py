@@ -4,7 +4,7 @@ import pytest
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.proposing import HELD_S, QUEUE_MAX
+from syncagent.agent.node.proposing import HELD_S, QUEUE_MAX
 from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of

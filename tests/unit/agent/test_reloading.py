@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from syncagent.agent import effects as fx
-from syncagent.agent.node import Node
+from syncagent.agent.node.node import Node
+from syncagent.agent.node.state import Role, State
 from syncagent.agent.results import Reloaded
-from syncagent.agent.state import Role, State
 from syncagent.core.artifact import NodeName, TreeKind, TreeName
 from syncagent.core.events import DialFailed, Hinted, HintKind, LinkDown, LinkUp, Received
 from syncagent.core.guard import GuardState

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from syncagent.agent.collecting import ANSWER_S, ROWS_MAX
+from syncagent.agent.node.collecting import ANSWER_S, ROWS_MAX
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import ExitCode, RefusedError, SettingsError, SyncagentError
 from syncagent.core.intent import Keep

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncagent.agent import effects as fx
-from syncagent.agent.treeview import TreeView
+from syncagent.agent.node.treeview import TreeView
 from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName
 from syncagent.core.digest import digest_of
 from syncagent.core.manifest import Entry, Manifest

@@ -3,8 +3,8 @@
 import json
 
 from syncagent.agent import effects as fx
-from syncagent.agent import rows
-from syncagent.agent.stalling import SCANS_MAX, STALL_S
+from syncagent.agent.node import rows
+from syncagent.agent.node.stalling import SCANS_MAX, STALL_S
 from syncagent.core.change import Change
 from syncagent.core.safety import HoldReason
 from syncagent.core.settings import Writers

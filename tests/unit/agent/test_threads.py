@@ -8,8 +8,8 @@ import pytest
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
-from syncagent.agent.desk import AgentDesk
-from syncagent.agent.lanes import Crashed, Lane, stop_all
+from syncagent.agent.hands.desk import AgentDesk
+from syncagent.agent.hands.lanes import Crashed, Lane, stop_all
 from syncagent.agent.loop import Loop, Stop
 from syncagent.core.errors import DeadlineError, RefusedError, UnreachableError
 from tests.fakes.agent_bench import Bench

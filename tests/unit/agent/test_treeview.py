@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncagent.agent.treeview import CONFIRM_S, TreeView
+from syncagent.agent.node.treeview import CONFIRM_S, TreeView
 from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName
 from syncagent.core.digest import digest_of
 from syncagent.core.manifest import Entry, Manifest

@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncagent.agent.state import Role
+from syncagent.agent.node.state import Role
 from syncagent.core.errors import BusyError, RefusedError
 from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import REVISION_ZERO

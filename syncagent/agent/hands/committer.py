@@ -1,0 +1,385 @@
+"""The hand that changes things: staging, committing, declaring, the guard, the ledger.
+
+One thread, so that what is durable is so in the order in which it was decided.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from syncagent.agent import effects as fx
+from syncagent.agent import results as rs
+from syncagent.core.artifact import ArtifactPath
+from syncagent.core.digest import digest_of
+from syncagent.core.errors import DiskError, FencedError, RefusedError, StateError, SyncagentError
+from syncagent.core.intent import Committed, Keep
+from syncagent.core.ledger import StandingChange
+from syncagent.core.snapshot import NO_FOLDER, Seen
+from syncagent.core.verdict import Facts, Refused
+from syncagent.core.wire.messages import Blobs, Delta
+from syncagent.core.wire.packing import apply_delta, batches, compress_batch, split_batch
+from syncagent.core.wire.standing import encode_change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from syncagent.agent.effects import Effect
+    from syncagent.agent.hands.memory import Memory
+    from syncagent.agent.results import Result
+    from syncagent.core.artifact import TreeName
+    from syncagent.core.digest import Digest
+    from syncagent.core.guard import GuardState
+    from syncagent.core.intent import Step
+    from syncagent.core.manifest import Entry
+    from syncagent.core.revision import Revision
+    from syncagent.core.verdict import Examined
+    from syncagent.ports import Clock, Disk, Guard, History
+
+LOG = logging.getLogger("syncagent")
+SMALL_BLOBS = 16
+"""Up to this many new blobs go into the ledger's flush together; more are packed in batches."""
+
+
+class Committer:
+    """Carries out what changes disk, guard or history."""
+
+    def __init__(
+        self, disk: Disk, guard: Guard, history: History, memory: Memory, clock: Clock
+    ) -> None:
+        self._disk = disk
+        self._guard = guard
+        self._history = history
+        self._memory = memory
+        self._clock = clock
+        self._table: dict[type, object] = {
+            fx.TrustRoot: self._trust,
+            fx.Shun: self._shun,
+            fx.AdmitToken: self._admit,
+            fx.StageOwn: self._stage_own,
+            fx.StageBlobs: self._stage_blobs,
+            fx.KeepBlobs: self._keep_blobs,
+            fx.Seal: self._seal,
+            fx.Discard: self._discard,
+            fx.CommitIntent: self._commit,
+            fx.Recover: self._recover,
+            fx.Declare: self._declare,
+            fx.Note: self._note,
+            fx.KeepFile: self._keep_file,
+            fx.Backfill: self._backfill,
+            fx.Recall: self._recall,
+            fx.Tidy: self._tidy,
+        }
+
+    @property
+    def kinds(self) -> frozenset[type]:
+        """The effects that this hand carries out."""
+        return frozenset(self._table)
+
+    def do(self, effect: Effect) -> Result | None:
+        """Carry out one effect."""
+        call: Callable[[Effect], Result | None] = self._table[type(effect)]  # type: ignore[assignment]
+        return call(effect)
+
+    # --- guard and roots --------------------------------------------------------------------
+
+    def _trust(self, effect: fx.TrustRoot) -> None:
+        self._disk.trust(effect.tree, effect.identity)
+
+    def _shun(self, effect: fx.Shun) -> None:
+        self._disk.shun(effect.tree, effect.why)
+
+    def _admit(self, effect: fx.AdmitToken) -> Result:
+        try:
+            state = self._guard.admit(effect.token, forced=effect.forced)
+        except FencedError as error:
+            return rs.TokenRefused(effect.token, self._state(), str(error), effect.link)
+        except (StateError, DiskError) as error:
+            return rs.TokenRefused(effect.token, None, str(error), effect.link)
+        return rs.TokenAdmitted(effect.token, state, effect.link)
+
+    # --- staging ----------------------------------------------------------------------------
+
+    def _stage_own(self, effect: fx.StageOwn) -> Result:
+        lacking: list[Digest] = []
+        judged: dict[ArtifactPath, Examined] = {}
+
+        def items() -> Iterator[tuple[Step, bytes]]:
+            for step in effect.steps:
+                assert step.after is not None, "only puts are staged"
+                digest = step.after.digest
+                content = self._history.blob(digest) or self._memory.content(digest)
+                if content is None and step.after.size:
+                    lacking.append(digest)
+                    continue
+                content = content or b""
+                judged[step.path] = self._memory.examine(step.path, digest, content)
+                yield step, content
+
+        try:
+            self._disk.stage(effect.txid, items())
+        except SyncagentError as error:
+            return rs.StageFailed(effect.txid, str(error))
+        done = tuple(s.after.digest for s in effect.steps if s.after)
+        return rs.Staged(effect.txid, done, judged, _refused(judged), tuple(lacking))
+
+    def _stage_blobs(self, effect: fx.StageBlobs) -> Result:
+        """Verify, validate, keep, stage. What is refused is kept in quarantine, not staged."""
+        try:
+            entries, contents = self._unpack(effect.blobs)
+        except RefusedError as error:
+            return rs.StageFailed(effect.txid, f"what came is not what was asked for: {error}")
+        except DiskError as error:
+            return rs.StageFailed(effect.txid, str(error))
+        by_digest = {
+            entry.digest: content for entry, content in zip(entries, contents, strict=True)
+        }
+        judged: dict[ArtifactPath, Examined] = {}
+        for step in effect.steps:
+            assert step.after is not None, "only puts are staged"
+            digest = step.after.digest
+            judged[step.path] = self._memory.examine(step.path, digest, by_digest[digest])
+        refused = _refused(judged)
+        try:
+            for row in refused:
+                step = next(step for step in effect.steps if step.path == row.path)
+                assert step.after is not None, "only puts are staged"
+                content = by_digest[step.after.digest]
+                self._disk.keep(row.path, content, Keep.REFUSED, row.problem.reason)
+            self._keep_batch(effect.blobs, entries, contents)
+            good = [s for s in effect.steps if judged[s.path].valid and s.after is not None]
+            self._disk.stage(effect.txid, ((s, by_digest[s.after.digest]) for s in good if s.after))
+            sealed = effect.last and not refused
+            if sealed:
+                self._disk.seal(effect.txid)
+        except SyncagentError as error:
+            return rs.StageFailed(effect.txid, str(error))
+        return rs.Staged(effect.txid, tuple(by_digest), judged, refused, sealed=sealed)
+
+    def _keep_blobs(self, effect: fx.KeepBlobs) -> Result:
+        try:
+            entries, contents = self._unpack(effect.blobs)
+            self._keep_batch(effect.blobs, entries, contents)
+        except SyncagentError as error:
+            return rs.BlobsKept(effect.job, (), str(error))
+        return rs.BlobsKept(effect.job, tuple(entry.digest for entry in entries))
+
+    def _unpack(self, blobs: Blobs | Delta) -> tuple[tuple[Entry, ...], list[bytes]]:
+        """Return what a message carries, each verified. Raises RefusedError."""
+        if isinstance(blobs, Delta):
+            base = self._history.blob(blobs.base)
+            if base is None:
+                raise RefusedError(f"a delta against {blobs.base}, which is not here")
+            entries: tuple[Entry, ...] = (blobs.entry,)
+            contents = [apply_delta(base, blobs.frame, blobs.entry.size)]
+        else:
+            entries = blobs.entries
+            contents = list(split_batch(entries, blobs.frame))
+        for entry, content in zip(entries, contents, strict=True):
+            if digest_of(content) != entry.digest:
+                raise RefusedError(f"bytes of {entry.digest} have another digest")
+        return entries, contents
+
+    def _keep_batch(
+        self, blobs: Blobs | Delta, entries: tuple[Entry, ...], contents: list[bytes]
+    ) -> None:
+        if isinstance(blobs, Blobs):
+            self._history.add_blobs(entries, blobs.frame)
+        else:
+            self._history.add_blobs(*compress_batch(list(zip(entries, contents, strict=True))))
+
+    def _seal(self, effect: fx.Seal) -> Result:
+        try:
+            self._disk.seal(effect.txid)
+        except SyncagentError as error:
+            return rs.StageFailed(effect.txid, str(error))
+        return rs.Sealed(effect.txid)
+
+    def _discard(self, effect: fx.Discard) -> Result | None:
+        try:
+            self._disk.discard(effect.txid)
+        except DiskError as error:
+            # What stays there is swept at the next start; no other transaction meets it.
+            return rs.Trouble("staging", str(error))
+        return None
+
+    # --- committing -------------------------------------------------------------------------
+
+    def _commit(self, effect: fx.CommitIntent) -> Result:
+        intent = replace(effect.intent, memo=encode_change(effect.change))
+        state = self._state()
+        token = effect.token or (state.highest if state is not None else None)
+        if token is None:
+            return rs.CommitFenced(intent.txid, state, "the guard holds no token")
+        begun = False
+        try:
+            with self._guard.holding(token):
+                committed = self._disk.commit(intent) if intent.steps else Committed(intent)
+                begun = bool(intent.steps)
+                self._history.stand(effect.change)
+        except FencedError as error:
+            return rs.CommitFenced(intent.txid, self._state(), str(error))
+        except StateError as error:
+            return rs.CommitFailed(intent.txid, str(error), stuck=True)
+        except DiskError as error:
+            return rs.CommitFailed(intent.txid, str(error), stuck=begun)
+        self._record(effect.revision)
+        return rs.CommitDone(intent.txid, committed, effect.change)
+
+    def _state(self) -> GuardState | None:
+        try:
+            return self._guard.state()
+        except StateError:
+            return None
+
+    def _recover(self, effect: fx.Recover) -> Result:
+        """Finish a commit whose intent stands. No token is asked: it was judged when it began."""
+        txid = effect.intent.txid
+        try:
+            committed = self._disk.recover(txid - 1)
+            if committed is None:
+                return rs.CommitFailed(txid, "its intent was never durable", stuck=False)
+            self._history.stand(effect.change)
+        except (StateError, DiskError) as error:
+            return rs.CommitFailed(txid, str(error), stuck=True)
+        self._record(effect.revision)
+        return rs.CommitDone(txid, committed, effect.change)
+
+    def _record(self, revision: Revision | None) -> None:
+        """Remember a revision for people; the ledger has it already, so it may be lost."""
+        if revision is None:
+            return
+        try:
+            self._history.record(revision, self._clock.wall())
+        except DiskError as error:
+            LOG.warning("revision %s is not among those remembered: %s", revision.id, error)
+
+    # --- declaring --------------------------------------------------------------------------
+
+    def _declare(self, effect: fx.Declare) -> Result:
+        revision = effect.revision
+        missing: list[ArtifactPath] = []
+        items = self._bytes_of(effect.blobs, missing)
+        try:
+            with self._guard.holding(effect.token):
+                missing.extend(self._back_again(revision))
+                if len(effect.blobs) <= SMALL_BLOBS:
+                    small = list(items)
+                else:
+                    small = []
+                    for entries, frame in batches(items):
+                        self._history.add_blobs(entries, frame)
+                if missing:
+                    reason = "files changed while they were read"
+                    return rs.DeclareFailed(revision.id, reason, tuple(missing))
+                change = StandingChange(revision=revision.id, changes=revision.changes)
+                self._history.stand(change, small)
+        except (FencedError, StateError, DiskError) as error:
+            return rs.DeclareFailed(revision.id, str(error))
+        for _, entry in effect.blobs:
+            self._memory.let_go(entry.digest)
+        self._record(revision)
+        return rs.Declared(revision)
+
+    def _back_again(self, revision: Revision) -> list[ArtifactPath]:
+        """Return what the revision says is gone and is there after all. Raises DiskError."""
+        gone: dict[TreeName, list[str]] = {}
+        for change in revision.changes:
+            if change.after is None:
+                gone.setdefault(change.path.tree, []).append(change.path.path)
+        return [
+            ArtifactPath(tree, path)
+            for tree, paths in gone.items()
+            for path, what in self._disk.look(tree, paths, _Nobody()).items()
+            if isinstance(what, Seen) or (what is not None and what.problem.code != NO_FOLDER)
+        ]
+
+    def _bytes_of(
+        self, blobs: tuple[tuple[ArtifactPath, Entry], ...], missing: list[ArtifactPath]
+    ) -> Iterator[tuple[Entry, bytes]]:
+        """Yield the bytes that the history lacks, each once; list what is not there any more."""
+        done: set[Digest] = set()
+        for path, entry in blobs:
+            if entry.digest in done or self._history.has(entry.digest):
+                continue
+            content = self._memory.content(entry.digest)
+            if content is None:
+                content = self._disk.read(path, entry.digest)
+            if content is None:
+                missing.append(path)
+                continue
+            done.add(entry.digest)
+            yield entry, content
+
+    def _note(self, effect: fx.Note) -> Result:
+        try:
+            self._history.stand(effect.change)
+        except SyncagentError as error:
+            return rs.NotNoted(effect.change, str(error))
+        return rs.Noted(effect.change)
+
+    def _backfill(self, effect: fx.Backfill) -> Result | None:
+        """Best effort: what is gone from disk meanwhile is asked for when it is needed."""
+        try:
+            for entries, frame in batches(self._bytes_of(effect.rows, [])):
+                self._history.add_blobs(entries, frame)
+            self._history.stand(StandingChange())
+        except SyncagentError as error:
+            return rs.Trouble("history", str(error))
+        return None
+
+    def _recall(self, effect: fx.Recall) -> Result:
+        found: list[tuple[ArtifactPath, Digest, Facts]] = []
+        for path, digest in effect.rows:
+            try:
+                content = self._history.blob(digest)
+            except DiskError:
+                # As if it were lost: what it declares can't be known.
+                content = None
+            facts = self._memory.judge(path, content).facts if content is not None else Facts()
+            found.append((path, digest, facts))
+        return rs.Recalled(tuple(found))
+
+    def _tidy(self, effect: fx.Tidy) -> Result | None:
+        try:
+            self._history.tidy(effect.needed)
+            self._disk.sweep(older_than_s=effect.older_than_s, bytes_max=effect.bytes_max)
+        except SyncagentError as error:
+            return rs.Trouble("tidy", str(error))
+        return None
+
+    def _keep_file(self, effect: fx.KeepFile) -> Result | None:
+        content = self._memory.content(effect.digest)
+        try:
+            if content is None:
+                content = self._disk.read(effect.path, effect.digest)
+            if content is None:
+                return None
+            if any(
+                row.digest == effect.digest and row.path == effect.path for row in self._disk.kept()
+            ):
+                return None
+            kept = self._disk.keep(effect.path, content, effect.reason, effect.detail)
+        except SyncagentError as error:
+            return rs.Trouble("quarantine", str(error))
+        return rs.KeptFile(kept)
+
+
+class _Nobody:
+    """Wants no bytes."""
+
+    def wants(self, path: ArtifactPath, digest: Digest) -> bool:
+        return False
+
+    def take(self, path: ArtifactPath, digest: Digest, content: bytes) -> None:
+        raise AssertionError("nothing was wanted")
+
+
+def _refused(judged: dict[ArtifactPath, Examined]) -> tuple[Refused, ...]:
+    """Return the first error of each artifact that is not valid."""
+    return tuple(
+        Refused(path, examined.problems[0])
+        for path, examined in judged.items()
+        if not examined.valid
+    )

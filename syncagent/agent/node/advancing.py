@@ -1,0 +1,397 @@
+"""Moving this node from where it stands to where it shall stand: one job at a time.
+
+Gather the manifest, judge, gather the blobs, stage, seal, and then either wait for the manager's
+word (an offer) or commit at once (own work). Everything before the commit can be dropped at any
+point; after it, only finished.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import (
+    Backfill,
+    CommitIntent,
+    Discard,
+    Recover,
+    Seal,
+    Send,
+)
+from syncagent.agent.node.gathering import Gathering
+from syncagent.agent.node.job import (
+    Job,
+    Stage,
+    Why,
+    judge_job,
+    made_by,
+    own_changes,
+    rows_without_blobs,
+    take_rows,
+)
+from syncagent.agent.node.planning import Planning
+from syncagent.core.intent import Intent
+from syncagent.core.wire.messages import (
+    Blobs,
+    Declined,
+    Delta,
+    Done,
+    Failed,
+    Fenced,
+    Prepared,
+    Want,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncagent.agent.node.lasting import Lasting
+    from syncagent.agent.node.observing import Observing
+    from syncagent.agent.node.state import State
+    from syncagent.agent.results import CommitDone, CommitFailed, CommitFenced, Staged, StageFailed
+    from syncagent.core.manifest import Manifest
+    from syncagent.core.revision import RevisionId
+    from syncagent.core.verdict import Refused
+    from syncagent.core.wire.messages import ManifestPart
+
+STUCK_RETRY_S = 30.0
+"""How often a commit that the disk refuses half-way is finished anew (reliability.md 4)."""
+
+
+class Advancing:
+    """The node's one job. `finished` is told of each job that ends: None means it went well."""
+
+    def __init__(self, state: State, observing: Observing) -> None:
+        self._state = state
+        self._observing = observing
+        self._planning = Planning(state, observing)
+        self._gathering = Gathering(state)
+        self.job: Job | None = None
+        self.wanted: Manifest | None = None
+        """This node's rows of an offer that waits for a person or for `apply`, for `diff`."""
+        self.finished: Callable[[Job, str | None, float], None] = lambda _job, _fault, _now: None
+        self._txid = state.standing.txid
+
+    @property
+    def lasting(self) -> Lasting:
+        """What stays in the revision while the trees hold something else."""
+        return self._planning.lasting
+
+    # --- beginning --------------------------------------------------------------------------
+
+    def next_txid(self) -> int:
+        """Return a txid above all that this node has used."""
+        self._txid = max(self._txid, self._state.standing.txid) + 1
+        return self._txid
+
+    def begin(self, job: Job, now: float) -> None:
+        """Take on a job; one that is under way and can be dropped is dropped for it."""
+        assert self.job is None or self.job.interruptible, "a commit is never dropped"
+        self.drop("superseded", now)
+        self.job = job
+        job.since = now
+        if job.target is None and job.changes is not None:
+            target = self._state.standing.manifest.after(job.changes)
+            if job.parent == self._state.standing.revision and target.digest == job.revision.digest:
+                job.target = target
+            else:
+                job.changes = None
+        if job.target is None:
+            self._ask(Want(job.revision, manifest=True))
+        else:
+            self._judge(job, now)
+
+    def drop(self, why: str, now: float) -> None:
+        """Drop the job, if there is one that can be dropped."""
+        job = self.job
+        if job is None or not job.interruptible:
+            return
+        self.job = None
+        if job.steps:
+            self._state.do(Discard(job.txid))
+        if job.phase in {Stage.SEALING, Stage.READY}:
+            self._planning.uncheck(job)
+        if job.hold is not None:
+            self._state.holds.pop(job.hold.id, None)
+        self.finished(job, why, now)
+
+    def give_back(self, why: str, now: float) -> None:
+        """Drop the job, if there is one that can be dropped, and tell who offered it."""
+        if self.job is not None and self.job.interruptible:
+            self._decline(self.job, "failed", why, now)
+
+    def link_down(self, link: int, now: float) -> None:
+        """A job that hangs on this connection can't go on."""
+        if self.job is not None and self.job.link == link:
+            self.drop("the connection is gone", now)
+
+    # --- the manifest -----------------------------------------------------------------------
+
+    def manifest_part(self, link: int, part: ManifestPart, now: float) -> None:
+        """Take rows of the manifest that was asked for."""
+        job = self.job
+        if job is None or job.link != link or job.phase is not Stage.MANIFEST:
+            return
+        if part.revision != job.revision:
+            return
+        fault = take_rows(job, part)
+        if fault is not None:
+            self._decline(job, "manifest", fault, now)
+        elif job.target is not None:
+            self._judge(job, now)
+
+    # --- judging and planning ---------------------------------------------------------------
+
+    def say_again(self, now: float) -> None:
+        """Tell the manager again how far an offer is: it asked again."""
+        job = self.job
+        if job is None or job.link is None:
+            return
+        if job.phase is Stage.READY:
+            self._state.do(Send(job.link, Prepared(job.revision)))
+        elif job.phase in {Stage.HELD, Stage.TREES}:
+            self._judge(job, now)
+
+    def reconsider(self, now: float) -> None:
+        """Go on with a job that waited for a tree or a person."""
+        job = self.job
+        if job is not None and job.phase in {Stage.TREES, Stage.HELD}:
+            self._judge(job, now)
+
+    def _judge(self, job: Job, now: float) -> None:
+        assert job.target is not None, "the manifest comes first"
+        if job.hold is not None:
+            self._state.holds.pop(job.hold.id, None)
+            job.hold = None
+        target = job.target.project(self._state.settings.tree_names)
+        changes = own_changes(self._state, job, target)
+        reason = self._planning.wait_for_trees(job, changes)
+        if job.waits_for and job.why in {Why.OWN, Why.REPAIR}:
+            # A person's wish: it would hold up the other trees for no one.
+            self._fail(job, reason, now)
+            return
+        if job.waits_for:
+            job.phase = Stage.TREES
+            self._tell(job, "tree", reason)
+            return
+        hold = judge_job(self._state, job, changes, self._observing.views)
+        waits = hold is not None or not self._state.settings.apply
+        self.wanted = target if waits and job.why is Why.OFFER else None
+        self._planning.plan(job, target, [change.path for change in changes])
+        if not self._state.settings.apply and job.steps:
+            self._decline(
+                job, "observing", f"apply = false: {len(job.steps)} changes not made", now
+            )
+            return
+        if hold is not None:
+            job.phase, job.hold = Stage.HELD, hold
+            self._state.holds[hold.id] = hold
+            self._state.event("held", id=hold.id, reason=hold.reason, text=hold.text)
+            self._tell(job, "held", hold.text, hold.id)
+            return
+        self._gather(job, now)
+
+    # --- gathering, staging -----------------------------------------------------------------
+
+    def _gather(self, job: Job, now: float) -> None:
+        fault = self._gathering.begin(job)
+        self._gathered(job, fault, now)
+
+    def _gathered(self, job: Job, fault: str | None, now: float) -> None:
+        if fault is not None:
+            self._fail(job, fault, now)
+        elif self._gathering.complete(job):
+            self._staged_all(job, now)
+
+    def blobs(self, link: int, message: Blobs | Delta) -> bool:
+        """Take blobs; return whether they belong to this node's job."""
+        job = self.job
+        if job is None or job.link != link or job.phase is not Stage.BLOBS:
+            return False
+        self._gathering.blobs(job, message)
+        return True
+
+    def ahead(self, link: int, message: Blobs | Delta) -> None:
+        """Take blobs that nobody asked for: the manager's, ahead of its offer."""
+        self._gathering.ahead(link, message)
+
+    def missing(self, link: int, revision: object, now: float) -> None:
+        """The asked node has not got what is needed (any more)."""
+        if self.job is not None and self.job.link == link and self.job.revision == revision:
+            self._fail(self.job, "the other node has not got the bytes any more", now)
+
+    def staged(self, result: Staged, now: float) -> None:
+        """Take what was staged."""
+        job = self.job
+        if job is None or job.txid != result.txid or job.phase is not Stage.BLOBS:
+            return
+        fault = self._gathering.staged(job, result)
+        if result.refused:
+            self._refuse(job, result.refused, now)
+        else:
+            self._gathered(job, fault, now)
+
+    def _staged_all(self, job: Job, now: float) -> None:
+        refused, strays = self._planning.cross_check(job)
+        if strays:
+            self._planning.displace(job, strays)
+            self._state.do(Discard(job.txid))
+            self._gather(job, now)
+            return
+        if refused:
+            self._refuse(job, refused, now)
+            return
+        if job.examined and any(step.after is None for step in job.steps):
+            # Only now names are known: a deletion may be half of a rename.
+            job.steps = self._planning.ordered(job, job.steps)
+        if not job.sealed and any(step.after for step in job.steps):
+            job.phase = Stage.SEALING
+            self._state.do(Seal(job.txid))
+        else:
+            self._ready(job, now)
+
+    def sealed(self, txid: int, now: float) -> None:
+        """All that was staged is durable."""
+        if self.job is not None and self.job.txid == txid and self.job.phase is Stage.SEALING:
+            self._ready(self.job, now)
+
+    def stage_failed(self, result: StageFailed, now: float) -> None:
+        """Staging failed: nothing live has changed."""
+        job = self.job
+        if job is not None and job.txid == result.txid and job.interruptible:
+            self._state.alarm("disk", result.reason)
+            self._decline(job, "disk", result.reason, now)
+
+    # --- committing -------------------------------------------------------------------------
+
+    def _ready(self, job: Job, now: float) -> None:
+        job.phase = Stage.READY
+        if job.why is not Why.OFFER:
+            self._commit(job)
+        elif job.go:
+            self.commit(job.link, job.revision, now)
+        elif job.link is not None:
+            self._state.do(Send(job.link, Prepared(job.revision)))
+
+    def commit(self, link: int | None, revision: RevisionId, now: float) -> None:
+        """The manager's word: make it live, as soon as it is ready."""
+        job = self.job
+        if job is None or job.link != link or job.revision != revision:
+            self._answer_stray(link, revision)
+            return
+        job.go = True
+        if job.phase is Stage.READY:
+            self._commit(job)
+
+    def _answer_stray(self, link: int | None, revision: RevisionId) -> None:
+        """Answer the word for what is live already, or not prepared (any more): silence lasts."""
+        standing = self._state.standing.revision
+        if link is None:
+            return
+        if revision == standing:
+            self._state.do(Send(link, Done(standing, self._state.base.digest)))
+        else:
+            self._state.do(Send(link, Declined(revision, "failed", "it is not prepared here")))
+
+    def _commit(self, job: Job) -> None:
+        job.phase = Stage.COMMITTING
+        intent = Intent(job.txid, job.revision, job.steps)
+        self._state.do(CommitIntent(job.token, intent, job.change, job.record))
+
+    def committed(self, result: CommitDone, now: float) -> None:
+        """The commit is live and in the ledger."""
+        job = self.job
+        if job is None or job.txid != result.txid:
+            return
+        self.job = None
+        touched = [(step.path, job.examined.get(step.path)) for step in job.steps]
+        whole = job.changes is None and job.why is not Why.REPAIR
+        paths = None if whole else [change.path for change in job.changes or ()]
+        self._state.stand(result.change)
+        self.wanted = None
+        self._observing.committed(touched, self._state.base)
+        self._observing.rebase(self._state.base, paths)
+        self._state.use_up(job.used)
+        unkept = rows_without_blobs(self._state, job)
+        if unkept:
+            self._state.do(Backfill(unkept))
+        self._state.remember_made(made_by(job))
+        self._state.alarm("disk", None)
+        self._state.event(
+            "committed", why=job.why, revision=job.revision.number, changes=len(job.steps)
+        )
+        for kept in result.committed.kept:
+            self._state.event("kept", id=kept.id, path=str(kept.path), reason=kept.reason)
+        if job.why is Why.OFFER and job.link is not None:
+            self._state.do(Send(job.link, Done(job.revision, self._state.base.digest)))
+        self.finished(job, None, now)
+
+    def fenced(self, result: CommitFenced, now: float) -> None:
+        """The token was overtaken: nothing live changed."""
+        job = self.job
+        if job is None or job.txid != result.txid:
+            return
+        self.job = None
+        self._planning.uncheck(job)
+        self._state.do(Discard(job.txid))
+        highest = result.state.highest if result.state else None
+        if job.link is not None and job.why is Why.OFFER:
+            self._state.do(Send(job.link, Fenced(highest, result.reason)))
+        self.finished(job, result.reason, now)
+
+    def failed(self, result: CommitFailed, now: float) -> None:
+        """The disk refused. Before the first step: dropped. After it: finished later."""
+        job = self.job
+        if job is None or job.txid != result.txid:
+            return
+        self._state.alarm("disk", result.reason)
+        if result.stuck:
+            job.phase, job.retry_at, job.reason = Stage.STUCK, now + STUCK_RETRY_S, result.reason
+            return
+        job.phase = Stage.READY
+        if job.link is not None and job.why is Why.OFFER:
+            self._state.do(Send(job.link, Failed(job.revision, result.reason)))
+        self.drop(result.reason, now)
+
+    def tick(self, now: float) -> None:
+        """Finish what is stuck, go on with what waited."""
+        job = self.job
+        if job is not None and job.phase is Stage.STUCK and now >= job.retry_at:
+            job.retry_at = now + STUCK_RETRY_S
+            self._state.do(
+                Recover(Intent(job.txid, job.revision, job.steps), job.change, job.record)
+            )
+        waits = job is not None and job.phase is Stage.TREES
+        if job is not None and waits and not self._observing.unready(job.waits_for):
+            self._judge(job, now)
+
+    # --- saying no --------------------------------------------------------------------------
+
+    def _ask(self, want: Want) -> None:
+        assert self.job is not None, "only a job asks"
+        if self.job.link is not None:
+            self._state.do(Send(self.job.link, want))
+
+    def _tell(self, job: Job, code: str, reason: str, hold: str = "") -> None:
+        job.reason = reason
+        self._state.changed = True
+        if job.why is Why.OFFER and job.link is not None:
+            self._state.do(Send(job.link, Declined(job.revision, code, reason, hold)))
+
+    def _decline(self, job: Job, code: str, reason: str, now: float) -> None:
+        self._tell(job, code, reason)
+        self.drop(reason, now)
+
+    def _fail(self, job: Job, reason: str, now: float) -> None:
+        self._state.event("job-failed", why=job.why, reason=reason)
+        self._decline(job, "failed", reason, now)
+
+    def _refuse(self, job: Job, refused: tuple[Refused, ...], now: float) -> None:
+        first = refused[0]
+        reason = f"{first.path}: {first.problem.reason}"
+        for row in refused:
+            self._state.event("refused", path=str(row.path), reason=row.problem.reason)
+        if job.why is Why.OFFER and job.link is not None:
+            self._state.do(
+                Send(job.link, Declined(job.revision, "refused", reason, refused=refused))
+            )
+        self.drop(reason, now)

@@ -1,0 +1,132 @@
+"""Connections: who is dialled, when again, and which peer is behind which link.
+
+Only a node that leads, or wants to, dials, and only peers whose address the settings name: any
+other may dial in, to lead this node. It never gives up: the pause between attempts grows to
+a minute and is jittered, so that a cluster that came up together does not dial in step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import Dial, Hangup
+from syncagent.agent.node.state import Peer, Role
+from syncagent.core.backoff import Backoff
+from syncagent.core.events import LinkDown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncagent.agent.node.state import State
+    from syncagent.core.artifact import NodeName
+    from syncagent.core.events import DialFailed, LinkUp
+
+
+class Connecting:
+    """Keeps one connection to each peer while this node leads or wants to."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.opened: Callable[[Peer, float], None] = lambda _peer, _now: None
+        self.lost: Callable[[Peer, int, float], None] = lambda _peer, _link, _now: None
+        self.failed: Callable[[NodeName, float], None] = lambda _name, _now: None
+
+    @property
+    def _wanted(self) -> bool:
+        return self._state.role is not Role.WORKER
+
+    def reach_all(self, now: float) -> None:
+        """Dial everybody who is not connected, now."""
+        for peer in self._state.peers.values():
+            peer.dial_at = now
+        self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """Dial who is due."""
+        if not self._wanted:
+            return
+        for peer in self._state.peers.values():
+            if _idle(peer) and now >= peer.dial_at:
+                peer.dialling = True
+                self._state.do(Dial(peer.name))
+
+    def next_at(self) -> float | None:
+        """Return when somebody is to be dialled next."""
+        if not self._wanted:
+            return None
+        return min((p.dial_at for p in self._state.peers.values() if _idle(p)), default=None)
+
+    def link_up(self, event: LinkUp, now: float) -> None:
+        """A connection is open."""
+        peer = self._state.peers.setdefault(event.peer, Peer(event.peer, dialable=False))
+        self._state.links[event.link] = event.peer
+        peer.seen_at, peer.incarnation = now, event.incarnation
+        self._state.changed = True
+        if not event.dialled:
+            return
+        peer.dialling = False
+        if not self._wanted:
+            self._state.do(Hangup(event.link, "not manager any more"))
+            return
+        if peer.link is not None:
+            self._state.do(Hangup(peer.link, "superseded by a newer connection"))
+            self._forget(peer, "superseded")
+        peer.link, peer.version, peer.failures = event.link, event.version, 0
+        self._state.event("connected", peer=peer.name)
+        self.opened(peer, now)
+
+    def link_down(self, event: LinkDown, now: float) -> None:
+        """A connection is gone."""
+        self._state.links.pop(event.link, None)
+        if self._state.manager_link == event.link:
+            self._state.manager_link = None
+            for each in self._state.peers.values():
+                each.report = {}
+            self._state.event("manager-gone", peer=event.peer, reason=event.reason)
+        peer = self._state.peers.get(event.peer)
+        if peer is None:
+            return
+        self._state.changed = True
+        if peer.link == event.link:
+            self._state.event("disconnected", peer=peer.name, reason=event.reason)
+            self._forget(peer, event.reason)
+            self._later(peer, now)
+        self.lost(peer, event.link, now)
+
+    def dial_failed(self, event: DialFailed, now: float) -> None:
+        """An attempt came to nothing: again later, for ever."""
+        peer = self._state.peers.get(event.peer)
+        if peer is None:
+            return
+        peer.dialling = False
+        if peer.failures == 0 or peer.down_reason != event.reason:
+            self._state.event("unreachable", peer=peer.name, reason=event.reason)
+        peer.down_reason = event.reason
+        self._later(peer, now)
+        self.failed(peer.name, now)
+
+    def forget(self, name: NodeName, now: float) -> None:
+        """A peer is not in the settings any more: hang up, and know nothing of it."""
+        reason = f"{name} is not in the settings any more"
+        for link in [link for link, peer in self._state.links.items() if peer == name]:
+            self._state.do(Hangup(link, reason))
+            self.link_down(LinkDown(link, name, reason), now)
+        peer = self._state.peers.pop(name, None)
+        if peer is not None:
+            self._state.changed = True
+            self.failed(name, now)
+
+    def _later(self, peer: Peer, now: float) -> None:
+        limits = self._state.settings.limits
+        backoff = Backoff(limits.reconnect_first_s, limits.reconnect_max_s)
+        peer.failures += 1
+        peer.dial_at = now + backoff.pause_s(peer.failures, self._state.chance.random())
+
+    @staticmethod
+    def _forget(peer: Peer, reason: str) -> None:
+        peer.disconnected(reason)
+
+
+def _idle(peer: Peer) -> bool:
+    """Tell whether there is a peer to be dialled."""
+    return peer.dialable and peer.link is None and not peer.dialling

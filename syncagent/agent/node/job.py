@@ -1,0 +1,218 @@
+"""One way from where a node stands to where it shall stand: the record of it, and its plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import ArtifactPath
+from syncagent.core.change import Change
+from syncagent.core.diff import diff
+from syncagent.core.entry import Entry
+from syncagent.core.ledger import StandingChange
+from syncagent.core.manifest import Manifest
+from syncagent.core.safety import first_contact_hold, judge_changes, set_digest
+from syncagent.core.snapshot import Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncagent.agent.node.state import State
+    from syncagent.agent.node.treeview import TreeView
+    from syncagent.core.artifact import TreeName
+    from syncagent.core.digest import Digest
+    from syncagent.core.intent import Step
+    from syncagent.core.revision import Revision, RevisionId, Token
+    from syncagent.core.safety import Hold
+    from syncagent.core.verdict import Examined
+    from syncagent.core.wire.messages import ManifestPart
+
+
+ROWS_MAX = 2_000_000
+"""Rows of a manifest that are taken in: twenty trees of the largest size that settings allow."""
+
+
+class Why(StrEnum):
+    """Who wants the node to move."""
+
+    OFFER = "offer"
+    """the manager: prepare, then wait for its word"""
+    OWN = "own"
+    """this node, as manager: a proposal, a restore, a rollback"""
+    CATCH_UP = "catch-up"
+    """this node, about to lead: the newest revision that the survey found"""
+    REPAIR = "repair"
+    """this node: its own trees drifted from the revision on which it stands"""
+
+
+class Stage(StrEnum):
+    """How far a job is."""
+
+    MANIFEST = "manifest"
+    TREES = "trees"
+    HELD = "held"
+    BLOBS = "blobs"
+    SEALING = "sealing"
+    READY = "ready"
+    COMMITTING = "committing"
+    STUCK = "stuck"
+
+
+@dataclass(slots=True)
+class Job:
+    """The node's one job. `link` is who is asked for what is missing, and told."""
+
+    txid: int
+    why: Why
+    revision: RevisionId
+    parent: RevisionId | None = None
+    token: Token | None = None
+    link: int | None = None
+    changes: tuple[Change, ...] | None = None
+    target: Manifest | None = None
+    record: Revision | None = None
+    released: tuple[Digest, ...] = ()
+    only: frozenset[ArtifactPath] | None = None
+    """A repair of these paths alone, whatever the tree's policy: a person asked for it."""
+    phase: Stage = Stage.MANIFEST
+    since: float = 0.0
+    rows: list[tuple[ArtifactPath, Entry]] = field(default_factory=list)
+    steps: tuple[Step, ...] = ()
+    lacking: dict[Digest, list[Step]] = field(default_factory=dict)
+    asked: set[Digest] = field(default_factory=set)
+    asked_bytes: int = 0
+    staging: int = 0
+    sealed: bool = False
+    """True while everything that was staged is known to be durable."""
+    examined: dict[ArtifactPath, Examined] = field(default_factory=dict)
+    waits_for: tuple[TreeName, ...] = ()
+    """Trees of this node that have to be believed before it goes on."""
+    hold: Hold | None = None
+    used: tuple[Digest, ...] = ()
+    go: bool = False
+    retry_at: float = 0.0
+    reason: str = ""
+    files_total: int = 0
+    bytes_total: int = 0
+
+    @property
+    def interruptible(self) -> bool:
+        """False once the commit was handed to disk."""
+        return self.phase not in {Stage.COMMITTING, Stage.STUCK}
+
+    @property
+    def change(self) -> StandingChange:
+        """The ledger record that ends this job."""
+        if self.why is Why.REPAIR:
+            return StandingChange(txid=self.txid)
+        if self.changes is not None:
+            return StandingChange(revision=self.revision, changes=self.changes, txid=self.txid)
+        return StandingChange(revision=self.revision, manifest=self.target, txid=self.txid)
+
+
+def take_rows(job: Job, part: ManifestPart) -> str | None:
+    """Take rows of the manifest; the last ones make it the target. Return why that can't be."""
+    job.rows.extend(part.rows)
+    if len(job.rows) > ROWS_MAX:
+        return f"the manifest has more than {ROWS_MAX} rows"
+    if not part.last:
+        return None
+    target = Manifest.of(job.rows)
+    job.rows.clear()
+    if target.digest != job.revision.digest:
+        return "the manifest that came is not the revision's"
+    job.target = target
+    return None
+
+
+def own_changes(state: State, job: Job, target: Manifest) -> tuple[Change, ...]:
+    """Return how this node's rows change, from where it stands to `target` (already projected)."""
+    if job.changes is None:
+        return diff(state.base, target)
+    mine = set(state.settings.tree_names)
+    return tuple(change for change in job.changes if change.path.tree in mine)
+
+
+def made_by(job: Job) -> list[Change]:
+    """Return what the steps of a finished job have changed on disk."""
+    return [
+        Change(step.path, Entry(step.expected, 0) if step.expected else None, step.after)
+        for step in job.steps
+    ]
+
+
+def rows_without_blobs(state: State, job: Job) -> tuple[tuple[ArtifactPath, Entry], ...]:
+    """Return what a finished job found in place: nothing of it came over the wire or was staged."""
+    if job.why is Why.REPAIR:
+        return ()
+    moved = {step.path for step in job.steps}
+    named = ((c.path, c.after) for c in job.changes or () if c.path.tree in state.base.trees)
+    candidates = state.base if job.changes is None else named
+    return tuple(
+        (path, entry)
+        for path, entry in candidates
+        if entry is not None and path not in moved and not state.has_blob(entry.digest)
+    )
+
+
+def judge_job(
+    state: State, job: Job, changes: tuple[Change, ...], views: Mapping[TreeName, TreeView]
+) -> Hold | None:
+    """Return why this job has to wait for a person, None if it may go on.
+
+    A released set counts at a worker that stands on the revision's parent: it sees what was shown.
+    """
+    if job.why is Why.REPAIR or job.target is None:
+        return None
+    if state.standing.revision.number == 0 and job.why is not Why.OWN:
+        return _first_contact(state, job, views)
+    approved = set(state.approved)
+    if job.parent == state.standing.revision:
+        approved.update(job.released)
+        approved.update(_released_updates(state, job, changes))
+    judgement = judge_changes(changes, state.base, state.rules, vanished=(), approved=approved)
+    job.used = judgement.released
+    return judgement.holds[0] if judgement.holds else None
+
+
+def _released_updates(state: State, job: Job, own: tuple[Change, ...]) -> tuple[Digest, ...]:
+    """Return the name of this node's part of updates that were released as a whole.
+
+    Deletions are judged tree by tree, but updates over all trees: a node with fewer sees a part.
+    """
+    assert job.target is not None, "judged only when the target is known"
+    if not job.released:
+        return ()
+    whole = job.changes if job.changes is not None else diff(state.standing.manifest, job.target)
+    if set_digest(_updates(whole)) not in job.released:
+        return ()
+    return (set_digest(_updates(own)),)
+
+
+def _updates(changes: tuple[Change, ...]) -> list[Change]:
+    return [change for change in changes if change.before is not None and change.after is not None]
+
+
+def _first_contact(state: State, job: Job, views: Mapping[TreeName, TreeView]) -> Hold | None:
+    """Hold a node that has never stood anywhere and whose trees hold something else."""
+    assert job.target is not None, "judged only when the target is known"
+    clashes: list[Change] = []
+    adds: list[Change] = []
+    for name, view in sorted(views.items()):
+        wanted = job.target.tree(name)
+        for path, seen in sorted(view.files.items()):
+            if isinstance(seen, Seen) and seen.entry != wanted.get(path):
+                clashes.append(Change(ArtifactPath(name, path), seen.entry, wanted.get(path)))
+        adds.extend(
+            Change(ArtifactPath(name, path), None, entry)
+            for path, entry in sorted(wanted.items())
+            if path not in view.files
+        )
+    if not clashes:
+        return None
+    hold = first_contact_hold(state.me, tuple(clashes + adds))
+    if hold.set_digest in state.approved:
+        job.used = (hold.set_digest,)
+        return None
+    return hold

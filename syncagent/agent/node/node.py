@@ -1,0 +1,266 @@
+"""The node: everything that happens to it goes in here, everything it wants done comes out.
+
+No I/O, no clock, no thread: `handle` takes one event or result with the instant at which it is
+handled, `tick` does what time asks for, `drain` hands out the effects. The same node runs in the
+agent and, many at once, in the simulation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent import effects as fx
+from syncagent.agent import results as rs
+from syncagent.agent.node.advancing import Advancing
+from syncagent.agent.node.answering import Answering
+from syncagent.agent.node.connecting import Connecting
+from syncagent.agent.node.declaring import Declaring
+from syncagent.agent.node.electing import Electing
+from syncagent.agent.node.housekeeping import Housekeeping
+from syncagent.agent.node.job import Why
+from syncagent.agent.node.leading import Leading
+from syncagent.agent.node.observing import Observing
+from syncagent.agent.node.parts import Parts
+from syncagent.agent.node.proposing import Proposing
+from syncagent.agent.node.reloading import Reloading
+from syncagent.agent.node.reporting import Reporting
+from syncagent.agent.node.state import Role
+from syncagent.agent.node.talking import Talking
+from syncagent.agent.node.working import Working
+from syncagent.core import events as ev
+from syncagent.core.ledger import StandingChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncagent.agent.effects import Effect
+    from syncagent.agent.node.job import Job
+    from syncagent.agent.node.state import Peer, State
+    from syncagent.agent.results import Result
+    from syncagent.core.events import ShellEvent
+
+TICK_MAX_S = 1.0
+"""The node is never left alone for longer than this."""
+
+
+class Node:
+    """One node of the cluster. Touched by one thread."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.observing = Observing(state)
+        self.advancing = Advancing(state, self.observing)
+        self.declaring = Declaring(state, self.observing, self.advancing)
+        self.electing = Electing(state, self.advancing)
+        self.connecting = Connecting(state)
+        self.leading = Leading(state, self.declaring)
+        self.working = Working(state, self.observing, self.advancing)
+        self.proposing = Proposing(state, self.observing, self.advancing, self.declaring)
+        self.housekeeping = Housekeeping(state, self.observing, self.advancing)
+        self.reporting = Reporting(state, self.observing, self.advancing, self.leading)
+        parts = Parts(
+            state,
+            self.observing,
+            self.advancing,
+            self.declaring,
+            self.electing,
+            self.connecting,
+            self.leading,
+            self.working,
+            self.proposing,
+            self.reporting,
+        )
+        self.answering = Answering(parts)
+        self.talking = Talking(parts, self.answering)
+        self.reloading = Reloading(parts)
+        self._join()
+        self._handlers = self._table()
+
+    def _join(self) -> None:
+        """Let the parts tell each other what has happened."""
+        self.advancing.finished = self._job_finished
+        self.electing.reach_all = self.connecting.reach_all
+        self.electing.led = self._led
+        self.electing.stepped_down = self._stepped_down
+        self.connecting.opened = lambda peer, _now: self.electing.link_up(peer)
+        self.connecting.lost = self._link_lost
+        self.connecting.failed = self.electing.unreachable
+
+    def _table(self) -> dict[type, Callable[[object, float], None]]:
+        """Return what is called for each kind of event and result."""
+        table: dict[type, object] = {
+            ev.Hinted: self.observing.hinted,
+            ev.WatchFault: self.observing.faulted,
+            ev.LinkUp: self.connecting.link_up,
+            ev.LinkDown: self.connecting.link_down,
+            ev.DialFailed: self.connecting.dial_failed,
+            ev.Received: self.talking.received,
+            ev.StrangerRefused: self.reporting.stranger,
+            rs.Looked: self.observing.looked,
+            rs.Scanned: self._scanned,
+            rs.Watching: self.observing.watching,
+            rs.TokenAdmitted: self._token_admitted,
+            rs.TokenRefused: self._token_refused,
+            rs.Elected: lambda result, _now: self.electing.elected(result),
+            rs.NotElected: self.electing.not_elected,
+            rs.Staged: self.advancing.staged,
+            rs.BlobsKept: self.proposing.kept,
+            rs.Sealed: lambda result, now: self.advancing.sealed(result.txid, now),
+            rs.StageFailed: self.advancing.stage_failed,
+            rs.CommitDone: self.advancing.committed,
+            rs.CommitFenced: self.advancing.fenced,
+            rs.CommitFailed: self.advancing.failed,
+            rs.Declared: self._declared,
+            rs.DeclareFailed: self._declare_failed,
+            rs.KeptFile: self.reporting.kept,
+            rs.Asked: self.answering.asked,
+            rs.Fetched: self.answering.fetched,
+            rs.Reloaded: self.reloading.reloaded,
+            rs.Trouble: self.reporting.trouble,
+            rs.Lacking: self.leading.lacking,
+            rs.Recalled: self.declaring.lasting.recalled,
+            rs.Noted: self.housekeeping.noted,
+            rs.NotNoted: self.housekeeping.not_noted,
+        }
+        return table  # type: ignore[return-value]  # each value takes its own key's type
+
+    # --- in and out -------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Begin: watch, scan, and stand for managership if that is this node's part."""
+        self.observing.start()
+        self.electing.start(now)
+        self._settle(now)
+
+    def handle(self, event: ShellEvent | Result, now: float) -> None:
+        """Take one event or result."""
+        self._handlers[type(event)](event, now)
+
+    def tick(self, now: float) -> float:
+        """Do what is due; return the instant at which to come back at the latest."""
+        self.observing.tick(now)
+        self.advancing.tick(now)
+        self.electing.tick(now)
+        self.connecting.tick(now)
+        self.leading.tick(now)
+        self.proposing.tick(now)
+        self._settle(now)
+        self.reporting.tick(now)
+        self.answering.tick(now)
+        self.housekeeping.tick(now)
+        return min(now + TICK_MAX_S, max(self._next_at(now), now))
+
+    def drain(self) -> list[Effect]:
+        """Hand out what is to be done."""
+        wanted, self.state.effects = self.state.effects, []
+        # A reply to a peer becomes a message; the desk never sees it.
+        asking = self.answering.asking
+        kept = [e for e in wanted if not (isinstance(e, fx.Reply) and asking.reply(e))]
+        if self.state.effects:
+            kept.extend(self.drain())
+        return kept
+
+    def _next_at(self, now: float) -> float:
+        instants = [self.observing.next_at(now)]
+        instants.extend(
+            at
+            for at in (
+                self.declaring.next_at(now),
+                self.electing.next_at(),
+                self.connecting.next_at(),
+                self.leading.next_at(),
+                self.working.next_at(now),
+                self.reporting.next_at(now),
+                self.answering.next_at(now),
+                self.housekeeping.next_at(),
+            )
+            if at is not None
+        )
+        return min(instants)
+
+    # --- what follows from what -------------------------------------------------------------
+
+    def _settle(self, now: float) -> None:
+        """Decide: what the trees ask for, given this node's role."""
+        state = self.state
+        if self.answering.waiting.dry:
+            return
+        if state.leads:
+            self.proposing.go_on(now)
+            if not self.proposing.busy and self.declaring.decide(now) is not None:
+                self.leading.push(now)
+        elif state.role is Role.WORKER:
+            self.working.mend(now)
+            self.declaring.propose(now)
+
+    def _scanned(self, result: rs.Scanned, now: float) -> None:
+        self.observing.scanned(result, now)
+        self.advancing.reconsider(now)
+
+    def _token_admitted(self, result: rs.TokenAdmitted, now: float) -> None:
+        state = self.state
+        state.guard = result.state
+        state.alarm("guard", None)
+        if result.token.holder == state.me and result.token.incarnation == state.incarnation:
+            self.electing.own_token(result, now)
+            return
+        if state.role is not Role.WORKER:
+            self.electing.candidacy_lost(f"{result.token.holder} leads", now)
+        self.working.token_admitted(result)
+
+    def _token_refused(self, result: rs.TokenRefused, now: float) -> None:
+        if result.state is not None:
+            self.state.guard = result.state
+        if result.link is None:
+            self.electing.not_elected(rs.NotElected(result.reason), now)
+        else:
+            self.working.token_refused(result)
+
+    def _declared(self, result: rs.Declared, now: float) -> None:
+        revision = result.revision
+        # The ledger has it, whoever leads by now: this node stands on it until it is offered other.
+        self.state.stand(StandingChange(revision=revision.id, changes=revision.changes))
+        self.observing.rebase(self.state.base, [change.path for change in revision.changes])
+        self.state.use_up(revision.released)
+        if not self.declaring.declared(result):
+            self.working.job_ended(now)
+            return
+        self.state.alarm("declare", None)
+        self.state.remember_made(revision.changes)
+        self.state.event(
+            "declared",
+            revision=revision.id.number,
+            changes=len(revision.changes),
+            note=revision.note,
+        )
+        self.leading.declared(result, now)
+
+    def _declare_failed(self, result: rs.DeclareFailed, now: float) -> None:
+        self.declaring.failed(result, now)
+        # It may have been offered early: whoever prepared it is called back.
+        self.leading.push(now)
+        self.working.job_ended(now)
+
+    def _job_finished(self, job: Job, fault: str | None, now: float) -> None:
+        self.proposing.finished(job, fault, now)
+        self.answering.job_finished(job, fault)
+        if job.why is Why.CATCH_UP:
+            self.electing.caught_up(job, fault, now)
+        elif fault is None and job.why is Why.OWN and job.record is not None:
+            self.leading.stands_on(job.record, now)
+        self.working.job_ended(now)
+
+    def _led(self, now: float) -> None:
+        self.leading.push(now)
+
+    def _stepped_down(self, reason: str, now: float) -> None:
+        self.declaring.stop()
+        self.proposing.stop()
+        self.answering.stepped_down(reason, now)
+
+    def _link_lost(self, peer: Peer, link: int, now: float) -> None:
+        self.advancing.link_down(link, now)
+        self.proposing.link_down(link, now)
+        self.answering.link_down(link, now)
+        if peer.link is None:
+            self.electing.unreachable(peer.name, now)

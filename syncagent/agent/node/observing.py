@@ -1,0 +1,361 @@
+"""Looking at the trees: when, and what is believed afterwards.
+
+Events only mark dirty (`core.settle`); a scan every `safety_scan_s` is the truth behind them. A tree
+that can't be believed is scanned more often until it can, and shows a hold meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import Look, Scan, StartWatch, TrustRoot
+from syncagent.agent.node.stalling import Stalling
+from syncagent.agent.node.treeholds import hold_tree
+from syncagent.agent.node.treeview import TreeView
+from syncagent.core.artifact import ArtifactPath, kind_of
+from syncagent.core.crosscheck import Index
+from syncagent.core.events import Hinted, HintKind, WatchTrouble
+from syncagent.core.ledger import StandingChange
+from syncagent.core.settle import Settling
+from syncagent.core.snapshot import NO_FOLDER, Condition, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from syncagent.agent.node.state import State
+    from syncagent.agent.results import Looked, Scanned, Watching
+    from syncagent.core.artifact import Kind, TreeName
+    from syncagent.core.digest import Digest
+    from syncagent.core.events import WatchFault
+    from syncagent.core.manifest import Manifest
+    from syncagent.core.plan import Unknown
+    from syncagent.core.verdict import Examined
+
+BAD_TREE_SCAN_S = 5.0
+"""How often a tree is looked at that can't be believed: it resumes by itself."""
+REWATCH_S = 5.0
+POLLED = "poll"
+"""How a watch calls itself that would not tell of a file system that hangs."""
+
+
+class Observing:
+    """The node's eyes. Times are instants of this node's clock."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        limits = state.settings.limits
+        self._settling = Settling(
+            written_s=limits.settle_written_s,
+            created_s=limits.settle_created_s,
+            cap_s=limits.settle_cap_s,
+        )
+        self.views = {tree.name: TreeView(tree.name, tree.kind) for tree in state.settings.trees}
+        self.index = Index(_Settled(self))
+        self._stalling = Stalling(state)
+        self._rewatch: dict[TreeName, float] = {}
+        self._roots: dict[TreeName, str] = dict(state.standing.identities)
+        self._any_root_since: dict[TreeName, float] = {}
+        base = state.base
+        for view in self.views.values():
+            view.rebase(base)
+
+    # --- what arrives -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Ask for watches and first scans; trust the roots that the ledger knows."""
+        for name in self.views:
+            self._state.do(TrustRoot(name, self._roots.get(name)))
+            self._state.do(StartWatch(name))
+
+    def settings_changed(self, now: float) -> None:
+        """Wait by the quiet times of the settings as they are now."""
+        limits = self._state.settings.limits
+        self._settling.retune(
+            written_s=limits.settle_written_s,
+            created_s=limits.settle_created_s,
+            cap_s=limits.settle_cap_s,
+        )
+        for view in self.views.values():
+            view.next_scan_at = min(view.next_scan_at, now + limits.safety_scan_s)
+
+    def hinted(self, event: Hinted, now: float) -> None:
+        """Take a hint."""
+        if event.tree in self.views:
+            self._settling.hint(event, now)
+
+    def faulted(self, event: WatchFault, now: float) -> None:
+        """Take a watcher's fault: scan, and watch again where it can't see any more."""
+        if event.tree not in self.views:
+            return
+        self._settling.fault(event.tree, now)
+        self._state.event(
+            "watch-fault", tree=event.tree, trouble=event.trouble, detail=event.detail
+        )
+        if event.trouble not in {WatchTrouble.OVERFLOW, WatchTrouble.WATCH_FAILED}:
+            self.views[event.tree].watch = f"lost ({event.trouble})"
+            self._rewatch[event.tree] = now + 1.0
+
+    def watching(self, result: Watching, now: float) -> None:
+        """Take how a tree is watched; one that is not is tried again and polled by scans."""
+        view = self.views[result.tree]
+        view.watch = result.how if not result.fault else f"scans only ({result.fault})"
+        if result.fault:
+            self._rewatch[result.tree] = now + REWATCH_S
+        self._state.changed = True
+
+    def looked(self, result: Looked, now: float) -> None:
+        """Take what a look saw."""
+        view = self.views[result.tree]
+        if self._stalling.came_late(view, now):
+            return
+        differing = len(view.differing)
+        again = view.take_look(result.seen, now)
+        self._state.changed |= len(view.differing) != differing
+        for path in result.seen:
+            if path not in again:
+                self._learn(view, path, result.examined.get(path))
+        if any(
+            not isinstance(what, Seen) and what is not None and what.problem.code == NO_FOLDER
+            for what in result.seen.values()
+        ):
+            self.want_scan(result.tree, now)
+        if not view.absence_is_whole:
+            self.want_scan(result.tree, now)
+        self._look_again(result.tree, again, now)
+
+    def scanned(self, result: Scanned, now: float) -> None:
+        """Take what a scan saw."""
+        view = self.views[result.tree]
+        if self._stalling.came_late(view, now):
+            return
+        self._stalling.answered(view, now)
+        if not result.examined and view.take_same(result.snapshot, result.started):
+            view.next_scan_at = now + self._state.settings.limits.safety_scan_s
+        else:
+            self._take_scan(view, result, now)
+
+    def _take_scan(self, view: TreeView, result: Scanned, now: float) -> None:
+        before = (view.condition, view.reason)
+        known, differing = set(view.files), len(view.differing)
+        again = view.take_scan(result.snapshot, result.started, now)
+        self._state.changed |= len(view.differing) != differing
+        if (view.condition, view.reason) != before:
+            self._state.event(
+                "tree", tree=view.name, condition=view.condition or "", why=view.reason
+            )
+        hold_tree(self._state, view)
+        limits = self._state.settings.limits
+        whole = view.ready and not view.unlisted
+        every = limits.safety_scan_s if whole else BAD_TREE_SCAN_S
+        view.next_scan_at = view.confirm_at or now + every
+        if view.ready and not view.absence_is_whole:
+            view.next_scan_at = view.confirm_at or now
+        if not view.ready:
+            return
+        for path in known - view.files.keys():
+            self.index.forget(ArtifactPath(view.name, path))
+        for path, examined in result.examined.items():
+            fresh = path in view.files and path not in again
+            if fresh and view.examined.get(path) is not examined:
+                self._learn(view, path, examined)
+        self._look_again(result.tree, again, now)
+        self._learn_root(view, result)
+
+    def committed(
+        self, paths: Iterable[tuple[ArtifactPath, Examined | None]], base: Manifest
+    ) -> None:
+        """Take what this node's own commit has done; `base` is what the node stands on now."""
+        by_tree: dict[TreeName, list[str]] = {}
+        for path, examined in paths:
+            view = self.views[path.tree]
+            by_tree.setdefault(path.tree, []).append(path.path)
+            entry = base.get(path)
+            view.committed(path.path, entry)
+            self._learn(view, path.path, examined if entry else None)
+        for name, view in self.views.items():
+            view.rebase(base, by_tree.get(name, ()))
+
+    def rebase(self, base: Manifest, paths: Iterable[ArtifactPath] | None) -> None:
+        """Take a new base that needed no commit here; only `paths` can have changed (None: all)."""
+        if paths is None:
+            for view in self.views.values():
+                view.rebase(base)
+            return
+        by_tree: dict[TreeName, list[str]] = {}
+        for path in paths:
+            by_tree.setdefault(path.tree, []).append(path.path)
+        for name, view in self.views.items():
+            view.rebase(base, by_tree.get(name, ()))
+
+    # --- what is due ------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Ask for the looks, scans and watches that are due."""
+        self._stalling.awake(self.views.values(), now)
+        for view in self.views.values():
+            if self._stalling.notice(view, now):
+                hold_tree(self._state, view)
+        for name, at in list(self._rewatch.items()):
+            if now >= at and not self.views[name].late:
+                del self._rewatch[name]
+                self._state.do(StartWatch(name))
+        self._look_where_it_settled(now)
+        for view in self.views.values():
+            if not view.busy and now >= view.next_scan_at:
+                self._begin(view, Scan(view.name), now)
+            elif now >= self._ask_at(view):
+                self._begin(view, Look(view.name, ()), now)
+
+    def _look_where_it_settled(self, now: float) -> None:
+        due = self._settling.due(now)
+        for name in due.scans:
+            self.views[name].next_scan_at = min(self.views[name].next_scan_at, now)
+        for name, paths in due.paths.items():
+            view = self.views[name]
+            if view.condition is Condition.STALLED:
+                continue  # a scan of everything comes first
+            if view.busy or not view.ready:
+                self._look_again(name, paths, now)
+                continue
+            self._begin(view, Look(name, paths), now)
+
+    def _begin(self, view: TreeView, look: Look | Scan, now: float) -> None:
+        self._stalling.began(view, now, asking=isinstance(look, Look) and not look.paths)
+        self._state.do(look)
+
+    def next_at(self, now: float) -> float:
+        """Return when `tick` has something to do next."""
+        views = self.views.values()
+        instants = [min(v.next_scan_at, self._ask_at(v)) for v in views if not v.busy]
+        instants.extend(at for view in views if (at := self._stalling.due(view)))
+        instants.extend(at for name, at in self._rewatch.items() if not self.views[name].late)
+        settling = self._settling.next_at()
+        if settling is not None:
+            # A tree that is being looked at can't be looked at yet: its result wakes the loop.
+            busy = any(view.busy and not view.late for view in views)
+            instants.append(max(settling, now + 0.05) if busy else settling)
+        return min(instants, default=now + 60.0)
+
+    def _ask_at(self, view: TreeView) -> float:
+        """Return when to ask whether the tree is there: a walk that hangs posts no hint.
+
+        A kernel that reports its own changes needs no asking; what others serve may stop to answer.
+        """
+        if view.busy or not view.ready or not view.watch.startswith(POLLED):
+            return float("inf")
+        return view.started + self._state.settings.limits.poll_s
+
+    def silent(self, name: TreeName, reason: str) -> None:
+        """Take that a tree did not answer before this node began."""
+        view = self.views[name]
+        view.stall(reason)
+        hold_tree(self._state, view)
+
+    def want_scan(self, name: TreeName, now: float) -> None:
+        """Have a tree scanned as soon as it is not being looked at."""
+        self.views[name].next_scan_at = now
+
+    # --- what is believed -------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """True if every tree was scanned and can be believed."""
+        return all(view.ready for view in self.views.values())
+
+    @property
+    def hangs(self) -> bool:
+        """True if a look hangs: whoever goes through all trees would hang with it."""
+        return any(view.late for view in self.views.values())
+
+    @property
+    def begun(self) -> bool:
+        """True if it is known of every tree whether it can be believed."""
+        return all(view.condition is not None for view in self.views.values())
+
+    def unready(self, trees: Iterable[TreeName]) -> tuple[TreeName, ...]:
+        """Return those of the trees of this node that can't be believed (yet), in their order."""
+        asked = set(trees)
+        return tuple(name for name, view in self.views.items() if name in asked and not view.ready)
+
+    @property
+    def quiet(self) -> bool:
+        """True if nothing is being looked at, settling, or waiting to be confirmed."""
+        return self._settling.next_at() is None and all(
+            view.resting for view in self.views.values()
+        )
+
+    def scans_begun(self, since: float) -> bool:
+        """Tell whether every tree has been scanned by a scan that began at or after `since`."""
+        return all(
+            view.condition is not None and (not view.ready or view.scanned_at >= since)
+            for view in self.views.values()
+        )
+
+    def observed(self, path: ArtifactPath) -> Digest | Unknown | None:
+        """Return what is at `path`."""
+        return self.views[path.tree].observed(path.path)
+
+    def examined(self, path: ArtifactPath) -> Examined | None:
+        """Return the verdict on what is at `path`, None if it has none (yet)."""
+        return self.views[path.tree].examined.get(path.path)
+
+    def differing(self) -> tuple[ArtifactPath, ...]:
+        """Return the paths where observed differs from base, sorted."""
+        return tuple(
+            ArtifactPath(name, path)
+            for name, view in sorted(self.views.items())
+            if view.ready
+            for path in sorted(view.differing)
+        )
+
+    # --- details ----------------------------------------------------------------------------
+
+    def _learn(self, view: TreeView, path: str, examined: Examined | None) -> None:
+        """Remember a verdict; without one, forget what was known if the file is gone."""
+        where = ArtifactPath(view.name, path)
+        if examined is not None:
+            view.examined[path] = examined
+            if examined.valid:
+                self.index.take(where, self._kind(where), examined.facts)
+                return
+        if path not in view.files or (examined is not None and path not in view.base):
+            # A refused artifact's last good version stays in the manifest, with its names.
+            self.index.forget(where)
+
+    def _kind(self, path: ArtifactPath) -> Kind:
+        return kind_of(self.views[path.tree].kind, path.path)
+
+    def _look_again(self, name: TreeName, paths: Iterable[str], now: float) -> None:
+        for path in paths:
+            self._settling.hint(Hinted(name, path, HintKind.WRITTEN), now)
+
+    def accept_root(self, name: TreeName, now: float) -> None:
+        """A person's word: whatever folder is found next is the tree."""
+        self._roots.pop(name, None)
+        self._any_root_since[name] = now
+        self._state.do(TrustRoot(name, None))
+        self._state.alarm(f"tree {name}", None)
+        self.want_scan(name, now)
+
+    def _learn_root(self, view: TreeView, result: Scanned) -> None:
+        """Take the first root that a scan could believe for the tree's own, from now on."""
+        known, found = self._roots.get(view.name), result.identity
+        since = self._any_root_since.get(view.name, 0.0)
+        if known is not None or found is None or result.started < since:
+            return
+        self._roots[view.name] = found
+        self._state.do(TrustRoot(view.name, found))
+        if self._state.standing.identities.get(view.name) != found:
+            self._state.note(StandingChange(identities={view.name: found}))
+
+
+class _Settled:
+    """The paths that keep a name which another claims too: those that are as base has them."""
+
+    def __init__(self, observing: Observing) -> None:
+        self._observing = observing
+
+    def __contains__(self, path: object) -> bool:
+        assert isinstance(path, ArtifactPath), "only paths are asked for"
+        view = self._observing.views[path.tree]
+        return path.path in view.base and path.path not in view.differing

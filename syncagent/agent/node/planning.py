@@ -1,0 +1,211 @@
+"""What a job does to each artifact, and whether the outcome fits together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from syncagent.agent.node.job import Why
+from syncagent.agent.node.lasting import Lasting
+from syncagent.agent.node.meeting import unmet
+from syncagent.core.artifact import ArtifactPath, kind_of
+from syncagent.core.intent import Keep, Step
+from syncagent.core.order import order_steps
+from syncagent.core.plan import LEAVE, REVERT, make_plan
+from syncagent.core.settings import Drift, Writers
+from syncagent.core.verdict import Problem, Refused, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
+    from syncagent.agent.node.job import Job
+    from syncagent.agent.node.observing import Observing
+    from syncagent.agent.node.state import State
+    from syncagent.core.artifact import Kind
+    from syncagent.core.change import Change
+    from syncagent.core.digest import Digest
+    from syncagent.core.manifest import Manifest
+    from syncagent.core.plan import DriftPolicy
+
+
+class _Unmoved:
+    """The settled paths but for those that a job moves."""
+
+    def __init__(self, settled: Container[ArtifactPath], moved: Container[ArtifactPath]) -> None:
+        self._settled = settled
+        self._moved = moved
+
+    def __contains__(self, path: object) -> bool:
+        return path not in self._moved and path in self._settled
+
+
+class Planning:
+    """Plans a job from base, observed and desired, by this node's settings."""
+
+    def __init__(self, state: State, observing: Observing) -> None:
+        self._state = state
+        self._observing = observing
+        self.lasting = Lasting(state, observing)
+
+    def wait_for_trees(self, job: Job, changes: tuple[Change, ...]) -> str:
+        """Note which trees have to be believed before the job goes on; return why they are not.
+
+        A tree that can't be believed delays only what concerns it. Where a node has never stood on
+        a revision, or has not looked yet, nothing says what does not concern it.
+        """
+        observing = self._observing
+        if self._state.standing.revision.number == 0 or not observing.begun:
+            concerned = {*observing.views}
+        else:
+            concerned = {change.path.tree for change in changes}
+            concerned.update(path.tree for path in job.only or ())
+        job.waits_for = observing.unready(concerned)
+        waiting = [observing.views[name] for name in job.waits_for]
+        return "; ".join(
+            f"{view.name}: {view.reason or 'not readable or not scanned yet'}" for view in waiting
+        )
+
+    def plan(self, job: Job, target: Manifest, changed: list[ArtifactPath]) -> None:
+        """Give the job its steps towards `target`; `changed` and what drifted may differ."""
+        differing = self._observing.differing()
+        if job.only is not None:
+            differing = tuple(path for path in differing if path in job.only)
+        plan = make_plan(
+            [*changed, *differing],
+            base=self._state.base,
+            observed=self._observing.observed,
+            desired=target,
+            policy=lambda path: self._policy(job, path),
+        )
+        steps = plan.steps
+        if self._strayed(job):
+            # This node stands on a revision that the cluster never knew: what it loses is kept.
+            steps = tuple(replace(step, keep=step.keep or Keep.CONFLICT) for step in steps)
+        job.steps = self.ordered(job, tuple(self._kept(job, step) for step in steps))
+
+    def _strayed(self, job: Job) -> bool:
+        """Tell whether the job leads away from a revision that its line does not have."""
+        standing = self._state.standing.revision
+        if job.parent is None or job.parent == standing:
+            return False
+        after_parent = standing[:2] > job.parent[:2] and standing.epoch < job.revision.epoch
+        return standing > job.revision or after_parent
+
+    def _kept(self, job: Job, step: Step) -> Step:
+        """Have displaced bytes kept that the history would not keep.
+
+        It keeps what a revision's record names. It was never sent what was here before, and it has no
+        record of what lies between two revisions where only the manifest came.
+        """
+        if step.keep is not None or step.expected is None:
+            return step
+        if not self._state.has_blob(step.expected):
+            return replace(step, keep=Keep.CONFLICT)
+        recorded = job.record is not None or job.why is Why.REPAIR
+        return step if recorded else replace(step, keep=Keep.DELETED)
+
+    def _policy(self, job: Job, path: ArtifactPath) -> DriftPolicy:
+        settings = self._state.settings
+        if job.only is not None and path in job.only:
+            return REVERT
+        if job.why in {Why.OWN, Why.CATCH_UP} or settings.writers is Writers.ANY:
+            return LEAVE
+        tree = next(tree for tree in settings.trees if tree.name == path.tree)
+        met = tree.name not in unmet(self._state)
+        return REVERT if met and tree.drift is Drift.REVERT else LEAVE
+
+    def _kind(self, path: ArtifactPath) -> Kind:
+        return kind_of(self._observing.views[path.tree].kind, path.path)
+
+    def _name(self, job: Job) -> Callable[[ArtifactPath, Digest], str | None]:
+        def name(path: ArtifactPath, _digest: Digest) -> str | None:
+            examined = job.examined.get(path) or self._observing.examined(path)
+            return examined.facts.name if examined else None
+
+        return name
+
+    def ordered(self, job: Job, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """Return the steps in the order in which the runtime should meet them."""
+        return order_steps(steps, self._kind, self._name(job))
+
+    def cross_check(self, job: Job) -> tuple[tuple[Refused, ...], tuple[ArtifactPath, ...]]:
+        """Check what was staged against the rest of the trees: duplicates break the runtime.
+
+        Return what is refused, and the paths where this node holds what no revision asked for and
+        what claims the same.
+        """
+        index = self._observing.index
+        for step in job.steps:
+            if step.path not in job.examined:
+                index.forget(step.path)
+        for path, examined in job.examined.items():
+            index.take(path, self._kind(path), examined.facts)
+        checked = dict.fromkeys(job.examined)
+        if job.why is Why.OWN:
+            # What is there already (a refused file that is restored) becomes part of the revision too.
+            checked |= dict.fromkeys(c.path for c in job.changes or () if c.after is not None)
+        # What the job changes has no older right to its names than what stays.
+        settled, index.settled = index.settled, _Unmoved(index.settled, {s.path for s in job.steps})
+        problems = [
+            Refused(path, problem)
+            for path in checked
+            for problem in self._errors(index.problems(path))
+        ]
+        index.settled = settled
+        if job.why is Why.OWN:
+            problems.extend(self._lasting_clashes(job))
+        # Whoever would keep the name by the index's order: the runtime meets both.
+        rivals = {rival for path in checked for rival in index.rivals(path)}
+        strays = tuple(sorted(rival for rival in rivals if self._is_stray(job, rival)))
+        if problems or strays:
+            self.uncheck(job)
+        return tuple(problems), strays
+
+    def _lasting_clashes(self, job: Job) -> list[Refused]:
+        """Return what claims something that stays in the revision, though the trees differ there."""
+        changes = tuple(job.changes or ())
+        facts = {
+            change.path: known.facts
+            for change in changes
+            if change.after is not None
+            and (known := job.examined.get(change.path) or self._observing.examined(change.path))
+        }
+        clashes = self.lasting.clashes(changes, facts)
+        if clashes is None:
+            wait = Problem("busy", "what stays in the revision is being looked at: try again")
+            clashes = dict.fromkeys(list(facts)[:1], wait)
+        return [Refused(path, problem) for path, problem in clashes.items()]
+
+    def uncheck(self, job: Job) -> None:
+        """Have the index say what is there, after it was asked about a job that comes to nothing."""
+        for step in job.steps:
+            known = self._observing.examined(step.path)
+            if known is not None and known.valid:
+                self._observing.index.take(step.path, self._kind(step.path), known.facts)
+            else:
+                self._observing.index.forget(step.path)
+
+    def _is_stray(self, job: Job, path: ArtifactPath) -> bool:
+        """Tell whether what is at `path` is this node's own doing, and not the job's."""
+        if job.why is Why.OWN or job.target is None or any(s.path == path for s in job.steps):
+            return False
+        wanted = job.target.get(path)
+        return self._observing.observed(path) != (wanted.digest if wanted else None)
+
+    def displace(self, job: Job, strays: tuple[ArtifactPath, ...]) -> None:
+        """Add steps that put the revision's version (or nothing) where strays stand; they are kept.
+
+        Otherwise one stray file that happens to have a name of the revision would keep this node
+        from every revision to come.
+        """
+        assert job.target is not None, "planned already"
+        extra: list[Step] = []
+        for path in strays:
+            seen = self._observing.observed(path)
+            if isinstance(seen, str):
+                extra.append(Step(path, seen, job.target.get(path), Keep.CONFLICT))
+        job.steps = self.ordered(job, (*job.steps, *extra))
+
+    @staticmethod
+    def _errors(problems: tuple[Problem, ...]) -> list[Problem]:
+        return [problem for problem in problems if problem.severity is Severity.ERROR]

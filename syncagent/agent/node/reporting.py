@@ -1,0 +1,321 @@
+"""The truth for people: this node's row, the manager's view of all, and how both travel."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import Send
+from syncagent.agent.node import rows
+from syncagent.agent.node.job import Stage
+from syncagent.agent.node.state import Phase, Role
+from syncagent.core.desk import API_VERSION
+from syncagent.core.wire.messages import Report, View
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncagent.agent.node.advancing import Advancing
+    from syncagent.agent.node.leading import Leading
+    from syncagent.agent.node.observing import Observing
+    from syncagent.agent.node.state import Peer, State
+    from syncagent.agent.results import KeptFile, Trouble
+    from syncagent.core.desk import JSON
+    from syncagent.core.events import StrangerRefused
+
+EVERY_S = 10.0
+SOON_S = 0.25
+"""A change is reported this long after it, so that a burst is one report."""
+STRANGERS_MAX = 50
+
+
+class Reporting:
+    """Builds and exchanges what `status` shows."""
+
+    def __init__(
+        self, state: State, observing: Observing, advancing: Advancing, leading: Leading
+    ) -> None:
+        self._state = state
+        self._observing = observing
+        self._advancing = advancing
+        self._leading = leading
+        self._sent_at = -EVERY_S
+        self._due_at: float | None = None
+        self._behind: dict[str, float] = {}
+        self.strangers: dict[str, tuple[StrangerRefused, float]] = {}
+
+    # --- what arrives -----------------------------------------------------------------------
+
+    def stranger(self, event: StrangerRefused, now: float) -> None:
+        """Remember who was refused, for `keys trust`."""
+        if len(self.strangers) >= STRANGERS_MAX and event.key not in self.strangers:
+            self.strangers.pop(next(iter(self.strangers)))
+        known = event.key in self.strangers
+        self.strangers[event.key] = (event, self._state.wall())
+        if not known:
+            fields = {"name": event.name, "address": event.address, "reason": event.reason}
+            self._state.event("stranger", **fields)
+
+    def trouble(self, event: Trouble, now: float) -> None:
+        """A hand met something unforeseen: show it."""
+        self._state.alarm(event.where, event.reason)
+
+    def kept(self, event: KeptFile, now: float) -> None:
+        """Bytes went into quarantine."""
+        kept = event.kept
+        self._state.event("kept", id=kept.id, path=str(kept.path), reason=kept.reason)
+
+    def reported(self, peer: Peer, body: str) -> None:
+        """A worker's report."""
+        peer.report = rows.object_of(body)
+        self._state.changed = True
+
+    def viewed(self, body: str, now: float) -> None:
+        """The manager's view, and with it what the others refuse."""
+        view = dict(rows.object_of(body))
+        refused = rows.listed(view, "refused")
+        view.pop("refused", None)
+        self._state.view, self._state.view_at = view, now
+        for peer in self._state.peers.values():
+            peer.report = {"refused": [row for row in refused if row.get("node") == peer.name]}
+
+    def _refused(self) -> list[JSON]:
+        """Return what is refused anywhere, for the view."""
+        found: list[JSON] = list(rows.own_refused(self._state))
+        for peer in self._state.peers.values():
+            found.extend(rows.listed(peer.report, "refused"))
+        return found[: rows.DIFFERING_MAX]
+
+    # --- when it travels --------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Send a report or the view when something changed, and every few seconds."""
+        if self._state.changed and self._due_at is None:
+            self._due_at = max(now, self._sent_at + SOON_S)
+        due = now >= self._sent_at + EVERY_S or (self._due_at is not None and now >= self._due_at)
+        if not due:
+            return
+        self._state.changed, self._due_at, self._sent_at = False, None, now
+        self._state.forget_noticed()
+        if self._state.leads:
+            body = json.dumps({**self.status(now), "refused": self._refused()})
+            for peer in self._state.peers.values():
+                if peer.link is not None and peer.admitted:
+                    self._state.do(Send(peer.link, View(body)))
+        elif self._state.manager_link is not None:
+            self._state.do(Send(self._state.manager_link, Report(json.dumps(self.own_report(now)))))
+
+    def next_at(self, now: float) -> float:
+        """Return when something is to be sent."""
+        return self._due_at if self._due_at is not None else self._sent_at + EVERY_S
+
+    # --- what it says -----------------------------------------------------------------------
+
+    def own_report(self, now: float) -> dict[str, JSON]:
+        """Return what a worker tells its manager."""
+        return {
+            "row": self.own_row(now),
+            "held": list(rows.own_holds(self._state)),
+            "refused": list(rows.own_refused(self._state)),
+            "differing": list(
+                rows.differing_rows(self._state, self._observing, self._advancing.wanted)
+            ),
+            "alarms": list(self._state.alarms.values()),
+            "progress": self.own_progress(),
+        }
+
+    def own_progress(self) -> dict[str, JSON] | None:
+        """Return how far this node's job is; None if it has none."""
+        job = self._advancing.job
+        if job is None:
+            return None
+        waiting = [step for steps in job.lacking.values() for step in steps]
+        left = sum(step.after.size for step in waiting if step.after)
+        return {
+            "name": self._state.me,
+            "phase": str(job.phase),
+            "files_done": job.files_total - len(waiting),
+            "files_total": job.files_total,
+            "bytes_done": job.bytes_total - left,
+            "bytes_total": job.bytes_total,
+        }
+
+    def own_row(self, now: float) -> dict[str, JSON]:
+        """Return this node's row."""
+        state = self._state
+        status, reason = self._own_state()
+        views = self._observing.views.values()
+        watch = ", ".join(sorted({view.watch for view in views}))
+        return {
+            "name": state.me,
+            "role": "manager" if state.leads else "worker",
+            "state": status,
+            "revision": state.standing.revision.number,
+            "lag_s": 0.0,
+            "artifacts": len(state.base),
+            "deployed": 0,
+            "pending": 0,
+            "rejected": 0,
+            "unknown": len(state.base),
+            "refused": len(state.refused),
+            "watch": watch,
+            "seen_s": 0.0,
+            "reason": reason,
+        }
+
+    def _own_state(self) -> tuple[str, str]:
+        """Return this node's state and, where it is not Synced, why."""
+        state = self._state
+        own = [hold.text for hold in state.holds.values() if hold.node == state.me]
+        if own:
+            return "Held", own[0]
+        if state.alarms:
+            return "Degraded", next(iter(state.alarms.values()))
+        if not self._observing.ready:
+            return "Unknown", "the trees are being scanned for the first time"
+        busy = self._busy()
+        if busy is not None:
+            return busy
+        other = [path for path in self._observing.differing() if path not in state.refused]
+        if other:
+            return (
+                "OutOfSync",
+                f"{len(other)} differ from revision {state.standing.revision.number}",
+            )
+        return "Synced", ""
+
+    def _busy(self) -> tuple[str, str] | None:
+        """Return the state of a node that is on its way somewhere, None if it is not."""
+        job, role = self._advancing.job, self._state.role
+        if job is not None:
+            return ("OutOfSync" if job.phase is Stage.TREES else "Syncing"), job.reason
+        if role in {Role.SURVEYING, Role.ADMITTING, Role.CATCHING_UP}:
+            return "Syncing", f"becoming manager ({role})"
+        return None
+
+    def status(self, now: float) -> dict[str, JSON]:
+        """Return the cluster as this node knows it."""
+        state = self._state
+        view = state.view if not state.leads and state.manager_link is not None else {}
+        if view:
+            return self._from_view(view, now)
+        nodes = [self.own_row(now), *(self._peer_row(p, now) for p in state.peers.values())]
+        nodes.sort(key=lambda row: (row["role"] != "manager", str(row["name"])))
+        holder = state.guard.highest.holder if state.guard.highest else None
+        manager = state.me if state.leads else (holder if state.manager_link is not None else None)
+        alarms = list(state.alarms.values())
+        if manager is None:
+            alarms.append(self._why_no_manager())
+        held = rows.own_holds(state)
+        for peer in state.peers.values() if state.leads else ():
+            held.extend(rows.listed(peer.report, "held"))
+        return {
+            "apiVersion": API_VERSION,
+            "cluster": state.settings.cluster,
+            "mode": state.settings.mode,
+            "manager": manager,
+            "epoch": state.guard.epoch,
+            "revision": state.standing.revision.number,
+            "digest": state.standing.revision.digest,
+            "state": rows.worst([row["state"] for row in nodes]) if manager else "Unknown",
+            "nodes": nodes,
+            "held": held,
+            "alarms": alarms,
+        }
+
+    def _why_no_manager(self) -> str:
+        state = self._state
+        if state.role is not Role.WORKER:
+            return f"no manager yet: this node is {state.role}"
+        holder = state.guard.highest
+        if holder is None:
+            named = state.settings.election.manager
+            return f"no manager yet: waiting for {named or 'a promotion (syncagent promote)'}"
+        return f"no contact with the manager {holder.holder} (epoch {holder.epoch})"
+
+    def why_not_synced(self) -> str:
+        """Say what keeps the cluster from being in sync, as far as this node knows."""
+        status, reason = self._own_state()
+        if status != "Synced":
+            return reason or status
+        for peer in self._state.peers.values() if self._state.leads else ():
+            if peer.link is None and not peer.unreachable:
+                return f"{peer.name} is not connected yet"
+            if peer.link is not None and peer.standing != self._leading.newest():
+                return f"{peer.name} is at revision {peer.standing}: {peer.reason or peer.phase}"
+        return "" if self._state.leads else self._why_no_manager()
+
+    def _from_view(self, view: Mapping[str, object], now: float) -> dict[str, JSON]:
+        """Return the manager's view, aged, with what it says of this node fresh."""
+        status: dict[str, JSON] = json.loads(json.dumps(view))
+        age = round(now - self._state.view_at, 1)
+        fresh = self.own_row(now)
+        nodes = rows.listed(status, "nodes")
+        for row in nodes:
+            if row.get("name") == self._state.me:
+                row.update(fresh)
+                continue
+            seen = row.get("seen_s")
+            if isinstance(seen, float | int):
+                row["seen_s"] = round(seen + age, 1)
+        status["nodes"] = nodes
+        theirs = [row for row in rows.listed(status, "held") if row.get("node") != self._state.me]
+        status["held"] = [*rows.own_holds(self._state), *theirs]
+        status["state"] = rows.worst([row.get("state") for row in nodes])
+        return status
+
+    def _peer_row(self, peer: Peer, now: float) -> dict[str, JSON]:
+        """Return a peer's row as this node knows it."""
+        row: dict[str, JSON] = {
+            "name": peer.name,
+            "role": "worker",
+            "state": "Unknown",
+            "revision": peer.standing.number if peer.standing else None,
+            "lag_s": self._lag(peer, now),
+            "artifacts": None,
+            "deployed": None,
+            "pending": None,
+            "rejected": None,
+            "unknown": None,
+            "refused": None,
+            "watch": None,
+            "seen_s": None if peer.seen_at is None else round(now - peer.seen_at, 1),
+            "reason": "",
+        }
+        known = peer.report.get("row")
+        if isinstance(known, dict):
+            kept = ("artifacts", "deployed", "pending", "rejected", "unknown", "refused", "watch")
+            row.update({name: known.get(name) for name in kept})
+            row["state"] = str(known.get("state") or "Unknown")
+            row["reason"] = str(known.get("reason") or "")
+        if not self._state.leads:
+            holder = self._state.guard.highest
+            row["role"] = "manager" if holder and holder.holder == peer.name else "worker"
+        elif peer.link is None:
+            row["state"], row["reason"] = "Offline", peer.why_down
+        elif peer.standing != self._leading.newest() and row["state"] in {
+            "Synced",
+            "Unknown",
+            None,
+        }:
+            behind = peer.phase is Phase.DECLINED
+            row["state"] = "OutOfSync" if behind else "Syncing"
+            row["reason"] = peer.reason or f"it stands on revision {row['revision']}"
+        elif peer.phase is Phase.DONE and (row["state"] == "Unknown" or _older(known, row)):
+            row["state"], row["reason"] = "Synced", ""
+        return row
+
+    def _lag(self, peer: Peer, now: float) -> float | None:
+        """Return for how long this peer has not stood on the newest revision (s)."""
+        if not self._state.leads:
+            self._behind.clear()
+            return None
+        if peer.standing == self._leading.newest():
+            self._behind.pop(peer.name, None)
+            return 0.0
+        return round(now - self._behind.setdefault(peer.name, now), 1)
+
+
+def _older(report: object, row: Mapping[str, JSON]) -> bool:
+    """Tell whether a peer's own row is of before the revision that it is known to stand on."""
+    return isinstance(report, dict) and report.get("revision") != row["revision"]

@@ -1,0 +1,237 @@
+"""`reconcile` and `wait`: answered when the world is as asked for, or at the deadline.
+
+Both first have everything scanned that was on disk when they were called, here and on every worker
+that can be reached, twice where absence has to be confirmed. `reconcile` ends when what came of it
+is live, or waits for a person; `wait` ends when nothing is left to be done. A dry run changes
+nothing while it lasts: this node neither declares nor mends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import Reply
+from syncagent.agent.node import rows
+from syncagent.agent.node.job import Stage
+from syncagent.agent.node.rounds import Round, Rounds
+from syncagent.agent.node.state import Role
+from syncagent.core.errors import BusyError, DeadlineError, HeldError
+from syncagent.core.settings import Drift, Writers
+
+if TYPE_CHECKING:
+    from syncagent.agent.node.asking import Asking
+    from syncagent.agent.node.parts import Parts
+    from syncagent.agent.node.state import Peer
+    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.desk import JSON
+
+BECOMING = frozenset({Role.SURVEYING, Role.ADMITTING, Role.CATCHING_UP})
+"""Roles in which nothing can be said yet about the cluster."""
+CHECK_S = 0.02
+"""How often a request is looked at while it waits; it costs a few microseconds."""
+
+
+@dataclass(slots=True)
+class Waiter:
+    """One request that waits. `since`: scans that began earlier do not count."""
+
+    request: int
+    verb: str
+    since: float
+    until: float
+    dry_run: bool = False
+    revision: int | None = None
+    start_revision: int = 0
+    made_before: int = 0
+    """`State.made_count` when it was asked, 0 for all since the start of the process."""
+    round: Round = field(default_factory=lambda: Round(dry_run=False, timeout_s=0.0))
+
+
+class Waiting:
+    """Keeps the requests that are answered later."""
+
+    def __init__(self, node: Parts, asking: Asking) -> None:
+        self._node = node
+        self._rounds = Rounds(node, asking)
+        self._waiters: dict[int, Waiter] = {}
+        self.one_round = False
+        """This process lives for one reconcile: all that it does belongs to the answer."""
+
+    @property
+    def active(self) -> bool:
+        """True while somebody waits."""
+        return bool(self._waiters)
+
+    @property
+    def dry(self) -> bool:
+        """True while somebody wants to see what would be done: then nothing is."""
+        return any(waiter.dry_run for waiter in self._waiters.values())
+
+    def reconcile(self, request: int, now: float, *, dry_run: bool, timeout_s: float) -> None:
+        """Have everything scanned, and answer when it is live everywhere."""
+        waiter = Waiter(request, "reconcile", now, now + timeout_s, dry_run=dry_run)
+        waiter.made_before = 0 if self.one_round else self._node.state.made_count
+        waiter.round = Round(dry_run=dry_run, timeout_s=timeout_s)
+        self._begin(waiter, now)
+        for name in self._node.observing.views:
+            self._node.observing.want_scan(name, now)
+
+    def wait(self, request: int, now: float, *, revision: int | None, timeout_s: float) -> None:
+        """Answer when this cluster is in sync, and at `revision` at least."""
+        waiter = Waiter(request, "wait", now, now + timeout_s, revision=revision)
+        waiter.round = Round(dry_run=False, timeout_s=timeout_s)
+        self._begin(waiter, now)
+        for name in self._node.observing.views:
+            self._node.observing.want_scan(name, now)
+
+    def _begin(self, waiter: Waiter, now: float) -> None:
+        waiter.start_revision = self._node.state.standing.revision.number
+        self._waiters[waiter.request] = waiter
+        self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """Answer who can be answered."""
+        for waiter in list(self._waiters.values()):
+            if self._over(waiter):
+                self._answer(waiter, now)
+            elif now >= waiter.until:
+                self._late(waiter)
+
+    def next_at(self, now: float) -> float | None:
+        """Return when to look again."""
+        return now + CHECK_S if self._waiters else None
+
+    # --- is it so ---------------------------------------------------------------------------
+
+    def _over(self, waiter: Waiter) -> bool:
+        node = self._node
+        # First, so that the workers scan beside this node and not after it.
+        workers_done = self._rounds.over(waiter.round)
+        if not node.observing.scans_begun(waiter.since) or not node.observing.quiet:
+            return False
+        if node.state.role in BECOMING and not self._stopped():
+            return False
+        if not workers_done:
+            return False
+        return waiter.dry_run or (self._idle() and self._reached(waiter))
+
+    def _idle(self) -> bool:
+        """True if nothing is on its way here that would end by itself."""
+        node = self._node
+        job = node.advancing.job
+        settled = job is None or job.phase in {Stage.HELD, Stage.TREES, Stage.STUCK}
+        return settled and not node.declaring.busy and not node.proposing.busy
+
+    def _reached(self, waiter: Waiter) -> bool:
+        if waiter.verb == "wait":
+            return self._in_sync(waiter)
+        return not self._open() or self._stopped()
+
+    def _stopped(self) -> bool:
+        """True if what is open waits for a person or for something outside."""
+        state = self._node.state
+        return bool(state.holds or state.alarms or not state.settings.apply)
+
+    def _open(self) -> list[ArtifactPath]:
+        """Return local differences that should still become something: not what only is reported."""
+        state = self._node.state
+        settings = state.settings
+        left = {tree.name for tree in settings.trees if tree.drift is Drift.REPORT}
+        if state.leads or settings.writers is Writers.ANY:
+            left = set()
+        return [
+            path
+            for path in self._node.observing.differing()
+            if path not in state.refused and path.tree not in left
+        ]
+
+    def _in_sync(self, waiter: Waiter) -> bool:
+        state = self._node.state
+        number = state.standing.revision.number
+        if waiter.revision is not None and number < waiter.revision:
+            return False
+        if self._open() or not self._node.observing.ready or state.holds:
+            return False
+        if state.leads:
+            newest = self._node.leading.newest()
+            return newest.number == 0 or all(
+                peer.unreachable or (peer.standing == newest and _says_synced(peer))
+                for peer in state.peers.values()
+            )
+        seen = state.view.get("revision")
+        return state.manager_link is not None and isinstance(seen, int) and number >= seen
+
+    # --- the answer -------------------------------------------------------------------------
+
+    def _answer(self, waiter: Waiter, now: float) -> None:
+        del self._waiters[waiter.request]
+        state = self._node.state
+        if waiter.verb == "wait":
+            result: dict[str, JSON] = {
+                "revision": state.standing.revision.number,
+                "state": "Synced",
+            }
+            state.do(Reply(waiter.request, result))
+            return
+        state.do(Reply(waiter.request, self.outcome(waiter, now)))
+
+    def outcome(self, waiter: Waiter, now: float) -> dict[str, JSON]:
+        """Return what a reconcile found or did."""
+        node = self._node
+        status = node.reporting.status(now)
+        nodes: list[JSON] = [
+            {name: row.get(name) for name in ("name", "state", "reason", "revision")}
+            for row in rows.listed(status, "nodes")
+        ]
+        return {
+            "revision": node.state.standing.revision.number,
+            "from_revision": waiter.start_revision,
+            "changes": list(self._changes(waiter)),
+            "nodes": nodes,
+            "held": status["held"],
+            "refused": list(rows.own_refused(node.state)),
+        }
+
+    def _changes(self, waiter: Waiter) -> list[dict[str, JSON]]:
+        """Return what was done since the question, or for a dry run what would be."""
+        node = self._node
+        theirs = waiter.round.changes()
+        if waiter.dry_run:
+            return [*rows.open_changes(node.state, node.observing), *theirs]
+        made = rows.made_rows(node.state, node.observing, waiter.made_before)
+        # What a worker did because of a revision is that revision's: only its own repairs count.
+        known = {(row["tree"], row["path"]) for row in made}
+        return [*made, *(r for r in theirs if (r.get("tree"), r.get("path")) not in known)]
+
+    def _late(self, waiter: Waiter) -> None:
+        del self._waiters[waiter.request]
+        state = self._node.state
+        hold = next(iter(state.holds.values()), None)
+        error: Exception
+        if hold is not None:
+            error = HeldError(hold.text, hint=f"syncagent approve {hold.id}")
+        else:
+            reason = self._node.reporting.why_not_synced() or self._still(waiter)
+            error = DeadlineError(f"not reached in time: {reason}", hint="syncagent status")
+        state.do(Reply(waiter.request, None, error))
+
+    def _still(self, waiter: Waiter) -> str:
+        """Say what is missing where everything that is known is in sync."""
+        number = self._node.state.standing.revision.number
+        if waiter.revision is not None and number < waiter.revision:
+            return f"this node stands on revision {number}, not {waiter.revision}"
+        return "files are still changing or being looked at"
+
+    def stepped_down(self, reason: str) -> None:
+        """A reconcile can't be finished by a node that leads no more."""
+        for waiter in [w for w in self._waiters.values() if w.verb == "reconcile"]:
+            del self._waiters[waiter.request]
+            error = BusyError(f"this node is not the manager any more: {reason}")
+            self._node.state.do(Reply(waiter.request, None, error))
+
+
+def _says_synced(peer: Peer) -> bool:
+    """Tell whether a worker's own newest report leaves nothing to be done there."""
+    row = peer.report.get("row")
+    return not isinstance(row, dict) or row.get("state") in {"Synced", None}
