@@ -1,11 +1,16 @@
-"""The releases of API Manager, v1.9.0 to v4.2.0, put on a cluster one after the other."""
+"""The releases of API Manager, v1.9.0 to v4.2.0, put on a cluster one after the other.
+
+Once through each of the two doors that a worker can have: its embedded server, and OpenSSH.
+"""
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.behind_sshd import behind_sshd
 from tests.e2e.cluster import Agent, Cluster, files_of, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +28,27 @@ HELD = {
 }
 """Releases that wait for a person, and what that person is told."""
 
+Sources = Mapping[str, Path | None]
+Door = Callable[[Path, Sources], AbstractContextManager[Cluster]]
+
 pytestmark = pytest.mark.e2e
+
+
+@contextmanager
+def embedded(folder: Path, nodes: Sources) -> Iterator[Cluster]:
+    """Run a cluster whose workers are reached through the agent's own SSH server."""
+    with Cluster(folder, nodes) as cluster:
+        cluster.start()
+        yield cluster
+
+
+@contextmanager
+def openssh(folder: Path, nodes: Sources) -> Iterator[Cluster]:
+    """Run one whose workers are reached through OpenSSH's sshd and the forced command."""
+    with behind_sshd(folder, nodes) as (cluster, doors):
+        yield cluster
+        for name, sshd in doors.items():
+            assert sshd.sessions(), f"{name} was linked through sshd to the end"
 
 
 def tree_of(release: str) -> Path:
@@ -68,9 +93,17 @@ def approve_what_waits(cluster: Cluster, release: str) -> None:
     assert cluster.manager.run("approve", hold["id"]).returncode == 0
 
 
-def test_eleven_releases_arrive_byte_for_byte_and_touch_nothing_else(tmp_path: Path) -> None:
-    with Cluster(tmp_path, {"gw-1": tree_of(ORDER[0]), "gw-2": None, "gw-3": None}) as cluster:
-        cluster.start()
+@pytest.mark.parametrize(
+    "door",
+    [
+        pytest.param(embedded, id="embedded"),
+        pytest.param(openssh, id="OpenSSH", marks=pytest.mark.needs_sshd),
+    ],
+)
+def test_eleven_releases_arrive_byte_for_byte_and_touch_nothing_else(
+    tmp_path: Path, door: Door
+) -> None:
+    with door(tmp_path, {"gw-1": tree_of(ORDER[0]), "gw-2": None, "gw-3": None}) as cluster:
         cluster.wait_synced()
         revision = 1
         for release in ORDER[1:]:
