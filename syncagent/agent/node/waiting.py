@@ -156,7 +156,7 @@ class Waiting:
         if state.leads:
             newest = self._node.leading.newest()
             return newest.number == 0 or all(
-                peer.unreachable or (peer.standing == newest and _says_synced(peer))
+                peer.unreachable or (peer.standing == newest and _says_synced(peer, newest.number))
                 for peer in state.peers.values()
             )
         seen = state.view.get("revision")
@@ -231,7 +231,12 @@ class Waiting:
             self._node.state.do(Reply(waiter.request, None, error))
 
 
-def _says_synced(peer: Peer) -> bool:
-    """Tell whether a worker's own newest report leaves nothing to be done there."""
+def _says_synced(peer: Peer, number: int) -> bool:
+    """Tell whether a worker's own newest report is of revision `number` and leaves nothing to do.
+
+    Without it `status` would still show what was before, right after `wait` has ended.
+    """
     row = peer.report.get("row")
-    return not isinstance(row, dict) or row.get("state") in {"Synced", None}
+    if not isinstance(row, dict):
+        return False
+    return row.get("state") in {"Synced", None} and row.get("revision") == number

@@ -513,6 +513,9 @@ def test_a_wait_ends_when_all_are_in_sync() -> None:
     (offer,) = bench.said(Offer, link)
     bench.hear(link, Done(offer.revision, bench.state.base.digest))
     bench.pass_(1)
+    assert request not in bench.replies, "status would still show what was before"
+    bench.hear(link, Report(json.dumps({"row": {"state": "Synced", "revision": 2}})))
+    bench.pass_(1)
     assert bench.replies[request].result == {"revision": 2, "state": "Synced"}
 
 
