@@ -274,9 +274,10 @@ class SshLinks:
         ]
         if rivals and any(self._outlives(rival) for rival in rivals):
             raise RefusedError(
-                f"two live nodes are named {link.peer}",
-                hint="a copied node keeps the name and key of its original: give the copy its own "
-                "name in [node] and run `syncagent init --new-identity` there",
+                # The other end is told this sentence only, and may be where the remedy is needed.
+                f"two live nodes are named {link.peer}: give the copy its own name in [node] and "
+                "run `syncagent init --new-identity` there",
+                hint="A copied node keeps the name and key of its original",
             )
         for rival in rivals:
             rival.cut(f"{link.peer} was restarted")

@@ -33,6 +33,9 @@ CATCH_UP_AGAIN_S = 5.0
 PATIENCE_S = 30.0
 """How long a candidate waits for the node that knows the newest revision to be dialled again."""
 
+FAILURES_OF_A_RIVAL = 6
+"""As so many failed attempts counts a peer that another process of this node's name leads."""
+
 
 @dataclass(slots=True)
 class Candidacy:
@@ -184,7 +187,9 @@ class Electing:
         silent = known is not None and known.holder not in {self._state.me, *candidacy.answers}
         if candidacy.request is not None and silent and not candidacy.forced:
             assert known is not None, "silent means known"
-            reason = f"the manager {known.holder} (epoch {known.epoch}) cannot be reached"
+            holder = self._state.peers.get(known.holder)
+            why = f": {holder.why_down}" if holder is not None else ""
+            reason = f"the manager {known.holder} (epoch {known.epoch}) cannot be reached{why}"
             hint = "If it is down for good: syncagent promote --force"
             self._withdraw(reason, now, BusyError(reason, hint=hint))
             return
@@ -273,10 +278,13 @@ class Electing:
 
     def fenced_by(self, peer: Peer, answer: Fenced, now: float) -> None:
         """A node has admitted a higher epoch: whoever holds it leads, not this node."""
-        epoch = answer.highest.epoch if answer.highest else 0
+        highest = answer.highest
+        epoch = highest.epoch if highest else 0
         self._state.event("fenced", peer=peer.name, epoch=epoch, reason=answer.reason)
-        hollow = answer.highest is None or not self._believes(answer.highest)
-        if self._state.token is None or hollow or epoch < self._state.token.epoch:
+        if highest is None or not self._believes(highest):
+            self.unreachable(peer.name, now)
+            return
+        if self._state.token is None or epoch < self._state.token.epoch:
             self.unreachable(peer.name, now)
             return
         if epoch == self._state.token.epoch:
@@ -288,8 +296,19 @@ class Electing:
                 self._withdraw(text, now)
             else:
                 self.unreachable(peer.name, now)
+                self._make_way(peer, highest)
             return
         self._withdraw(answer.reason, now)
+
+    def _make_way(self, peer: Peer, admitted: Token) -> None:
+        """Hang up on who is led by another process of this node's name.
+
+        It takes one of two only, so this connection would keep the one that it obeys away from it.
+        It is dialled again, but seldom: each time keeps the other away for a moment.
+        """
+        if admitted.holder == self._state.me and peer.link is not None:
+            peer.failures = FAILURES_OF_A_RIVAL
+            self._state.do(Hangup(peer.link, "it is led by another process of this name"))
 
     def _conclude_admission(self, now: float) -> None:
         candidacy = self.candidacy
