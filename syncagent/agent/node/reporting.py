@@ -9,6 +9,7 @@ from syncagent.agent.effects import Send
 from syncagent.agent.node import rows
 from syncagent.agent.node.job import Stage
 from syncagent.agent.node.state import Phase, Role
+from syncagent.core.artifact import TreeName
 from syncagent.core.desk import API_VERSION
 from syncagent.core.wire.messages import Report, View
 
@@ -302,7 +303,10 @@ class Reporting:
             row["state"] = "OutOfSync" if behind else "Syncing"
             row["reason"] = peer.reason or f"it stands on revision {row['revision']}"
         elif peer.phase is Phase.DONE and (row["state"] == "Unknown" or _older(known, row)):
+            # Its own report is on its way; what it holds follows from where it stands.
+            held = self._state.standing.manifest.project(TreeName(tree) for tree in peer.trees)
             row["state"], row["reason"] = "Synced", ""
+            row["artifacts"] = row["unknown"] = len(held)
         return row
 
     def _lag(self, peer: Peer, now: float) -> float | None:

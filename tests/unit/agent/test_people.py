@@ -429,6 +429,13 @@ def test_revisions_and_events_are_listed_newest_first_and_in_order() -> None:
 # --- reconcile and wait ---------------------------------------------------------------------------
 
 
+def test_status_tells_what_a_worker_holds_before_its_own_report_comes() -> None:
+    bench, _ = managing()
+    row = node_row(bench.answer("status"), PEER)
+    assert (row["state"], row["revision"]) == ("Synced", 1)
+    assert row["artifacts"] == row["unknown"] == len(bench.state.base)
+
+
 def test_a_reconcile_ends_when_what_it_found_is_live_everywhere() -> None:
     bench, link = managing()
     bench.disk.put(at("sequences/c.xml"), sequence("c"))
