@@ -178,7 +178,11 @@ def _copy(fs: OsFS, sock: socket.socket, source: int, sink: int) -> None:
                         data = fs.read(source, _CHUNK_BYTES)
                         if not data:
                             return
-                        sock.sendall(data)
+                        try:
+                            sock.sendall(data)
+                        except OSError:
+                            # The agent reads no more; what it said last still goes out.
+                            selector.unregister(source)
                     else:
                         data = sock.recv(_CHUNK_BYTES)
                         if not data:
