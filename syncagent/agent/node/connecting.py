@@ -38,7 +38,7 @@ class Connecting:
     def reach_all(self, now: float) -> None:
         """Dial everybody who is not connected, now."""
         for peer in self._state.peers.values():
-            peer.dial_at = now
+            peer.expect(now)
         self.tick(now)
 
     def tick(self, now: float) -> None:
@@ -48,6 +48,8 @@ class Connecting:
         for peer in self._state.peers.values():
             if _idle(peer) and now >= peer.dial_at:
                 peer.dialling = True
+                if peer.missed_since is None:
+                    peer.missed_since = now
                 self._state.do(Dial(peer.name))
 
     def next_at(self) -> float | None:
@@ -72,6 +74,7 @@ class Connecting:
             self._state.do(Hangup(peer.link, "superseded by a newer connection"))
             self._forget(peer, "superseded")
         peer.link, peer.version, peer.failures = event.link, event.version, 0
+        peer.expect(now)
         self._state.event("connected", peer=peer.name)
         self.opened(peer, now)
 
@@ -90,6 +93,8 @@ class Connecting:
         if peer.link == event.link:
             self._state.event("disconnected", peer=peer.name, reason=event.reason)
             self._forget(peer, event.reason)
+            # A connection that did not fail may be back at once; one to a rival's worker did.
+            peer.given_up = peer.failures > 0
             self._later(peer, now)
         self.lost(peer, event.link, now)
 
@@ -102,6 +107,7 @@ class Connecting:
         if peer.failures == 0 or peer.down_reason != event.reason:
             self._state.event("unreachable", peer=peer.name, reason=event.reason)
         peer.down_reason = event.reason
+        peer.missed(now)
         self._later(peer, now)
         self.failed(peer.name, now)
 

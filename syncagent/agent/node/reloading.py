@@ -47,7 +47,8 @@ class Reloading:
         """A peer is new, or has another address or key: try it at once."""
         peer = self._node.state.peers.setdefault(name, Peer(name))
         peer.dialable = bool(settings.address)
-        peer.dial_at, peer.failures = now, 0
+        peer.failures = 0
+        peer.expect(now)
         self._node.connecting.tick(now)
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MADE_MAX = 1_000
 NO_ADDRESS = "the settings here have no address for it: it can lead this node, not follow it"
+GIVEN_UP_S = 3.0
+"""Who still can't be reached this long after the first attempt is not waited for (s)."""
 APPROVAL_S = 3600.0
 """An approval that was not used within this (wall) time is over: the same set can vanish again."""
 
@@ -74,6 +76,8 @@ class Peer:
     dialling: bool = False
     failures: int = 0
     dial_at: float = 0.0
+    missed_since: float | None = None
+    given_up: bool = False
     down_reason: str = "not contacted yet"
     seen_at: float | None = None
     surveyed: bool = False
@@ -94,8 +98,17 @@ class Peer:
 
     @property
     def unreachable(self) -> bool:
-        """True if it can't be dialled, an attempt came to nothing, or its connection broke."""
-        return self.link is None and (self.failures > 0 or not self.dialable)
+        """True if it can't be dialled, or could not be reached for long enough: see `missed`."""
+        return self.link is None and (self.given_up or not self.dialable)
+
+    def expect(self, now: float) -> None:
+        """It may be there any moment: what was tried before counts no more."""
+        self.dial_at, self.missed_since, self.given_up = now, None, False
+
+    def missed(self, now: float) -> None:
+        """An attempt came to nothing. Nodes that start together do not all listen at once."""
+        since = now if self.missed_since is None else self.missed_since
+        self.given_up = self.given_up or now - since >= GIVEN_UP_S
 
     def disconnected(self, reason: str) -> None:
         """Forget what was true of the connection only."""
