@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from syncagent.core.intent import Intent, Keep, Step
     from syncagent.core.ledger import StandingChange
     from syncagent.core.manifest import Entry, Manifest
+    from syncagent.core.outcome import Outcome
     from syncagent.core.revision import Revision, Token
+    from syncagent.core.runtime import Order
     from syncagent.core.wire.messages import Blobs, Delta, Message, Want
 
 
@@ -208,6 +210,33 @@ class KeepFile:
     detail: str
 
 
+# --- effects: the runtime -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TellRuntime:
+    """Tell the local runtime what was made live, or (`ask`) have it say what it has of it."""
+
+    order: Order
+    ask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Raise the mtime of live files whose bytes are (still) these. Result: Touched."""
+
+    files: tuple[tuple[ArtifactPath, Digest], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep what the runtime did, forget what is gone, and up to where the runtime was heard."""
+
+    outcomes: tuple[Outcome, ...]
+    gone: tuple[ArtifactPath, ...] = ()
+    mark: str | None = None
+
+
 # --- effects: peers -------------------------------------------------------------------------
 
 
@@ -310,6 +339,9 @@ Effect = (
     | Tidy
     | SaveCache
     | Discover
+    | TellRuntime
+    | Touch
+    | Remember
     | Acquire
     | Resign
     | Dial

@@ -196,6 +196,13 @@ class NotNoted:
 
 
 @dataclass(frozen=True, slots=True)
+class Touched:
+    """These files have a new mtime; others of the same wish had other bytes, or the disk refused."""
+
+    paths: tuple[ArtifactPath, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class KeptFile:
     """Bytes are in quarantine."""
 
@@ -257,6 +264,7 @@ Result = (
     | Noted
     | Lacking
     | NotNoted
+    | Touched
     | KeptFile
     | Asked
     | Fetched

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from syncagent.core.artifact import NodeName, TreeName
+    from syncagent.core.runtime import Heard, RuntimeState
     from syncagent.core.wire.messages import Message
 
 
@@ -103,4 +104,32 @@ class StrangerRefused:
     reason: str
 
 
-ShellEvent = Hinted | WatchFault | LinkUp | DialFailed | LinkDown | Received | StrangerRefused
+@dataclass(frozen=True, slots=True)
+class RuntimeHeard:
+    """What the local runtime said, in its order; `mark` tells the adapter where to go on.
+
+    The sayings are to be remembered with the mark: from an older mark they are said again.
+    """
+
+    heard: tuple[Heard, ...]
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeTurned:
+    """The local runtime came, went, got ready or lost its deployer; also told once at the start."""
+
+    state: RuntimeState
+
+
+ShellEvent = (
+    Hinted
+    | WatchFault
+    | LinkUp
+    | DialFailed
+    | LinkDown
+    | Received
+    | StrangerRefused
+    | RuntimeHeard
+    | RuntimeTurned
+)
