@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from syncagent.core.lease import Candidate, LeaseView
     from syncagent.core.ledger import Standing, StandingChange
     from syncagent.core.manifest import Entry, Manifest
+    from syncagent.core.outcome import Outcome
     from syncagent.core.revision import Revision, Token
+    from syncagent.core.runtime import About, Order
     from syncagent.core.snapshot import Seen, Snapshot, Unread
     from syncagent.core.verdict import Examined
     from syncagent.core.wire.messages import Message
@@ -110,6 +112,13 @@ class Disk(Protocol):
 
     def kept_bytes(self, kept_id: str) -> bytes:
         """Return quarantined bytes; raises RefusedError if there is no such id."""
+
+    def touch(self, path: ArtifactPath, digest: Digest) -> bool:
+        """Raise the live file's mtime, by whole seconds, if its bytes are (still) `digest`.
+
+        For a runtime that missed a change: to it the same bytes with a new mtime are an update.
+        Return whether it was done. Raises DiskError.
+        """
 
     def sweep(self, *, older_than_s: float, bytes_max: int) -> int:
         """Drop quarantined bytes by age and total size, oldest first; return how many."""
@@ -201,6 +210,23 @@ class History(Protocol):
     ) -> Sequence[tuple[int, float, str, Mapping[str, str | int]]]:
         """Return events with id above `after_id`, oldest first: id, wall time, what, fields."""
 
+    def remember(
+        self,
+        outcomes: Sequence[Outcome],
+        gone: Sequence[ArtifactPath] = (),
+        mark: str | None = None,
+    ) -> None:
+        """Remember what the runtime did, forget what is gone, and up to where it was heard.
+
+        All in one transaction, kept over a crash of the process; not flushed.
+        """
+
+    def outcomes(self) -> Sequence[Outcome]:
+        """Return what was last remembered of each artifact, in no order."""
+
+    def runtime_mark(self) -> str | None:
+        """Return the mark that was remembered last, None if there is none."""
+
     def tidy(self, also: Collection[Digest] = ()) -> int:
         """Forget old revisions, and blobs that nothing needs; return how many bytes came free.
 
@@ -262,3 +288,33 @@ class Hints(Protocol):
 
     def stop(self) -> None:
         """Stop watching everything; returns when no more hints will come."""
+
+
+class Runtime(Protocol):
+    """The local runtime: how it is told, and how its answer is read.
+
+    What happens arrives in the agent's inbox as `RuntimeTurned` and `RuntimeHeard`. No method blocks:
+    an adapter has a thread of its own.
+    """
+
+    @property
+    def about(self) -> About:
+        """What kind of runtime it is."""
+
+    def start(self, mark: str | None) -> None:
+        """Begin to listen, from the place that `mark` names; None: from what can still be read.
+
+        Without a mark everything since the runtime's last start is told, as far as its log goes back.
+        """
+
+    def tell(self, order: Order) -> None:
+        """Tell what a commit made live. For those that watch the files themselves: nothing."""
+
+    def verify(self, order: Order) -> None:
+        """Ask about artifacts that nothing was heard of; the answers arrive as `RuntimeHeard`.
+
+        For adapters that can only listen: nothing.
+        """
+
+    def stop(self) -> None:
+        """Stop listening; nothing arrives afterwards."""

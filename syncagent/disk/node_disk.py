@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.errors import DiskError, StateError
 from syncagent.core.intent import Committed
-from syncagent.disk.identity import identify
+from syncagent.disk.identity import DoubtError, identify, opened
 from syncagent.disk.journal import Journal, Written
 from syncagent.disk.looking import Looking
 from syncagent.disk.places import Places
@@ -23,6 +23,7 @@ from syncagent.disk.quarantine import Quarantine
 from syncagent.disk.redo import Redo
 from syncagent.disk.refusal import disk_error
 from syncagent.disk.staging import Staging
+from syncagent.disk.touch import touch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,6 +57,7 @@ class NodeDisk:
         self._looking = Looking(fs, trees, limits, f"{state_dir.rstrip('/')}/scan-cache", clock)
         self._trusted: dict[TreeName, str] = {}
         self._standing: int | None = None
+        self._clock = clock
 
     def take_limits(self, limits: Limits) -> None:
         """Work by other limits from the next look on. From any thread."""
@@ -163,6 +165,19 @@ class NodeDisk:
         """Drop what was staged: see `ports.Disk`. An intent that stands keeps its bytes."""
         if txid != self._standing:
             self._staging.discard(txid)
+
+    def touch(self, path: ArtifactPath, digest: Digest) -> bool:
+        """Raise a live file's mtime: see `ports.Disk`."""
+        root_path = self._places.root_of(path.tree)
+        try:
+            with opened(self._fs, root_path, self._trusted.get(path.tree)) as root:
+                return touch(self._fs, root.fd, path.path, digest, self._clock.wall())
+        except DoubtError as doubt:
+            raise DiskError(
+                f"{path} can't be touched: {doubt}", errno_name=doubt.errno_name
+            ) from doubt
+        except OSError as error:
+            raise disk_error(f"{path} can't be touched", error) from error
 
     # Quarantine.
 

@@ -19,9 +19,11 @@ from syncagent.history.records import Records
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from syncagent.core.artifact import ArtifactPath
     from syncagent.core.digest import Digest
     from syncagent.core.ledger import Standing, StandingChange
     from syncagent.core.manifest import Entry, Manifest
+    from syncagent.core.outcome import Outcome
     from syncagent.core.revision import Revision
     from syncagent.fsio import OsFS
 
@@ -139,6 +141,23 @@ class NodeHistory:
     ) -> Sequence[tuple[int, float, str, Mapping[str, str | int]]]:
         """Return events with id above `after_id`, oldest first: id, wall time, what, fields."""
         return self._records.events(after_id, limit)
+
+    def remember(
+        self,
+        outcomes: Sequence[Outcome],
+        gone: Sequence[ArtifactPath] = (),
+        mark: str | None = None,
+    ) -> None:
+        """Remember what the runtime did: see `ports.History`. Raises DiskError."""
+        self._records.remember(outcomes, gone, mark)
+
+    def outcomes(self) -> Sequence[Outcome]:
+        """Return what was last remembered of each artifact. Raises DiskError."""
+        return self._records.outcomes()
+
+    def runtime_mark(self) -> str | None:
+        """Return the mark that was remembered last. Raises DiskError."""
+        return self._records.runtime_mark()
 
     def tidy(self, also: Collection[Digest] = ()) -> int:
         """Forget old revisions and the blobs that nothing needs; return how many bytes came free.

@@ -1,8 +1,9 @@
 """Records: revisions, events and outcomes, in SQLite. They answer questions; they are not the truth.
 
-Nothing that the agent decides depends on them, so they are written without a flush (WAL,
-`synchronous = NORMAL`) and a damaged file is moved aside and begun anew; that is itself an event.
-The file is opened at the first use, and `sqlite3` imported then: an agent that is only asked for
+No bytes depend on them, so they are written without a flush (WAL, `synchronous = NORMAL`) and a
+damaged file is moved aside and begun anew; that is itself an event. Outcomes and the mark up to
+which the runtime was heard change in one transaction: what is lost of one is lost of the other,
+and is read again from the runtime's log. The file is opened at the first use, and `sqlite3` imported then: an agent that is only asked for
 its version does not pay for it.
 """
 
@@ -14,9 +15,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 from urllib.parse import quote
 
-from syncagent.core.artifact import NodeName
+from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
 from syncagent.core.digest import from_raw, to_raw
 from syncagent.core.errors import DiskError, ProtocolError
+from syncagent.core.outcome import Deployment, Outcome
 from syncagent.core.revision import Revision, RevisionId
 from syncagent.core.wire.packing import pack, unpack
 from syncagent.core.wire.standing import RECORD_BYTES_MAX, pack_changes, parse_changes
@@ -24,7 +26,7 @@ from syncagent.history.durable import disk_errors, is_there
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from syncagent.core.digest import Digest
     from syncagent.fsio import OsFS
@@ -43,12 +45,17 @@ CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, what TEXT NOT NULL, fields TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS outcomes (
-    epoch INTEGER NOT NULL, number INTEGER NOT NULL, node TEXT NOT NULL, tree TEXT NOT NULL,
-    path TEXT NOT NULL, at REAL NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
-    PRIMARY KEY (number, epoch, node, tree, path)
-) WITHOUT ROWID;
-PRAGMA user_version = 1;
+    tree TEXT NOT NULL, path TEXT NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL,
+    reason TEXT NOT NULL, excerpt TEXT NOT NULL, revision INTEGER NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (tree, path)
+);
+CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, mark TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 2;
 """
+_OUTCOMES_SINCE: Final = 2
+"""Schema of which `outcomes` has this shape; before, the table was there and never written."""
+_RUNTIME: Final = "runtime"
+_DEPLOYMENTS: Final[Mapping[str, Deployment]] = {state.value: state for state in Deployment}
 
 _T = TypeVar("_T")
 
@@ -116,6 +123,45 @@ class Records:
             (number, at, what, cast("dict[str, str | int]", json.loads(fields)))
             for number, at, what, fields in rows
         ]
+
+    def remember(
+        self, outcomes: Sequence[Outcome], gone: Sequence[ArtifactPath], mark: str | None
+    ) -> None:
+        """Remember outcomes, forget those of `gone`, and move the mark. Raises DiskError."""
+        rows = [
+            (
+                *each.path,
+                to_raw(each.digest),
+                each.state.value,
+                _storable(each.reason),
+                _storable(each.excerpt),
+                each.revision,
+                each.at,
+            )
+            for each in outcomes
+        ]
+
+        def run(db: sqlite3.Connection) -> None:
+            db.executemany("DELETE FROM outcomes WHERE tree = ? AND path = ?", gone)
+            db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            if mark is not None:
+                db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (_RUNTIME, mark))
+
+        self._run(run)
+
+    def outcomes(self) -> list[Outcome]:
+        """Return what is remembered of each artifact. Raises DiskError."""
+        query = "SELECT tree, path, digest, state, reason, excerpt, revision, at FROM outcomes"
+        rows = self._run(lambda db: db.execute(query).fetchall() if _has_outcomes(db) else [])
+        return [outcome for row in rows if (outcome := _outcome(row)) is not None]
+
+    def runtime_mark(self) -> str | None:
+        """Return the mark that was remembered last, None if there is none. Raises DiskError."""
+        query = "SELECT mark FROM marks WHERE name = ?"
+        row = self._run(
+            lambda db: db.execute(query, (_RUNTIME,)).fetchone() if _has_outcomes(db) else None
+        )
+        return None if row is None else str(row[0])
 
     def prune(self, *, keep: int, newer_than: float, at_least: int) -> None:
         """Forget all but the newest `keep` revisions, and those not recorded after `newer_than`.
@@ -195,6 +241,8 @@ class Records:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
+            if not _has_outcomes(db):
+                db.execute("DROP TABLE IF EXISTS outcomes")
             db.executescript(_SCHEMA)
         except sqlite3.Error:
             db.close()
@@ -234,6 +282,26 @@ def _insert_event(
         "INSERT INTO events (at, what, fields) VALUES (?, ?, ?)",
         (at, what, json.dumps(dict(fields), sort_keys=True)),
     )
+
+
+def _has_outcomes(db: sqlite3.Connection) -> bool:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return bool(version >= _OUTCOMES_SINCE)
+
+
+def _storable(text: str) -> str:
+    """Return `text` as UTF-8 can hold it: a log may hold anything."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _outcome(row: tuple[str, str, bytes, str, str, str, int, float]) -> Outcome | None:
+    """Return the outcome in a row; None for one of a state that this version does not know."""
+    tree, path, raw, word, reason, excerpt, revision, at = row
+    state = _DEPLOYMENTS.get(word)
+    if state is None:
+        return None
+    where = ArtifactPath(TreeName(tree), path)
+    return Outcome(where, from_raw(raw), state, reason, excerpt, revision, at)
 
 
 def _encode(revision: Revision) -> bytes:

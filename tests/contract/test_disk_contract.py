@@ -400,3 +400,57 @@ def test_a_tree_that_is_left_alone_is_only_scanned(bench: Bench) -> None:
     assert bench.disk.read(API, digest) == b"x"
     bench.disk.commit(intent)
     assert bench.content(API) == b"y"
+
+
+def test_a_touch_raises_the_mtime_by_whole_seconds_and_changes_no_byte(bench: Bench) -> None:
+    bench.put(API, b"x")
+    for _ in range(3):
+        before = bench.mtime_ns(API)
+        assert bench.disk.touch(API, digest_of(b"x"))
+        after = bench.mtime_ns(API)
+        assert after >= before + 1_000_000_000
+        assert after % 1_000_000_000 == 0
+    seen = bench.disk.look(SYNAPSE, [API.path], Shown())[API.path]
+    assert isinstance(seen, Seen)
+    assert seen.entry == entry(b"x")
+    assert bench.content(API) == b"x"
+
+
+def test_a_touch_takes_the_clock_s_time_once_that_is_later(bench: Bench) -> None:
+    bench.put(API, b"x")
+    bench.clock.at += 100.5
+    assert bench.disk.touch(API, digest_of(b"x"))
+    assert bench.mtime_ns(API) == (int(START) + 100) * 1_000_000_000
+
+
+def test_other_bytes_are_not_touched(bench: Bench) -> None:
+    bench.put(API, b"by hand")
+    before = bench.mtime_ns(API)
+    assert not bench.disk.touch(API, digest_of(b"x"))
+    assert not bench.disk.touch(at(SYNAPSE, "api/No.xml"), digest_of(b"x"))
+    assert not bench.disk.touch(at(SYNAPSE, "no/folder/No.xml"), digest_of(b"x"))
+    assert bench.mtime_ns(API) == before
+
+
+def test_what_was_touched_after_it_was_staged_is_replaced_by_something_later(bench: Bench) -> None:
+    bench.put(API, b"old")
+    intent = carry_out(bench, 1, (step(API, b"old", b"new"), b"new"))
+    for _ in range(5):
+        assert bench.disk.touch(API, digest_of(b"old"))
+    before = bench.mtime_ns(API)
+    bench.disk.commit(intent)
+    assert bench.content(API) == b"new"
+    assert bench.mtime_ns(API) >= before + 1_000_000_000
+
+
+def test_nothing_is_touched_in_a_tree_that_is_not_believed_or_left_alone(bench: Bench) -> None:
+    bench.put(API, b"x")
+    before = bench.mtime_ns(API)
+    bench.disk.shun(SYNAPSE, "it does not answer")
+    with pytest.raises(DiskError, match="does not answer"):
+        bench.disk.touch(API, digest_of(b"x"))
+    bench.disk.shun(SYNAPSE, "")
+    bench.disk.trust(SYNAPSE, "another")
+    with pytest.raises(DiskError):
+        bench.disk.touch(API, digest_of(b"x"))
+    assert bench.mtime_ns(API) == before

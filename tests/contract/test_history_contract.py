@@ -11,6 +11,7 @@ from syncagent.core.change import Change
 from syncagent.core.digest import Digest, digest_of
 from syncagent.core.ledger import Standing, StandingChange
 from syncagent.core.manifest import EMPTY, Entry, Manifest
+from syncagent.core.outcome import Deployment, Outcome
 from syncagent.core.revision import REVISION_ZERO, Revision, RevisionId
 from syncagent.core.wire.packing import compress_batch, split_batch
 from syncagent.fsio import OsFS
@@ -211,3 +212,42 @@ def test_tidying_keeps_what_the_node_stands_on_and_remembers(bench: Bench) -> No
     assert history.blob(blob("one")[0].digest) == b"one"
     assert history.blob(blob("two")[0].digest) == b"two"
     assert history.load() == standing
+
+
+def outcome(name: str, text: str, state: Deployment = Deployment.DEPLOYED) -> Outcome:
+    return Outcome(at(name), blob(text)[0].digest, state, "why", "the log's\nwords \ufffd", 3, 7.5)
+
+
+def test_outcomes_are_there_after_a_restart_with_the_mark(bench: Bench) -> None:
+    assert list(bench.history.outcomes()) == []
+    assert bench.history.runtime_mark() is None
+    rows = [outcome("a", "one"), outcome("b", "two", Deployment.REJECTED)]
+    bench.history.remember(rows, mark="log:1:200")
+    history = bench.restart()
+    assert sorted(history.outcomes(), key=lambda each: each.path) == rows
+    assert history.runtime_mark() == "log:1:200"
+
+
+def test_an_outcome_takes_the_place_of_the_one_before(bench: Bench) -> None:
+    bench.history.remember([outcome("a", "one"), outcome("b", "two")], mark="1")
+    bench.history.remember([outcome("a", "three", Deployment.PENDING)], gone=[at("b"), at("z")])
+    assert list(bench.history.outcomes()) == [outcome("a", "three", Deployment.PENDING)]
+    assert bench.history.runtime_mark() == "1", "what says nothing of the mark leaves it"
+
+
+def test_what_is_gone_and_said_again_at_once_is_remembered(bench: Bench) -> None:
+    bench.history.remember([outcome("a", "one")])
+    bench.history.remember([outcome("a", "two")], gone=[at("a")])
+    assert list(bench.history.outcomes()) == [outcome("a", "two")]
+
+
+@pytest.mark.parametrize("state", list(Deployment))
+def test_every_state_is_kept(bench: Bench, state: Deployment) -> None:
+    bench.history.remember([outcome("a", "one", state)])
+    assert [each.state for each in bench.restart().outcomes()] == [state]
+
+
+def test_a_mark_may_move_alone(bench: Bench) -> None:
+    bench.history.remember([], mark="1")
+    bench.history.remember([], mark="2")
+    assert bench.restart().runtime_mark() == "2"

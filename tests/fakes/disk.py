@@ -43,7 +43,7 @@ class FakeDisk:
     """All trees of one node. Change `trees`, `conditions`, `identity`, `special` at will.
 
     `special` holds names that are there but can't be read; `failing` names the errno with which
-    the next call of stage, seal or commit (before its intent) is refused; `breaking` makes the next
+    the next call of stage, seal, touch or commit (before its intent) is refused; `breaking` makes the next
     commit fail half-way, so that only `recover` may go on.
     """
 
@@ -218,6 +218,16 @@ class FakeDisk:
             return
         self._staged.pop(txid, None)
         self._sealed.discard(txid)
+
+    def touch(self, path: ArtifactPath, digest: Digest) -> bool:
+        self._may_fail("touch")
+        self._believe(path.tree, DiskError)
+        row = self.trees[path.tree].get(path.path)
+        if row is None or digest_of(row[0]) != digest:
+            return False
+        mtime_s = max(int(self.wall()), row[1] // SECOND_NS + 1)
+        self.trees[path.tree][path.path] = (row[0], mtime_s * SECOND_NS)
+        return True
 
     # The port: quarantine and identity.
 

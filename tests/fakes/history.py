@@ -20,7 +20,9 @@ from syncagent.core.wire.packing import batches, split_batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from syncagent.core.artifact import ArtifactPath
     from syncagent.core.manifest import Entry, Manifest
+    from syncagent.core.outcome import Outcome
     from syncagent.core.revision import Revision, Token
 
 Event = tuple[int, float, str, dict[str, str | int]]
@@ -44,6 +46,8 @@ class FakeHistory:
         self._records: dict[tuple[int, int], tuple[Revision, float]] = {}
         self._events: list[Event] = []
         self._next_event = 1
+        self._outcomes: dict[ArtifactPath, Outcome] = {}
+        self._mark: str | None = None
 
     def crash(self, *, power: bool = True) -> FakeHistory:
         """Return what a restart finds. `power`: everything that was not flushed is lost."""
@@ -55,6 +59,8 @@ class FakeHistory:
             found._records = dict(self._records)
             found._events = list(self._events)
             found._next_event = self._next_event
+            found._outcomes = dict(self._outcomes)
+            found._mark = self._mark
         return found
 
     def load(self) -> Standing:
@@ -120,6 +126,24 @@ class FakeHistory:
 
     def events(self, after_id: int, limit: int) -> Sequence[Event]:
         return [event for event in self._events if event[0] > after_id][:limit]
+
+    def remember(
+        self,
+        outcomes: Sequence[Outcome],
+        gone: Sequence[ArtifactPath] = (),
+        mark: str | None = None,
+    ) -> None:
+        self.fail("remember")
+        for path in gone:
+            self._outcomes.pop(path, None)
+        self._outcomes.update((outcome.path, outcome) for outcome in outcomes)
+        self._mark = self._mark if mark is None else mark
+
+    def outcomes(self) -> Sequence[Outcome]:
+        return list(self._outcomes.values())
+
+    def runtime_mark(self) -> str | None:
+        return self._mark
 
     def tidy(self, also: Collection[Digest] = ()) -> int:
         for key in sorted(self._records, reverse=True)[self.revisions_max :]:

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError
 from syncagent.core.manifest import EMPTY, Entry, Manifest
+from syncagent.core.outcome import Deployment, Outcome
 from syncagent.core.revision import REVISION_ZERO, Revision, RevisionId
 from syncagent.fsio import OsFS
 from syncagent.history import records as records_module
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NODE = NodeName("gw-1")
+PATH = ArtifactPath(TreeName("synapse"), "api/a.xml")
 
 
 @pytest.fixture
@@ -159,3 +162,60 @@ def test_sqlite_is_imported_at_the_first_use_only() -> None:
     code = f"import sys, {records_module.__name__}, syncagent.history.node_history\nprint('sqlite3' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
+
+
+def test_a_file_of_the_first_version_is_carried_over(tmp_path: Path) -> None:
+    """Its table of outcomes had another shape and nobody ever wrote to it; the rest stays."""
+    old = open_records(tmp_path)
+    [revision] = chain(1)
+    old.record(revision, 5.5)
+    old.close()
+    with closing(sqlite3.connect(tmp_path / "records.db")) as db:
+        db.executescript(
+            "DROP TABLE outcomes; DROP TABLE marks;"
+            "CREATE TABLE outcomes (epoch INTEGER, number INTEGER, node TEXT, reason TEXT);"
+            "PRAGMA user_version = 1;"
+        )
+    looking = open_records(tmp_path)
+    looking.look()
+    assert (looking.outcomes(), looking.runtime_mark()) == ([], None)
+    looking.close()
+    records = open_records(tmp_path)
+    outcome = Outcome(PATH, digest_of(b"a"), Deployment.UNKNOWN, "not heard of", "", 1, 2.0)
+    records.remember([outcome], (), "m")
+    assert records.outcomes() == [outcome]
+    assert records.revisions(10) == [(revision, 5.5)]
+    records.close()
+
+
+def test_an_outcome_of_a_state_that_a_later_version_has_is_left_out(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    known = Outcome(PATH, digest_of(b"a"), Deployment.DEPLOYED)
+    records.remember([known, replace(known, path=ArtifactPath(PATH.tree, "api/b.xml"))], (), None)
+    records.close()
+    with closing(sqlite3.connect(tmp_path / "records.db")) as db:
+        db.execute("UPDATE outcomes SET state = 'Dozing' WHERE path = 'api/b.xml'")
+        db.commit()
+    records = open_records(tmp_path)
+    assert records.outcomes() == [known]
+    records.close()
+
+
+def test_a_log_s_bytes_that_are_no_text_are_kept_as_well_as_can_be(records: Records) -> None:
+    odd = b"caf\xe9 \xff".decode("utf-8", "surrogateescape")
+    records.remember([Outcome(PATH, digest_of(b"a"), Deployment.REJECTED, odd, odd)], (), None)
+    [found] = records.outcomes()
+    assert found.excerpt.startswith("caf?")
+
+
+def test_outcomes_and_the_mark_move_together_or_not_at_all(
+    records: Records, tmp_path: Path
+) -> None:
+    first = Outcome(PATH, digest_of(b"a"), Deployment.PENDING)
+    records.remember([first], (), "1")
+    with closing(sqlite3.connect(tmp_path / "records.db")) as db:
+        db.execute("DROP TABLE marks")
+        db.commit()
+    with pytest.raises(DiskError):
+        records.remember([replace(first, state=Deployment.DEPLOYED)], (), "2")
+    assert records.outcomes() == [first]
