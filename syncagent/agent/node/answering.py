@@ -96,12 +96,13 @@ class Answering:
 
     def tick(self, now: float) -> None:
         """Answer what has come true."""
+        self.deciding.tick(now)
         self.waiting.tick(now)
         self.collecting.tick(now)
 
     def next_at(self, now: float) -> float | None:
         """Return when `tick` has something to do: waiting requests are looked at often."""
-        instants = (self.waiting.next_at(now), self.collecting.next_at())
+        instants = (self.waiting.next_at(now), self.collecting.next_at(), self.deciding.next_at())
         return min((at for at in instants if at is not None), default=None)
 
     def job_finished(self, job: Job, fault: str | None) -> None:

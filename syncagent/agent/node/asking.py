@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Reply, Send
-from syncagent.agent.node import rows
+from syncagent.agent.node import lately, rows
 from syncagent.agent.results import Asked
 from syncagent.core.artifact import ArtifactPath, TreeName, kind_of
 from syncagent.core.errors import (
@@ -172,9 +172,9 @@ class Asking:
     # --- what is known of workers -----------------------------------------------------------
 
     def holder(self, hold_id: str) -> Peer | None:
-        """Return the worker that reported a hold of this id."""
+        """Return the worker that reported a hold of this id, or did before it started anew."""
         for peer in self._node.state.peers.values():
-            if any(row.get("id") == hold_id for row in rows.listed(peer.report, "held")):
+            if any(row.get("id") == hold_id for row in lately.held(peer)):
                 return peer
         return None
 

@@ -393,7 +393,7 @@ class Electing:
             self._advancing.drop(reason, now)
         for peer in self._state.peers.values():
             peer.phase, peer.offered, peer.admitted = Phase.IDLE, None, False
-            peer.report = {}
+            peer.report, peer.former = {}, ()
             if peer.link is not None:
                 self._state.do(Hangup(peer.link, "no longer manager"))
         self.stepped_down(reason, now)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Send
-from syncagent.agent.node import rows
+from syncagent.agent.node import lately, rows
 from syncagent.agent.node.job import Stage
 from syncagent.agent.node.state import Phase, Role
 from syncagent.core.artifact import TreeName
@@ -66,9 +66,10 @@ class Reporting:
         kept = event.kept
         self._state.event("kept", id=kept.id, path=str(kept.path), reason=kept.reason)
 
-    def reported(self, peer: Peer, body: str) -> None:
+    def reported(self, peer: Peer, body: str, now: float) -> None:
         """A worker's report."""
-        peer.report = rows.object_of(body)
+        lately.remember(peer)
+        peer.report, peer.reported_at = rows.object_of(body), now
         self._state.changed = True
 
     def viewed(self, body: str, now: float) -> None:
@@ -91,6 +92,7 @@ class Reporting:
 
     def tick(self, now: float) -> None:
         """Send a report or the view when something changed, and every few seconds."""
+        lately.forget(self._state)
         if self._state.changed and self._due_at is None:
             self._due_at = max(now, self._sent_at + SOON_S)
         due = now >= self._sent_at + EVERY_S or (self._due_at is not None and now >= self._due_at)
@@ -209,7 +211,7 @@ class Reporting:
             alarms.append(self._why_no_manager())
         held = rows.own_holds(state)
         for peer in state.peers.values() if state.leads else ():
-            held.extend(rows.listed(peer.report, "held"))
+            held.extend(lately.held(peer))
         return {
             "apiVersion": API_VERSION,
             "cluster": state.settings.cluster,

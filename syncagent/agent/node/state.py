@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from syncagent.agent.effects import Effect
     from syncagent.core.artifact import ArtifactPath, NodeName
     from syncagent.core.change import Change
+    from syncagent.core.desk import JSON
     from syncagent.core.digest import Digest
     from syncagent.core.guard import GuardState
     from syncagent.core.ledger import Standing
@@ -90,6 +91,10 @@ class Peer:
     phase_at: float = 0.0
     reason: str = ""
     report: Mapping[str, object] = field(default_factory=dict)
+    reported_at: float | None = None
+    """When it reported last over this connection; `report` may be of an earlier one."""
+    former: tuple[Mapping[str, JSON], ...] = ()
+    """What it held when its connection broke: see `lately`."""
 
     @property
     def why_down(self) -> str:
@@ -112,7 +117,7 @@ class Peer:
 
     def disconnected(self, reason: str) -> None:
         """Forget what was true of the connection only."""
-        self.link = None
+        self.link = self.reported_at = None
         self.surveyed = self.admitted = False
         self.phase, self.offered = Phase.IDLE, None
         self.down_reason = reason

@@ -122,10 +122,10 @@ class Talking:
         if message.taken:
             state.event("proposal-taken", count=len(message.taken))
 
-    def _report(self, link: int, message: msg.Report, _now: float) -> None:
+    def _report(self, link: int, message: msg.Report, now: float) -> None:
         peer = self._node.state.peer_of(link)
         if peer is not None:
-            self._node.reporting.reported(peer, message.body)
+            self._node.reporting.reported(peer, message.body, now)
 
     def _view(self, link: int, message: msg.View, now: float) -> None:
         if link == self._node.state.manager_link:

@@ -18,7 +18,11 @@ from syncagent.core.errors import ExitCode
         ("syncagent get held", "first see what waits, and why"),
         ("syncagent approve b-0193", "release exactly what was shown"),
     ],
-    exits={0: "released", 7: "this node is not the manager"},
+    exits={
+        0: "released",
+        7: "this node is not the manager",
+        9: "the node that holds it is away",
+    },
 )
 @click.argument("held_id", metavar="ID", shell_complete=HELD)
 @output_option("table", "json", "yaml")
@@ -37,7 +41,11 @@ def approve(session: Session, held_id: str) -> ExitCode:
         ("syncagent get held", "first see what waits, and why"),
         ("syncagent reject b-0193", "bring back what the held change took away"),
     ],
-    exits={0: "rejected", 7: "this node is not the manager"},
+    exits={
+        0: "rejected",
+        7: "this node is not the manager",
+        9: "the node that holds it is away",
+    },
 )
 @click.argument("held_id", metavar="ID", shell_complete=HELD)
 @output_option("table", "json", "yaml")
