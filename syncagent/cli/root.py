@@ -39,7 +39,11 @@ COMMANDS: dict[str, Entry] = {
         "reconcile",
         "Compare every file on every node with the current revision, and mend what differs.",
     ),
-    "wait": Entry("waiting", "wait", "Wait until what is on disk now is on all reachable nodes."),
+    "wait": Entry(
+        "waiting",
+        "wait",
+        "Wait until what is on disk now is on all reachable nodes, deployed there, or ready here.",
+    ),
     "approve": Entry(
         "decide", "approve", "Release what is held, on every node that holds the same."
     ),
@@ -53,6 +57,12 @@ COMMANDS: dict[str, Entry] = {
         "restore",
         "Bring quarantined bytes back to where they were: the manager makes a revision of them.",
     ),
+    "redeploy": Entry(
+        "redeploy", "redeploy", "Have the runtimes take up an artifact again, as it should be."
+    ),
+    "undeploy": Entry(
+        "redeploy", "undeploy", "Take an artifact away from a node for a while, to debug that node."
+    ),
     "promote": Entry("decide", "promote", "Make this node the manager."),
     "events": Entry("events", "events", "Show what happened on this node, oldest first."),
     "keys": Entry("keys", "keys", "Show this node's key, or trust a peer's."),
@@ -65,7 +75,7 @@ COMMANDS: dict[str, Entry] = {
 }
 
 LATER = frozenset(
-    "check doctor history pause redeploy resume rollback switchover undeploy".split()  # noqa: SIM905 - a list of words
+    "check doctor history pause resume rollback switchover".split()  # noqa: SIM905 - a list of words
 )
 """Commands that are planned; typing one says so."""
 

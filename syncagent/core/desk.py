@@ -5,7 +5,9 @@ the agent's loop answers. Everything that crosses is JSON, so that a door need k
 this module. The verbs and what each answers:
 
     status     {}                       {apiVersion, cluster, mode, manager, epoch, revision, digest,
-                                         state, nodes: [node], held: [entry], alarms: [text]}
+                                         state, nodes: [node], held: [entry], alarms: [text],
+                                         undeployed: [{node, tree, path, kind, name, until,
+                                         left_s}]}
     nodes      {}                       [node]
     artifacts  {}                       [{tree, path, kind, name, digest, state, reason?}]
     revisions  {limit}                  [{number, epoch, digest, author, note, at, added, updated,
@@ -14,7 +16,8 @@ this module. The verbs and what each answers:
     kept       {what}                   {entries: [entry], missing: [{node, reason}]}: what all nodes
                                          that this one leads have kept, `what` as in the line above
     describe   {artifact}               {tree, path, kind, name, digest, size, revision,
-                                         nodes: [{node, digest, state, reason}], references,
+                                         nodes: [{node, digest, state, reason, excerpt?, at?}],
+                                         references,
                                          group: {head, members: [{path, kind, name}]}?, problems,
                                          events}
     diff       {from?, to?}             {from, to, changes: [change]}
@@ -22,16 +25,20 @@ this module. The verbs and what each answers:
                                          held: [entry]}
     progress   {}                       {active, nodes: [{name, phase, files_done, files_total,
                                          bytes_done, bytes_total}]}
-    wait       {synced, deployed, ready, revision?, timeout_s}     {revision, state}
+    wait       {synced, deployed, ready, revision?, timeout_s}     {revision, state, rejected:
+                                         [{node, tree, path, reason}]?, warnings: [text]?}
     approve, reject {id}                {id, released, nodes: [name]}
     restore    {what}                   {tree, path, digest, revision}
+    redeploy   {artifact, node?}        {tree, path, kind, name, nodes: [{node, done, reason}]}
+    undeploy   {artifact, node?, for_s} {tree, path, kind, name, until, nodes: as in redeploy}
     promote    {force}                  {epoch, manager}
     keys_trust {name, key?}             {name, fingerprint}
     strangers  {}                       [{name, key, address, at, reason}]
     events     {after, limit}           [{id, at, what, fields: {word: value}}]
 
     node    {name, role, state, revision, lag_s, artifacts, deployed, pending, rejected, unknown,
-             refused, watch, seen_s, reason}; numbers that nobody knows are null
+             refused, watch, seen_s, reason, runtime?}; numbers that nobody knows are null
+    runtime {kind, label, phase, detail, scan_s, pause_s}: the one beside that node's agent
     entry   {id, tree, path, reason, at, node?}
     change  {tree, path, kind, change: add | update | delete, before, after, text?: [diff line]}
 
@@ -70,6 +77,8 @@ VERBS = frozenset(
         "approve",
         "reject",
         "restore",
+        "redeploy",
+        "undeploy",
         "promote",
         "keys_trust",
         "strangers",
@@ -78,7 +87,9 @@ VERBS = frozenset(
 )
 """Everything that can be asked."""
 
-DECISIONS = frozenset({"approve", "reject", "restore", "promote", "keys_trust"})
+DECISIONS = frozenset(
+    {"approve", "reject", "restore", "redeploy", "undeploy", "promote", "keys_trust"}
+)
 """Verbs that a door never asks twice: the first may have been heard."""
 
 SLOW_VERBS = frozenset({"reconcile", "wait"})

@@ -56,6 +56,14 @@ def node(name: str, **fields: JSON) -> dict[str, JSON]:
     }
 
 
+RUNTIME: dict[str, JSON] = {
+    "kind": "carbon",
+    "label": "WSO2 API Manager 3.1.0",
+    "phase": "ready",
+    "detail": "",
+    "scan_s": 15.0,
+    "pause_s": 2.0,
+}
 STATUS: dict[str, JSON] = {
     "apiVersion": "syncagent/v1",
     "cluster": "apim-prod",
@@ -66,7 +74,7 @@ STATUS: dict[str, JSON] = {
     "digest": "xxh3:0123456789abcdef0123456789abcdef",
     "state": "OutOfSync",
     "nodes": [
-        node("gw-1", role="manager"),
+        node("gw-1", role="manager", runtime=RUNTIME),
         node(
             "gw-2", state="OutOfSync", revision=411, lag_s=18, deployed=1203, rejected=1, seen_s=2
         ),

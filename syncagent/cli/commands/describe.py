@@ -57,13 +57,25 @@ def _text(answer: Row, style: Style) -> str:
         for member in rows(as_row(answer.get("group")).get("members"))
     ]
     lines.append(f"{'group:':10} {', '.join(members) or '-'}\n")
-    lines.append(render(_NODES, rows(answer.get("nodes")), style))
+    nodes = rows(answer.get("nodes"))
+    lines.append(render(_NODES, nodes, style))
+    for node in nodes:
+        lines += _own_words(node)
     for part in ("references", "problems", "events"):
         found = items(answer.get(part))
         if found:
             lines.append(f"{part}:\n")
             lines += [f"  {_one(item)}\n" for item in found]
     return "".join(lines)
+
+
+def _own_words(node: Row) -> list[str]:
+    """Return what a node's runtime wrote about the artifact, line by line as it wrote it."""
+    said = node.get("excerpt")
+    if not isinstance(said, str) or not said.strip():
+        return []
+    lines = (f"  {harmless(line.expandtabs(4))}".rstrip() for line in said.rstrip().splitlines())
+    return [f"the runtime of {text(node, 'node')} said:\n", *(f"{line}\n" for line in lines)]
 
 
 def _one(item: object) -> str:

@@ -9,7 +9,7 @@ import click
 
 from syncagent.cli.candidates import NODES
 from syncagent.cli.help import ExampleCommand
-from syncagent.cli.reading import Row, count, items, number, rows, text
+from syncagent.cli.reading import Row, as_row, count, items, number, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session
 from syncagent.cli.table import Column, Style, render
 from syncagent.cli.words import ago, harmless, length, paint, plural
@@ -31,6 +31,13 @@ def _deployed(node: Row) -> str:
     if number(node, "deployed") is None or number(node, "artifacts") is None:
         return "-"
     return f"{count(node, 'deployed')}/{count(node, 'artifacts')}"
+
+
+def _runtime(node: Row) -> str:
+    """Return what the node's runtime is doing, and which one it is; `-` where there is none."""
+    runtime = as_row(node.get("runtime"))
+    label, phase = text(runtime, "label"), text(runtime, "phase")
+    return " ".join(word for word in (phase, f"({label})" if label else "") if word) or "-"
 
 
 def _plain(key: str) -> Column:
@@ -55,6 +62,7 @@ WIDE_COLUMNS = (
     _plain("unknown"),
     _plain("refused"),
     *NODE_COLUMNS[-2:],
+    Column("RUNTIME", _runtime, spare=6),
     Column("REASON", lambda row: text(row, "reason")),
 )
 
@@ -141,6 +149,8 @@ def _attention(answer: Row) -> list[str]:
         lines += _node_lines(node, told=told)
     for each in held:
         lines += held_lines(each)
+    for each in rows(answer.get("undeployed")):
+        lines += undeployed_lines(each)
     alarms = [harmless(alarm) for alarm in items(answer.get("alarms"))]
     return [*lines, *(f"alarm: {alarm}" for alarm in alarms if alarm not in said)]
 
@@ -153,13 +163,63 @@ def _node_lines(node: Row, *, told: bool) -> list[str]:
         lines += node_lines(node)
     if "(" in watch:
         lines.append(f"{name} watch: {watch}")
+    lines += _runtime_lines(node)
     if count(node, "rejected"):
         lines.append(f"{name}: {plural(count(node, 'rejected'), 'artifact')} rejected")
-        lines.append("  next: syncagent get artifacts")
+        lines.append(f"  next: {_REJECTED_NEXT}")
     if count(node, "refused"):
         lines.append(f"{name}: {plural(count(node, 'refused'), 'artifact')} refused")
         lines.append("  next: syncagent get refused")
     return lines
+
+
+_REJECTED_NEXT = "syncagent get refused, then syncagent describe KIND/NAME"
+_PHASE_WORDS = {
+    "down": "is down",
+    "starting": "is starting: what is committed meanwhile waits until it is ready",
+    "stuck": "has lost its deployer: nothing more is deployed until it is restarted",
+}
+"""What to say of a runtime that is not simply ready."""
+
+
+def _runtime_lines(node: Row) -> list[str]:
+    """Return what a node's runtime is doing, where it isn't simply ready and done."""
+    name, runtime = text(node, "name"), as_row(node.get("runtime"))
+    lines = []
+    words = _PHASE_WORDS.get(text(runtime, "phase"))
+    if words is not None:
+        detail = text(runtime, "detail")
+        label = text(runtime, "label") or "runtime"
+        lines.append(f"{name}: its {label} {words}{f' ({detail})' if detail else ''}")
+        if text(runtime, "phase") == "stuck":
+            lines.append(
+                f"  next: restart the gateway of {name}; the agent then checks what is lost"
+            )
+    if count(node, "pending"):
+        lines.append(f"{name}: {plural(count(node, 'pending'), 'artifact')} pending{eta(node)}")
+    return lines
+
+
+def eta(node: Row) -> str:
+    """Return how long its runtime takes at most for what is pending; empty where nobody knows."""
+    runtime, pending = as_row(node.get("runtime")), count(node, "pending")
+    scan_s, pause_s = number(runtime, "scan_s"), number(runtime, "pause_s")
+    if not scan_s or text(runtime, "phase") != "ready":
+        return ""
+    if not pause_s:
+        return f": up to {length(scan_s)}, its next scan"
+    whole = length(scan_s + pending * pause_s)
+    return f": up to {whole} ({plural(pending, 'artifact')} x {pause_s:g} s after its next scan)"
+
+
+def undeployed_lines(row: Row) -> list[str]:
+    """Return what is undeployed where and until when, and how to end that."""
+    what, node = f"{text(row, 'kind')}/{text(row, 'name')}", text(row, "node")
+    left = length(number(row, "left_s"))
+    return [
+        f"{node}: {what} is undeployed there until {text(row, 'until')} ({left} left)",
+        f"  ends it: syncagent redeploy {what} --node {node}",
+    ]
 
 
 _NEXT = {

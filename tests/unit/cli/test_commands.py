@@ -162,6 +162,8 @@ def test_revisions_are_asked_for_with_a_limit(call: CommandLine, desk: FakeDesk)
         ["approve", "x"],
         ["reject", "x"],
         ["restore", "x"],
+        ["redeploy", "api/x"],
+        ["undeploy", "api/x"],
         ["promote"],
         ["events"],
         ["keys", "trust", "gw-2"],
@@ -480,7 +482,7 @@ def test_a_typo_is_answered_with_what_was_meant(call: CommandLine) -> None:
     "name",
     [
         *("history", "rollback", "pause", "resume", "switchover"),
-        *("redeploy", "undeploy", "doctor", "check"),
+        *("doctor", "check"),
     ],
 )
 def test_a_command_of_a_later_version_says_so(call: CommandLine, name: str) -> None:
