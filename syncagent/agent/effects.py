@@ -214,6 +214,14 @@ class KeepFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Listen:
+    """Begin to hear the local runtime, from where it was heard last.
+
+    Wished for once, when it is known of every tree what is in it: sayings are about artifacts.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class TellRuntime:
     """Tell the local runtime what was made live, or (`ask`) have it say what it has of it."""
 
@@ -339,6 +347,7 @@ Effect = (
     | Tidy
     | SaveCache
     | Discover
+    | Listen
     | TellRuntime
     | Touch
     | Remember

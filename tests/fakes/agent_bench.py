@@ -15,6 +15,7 @@ from syncagent.agent.hands.committer import Committer
 from syncagent.agent.hands.eye import Eye
 from syncagent.agent.hands.fetching import Fetching
 from syncagent.agent.hands.memory import Memory
+from syncagent.agent.hands.remembering import Remembering
 from syncagent.agent.hands.serving import Serving
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import Role, State
@@ -28,6 +29,7 @@ from syncagent.core.revision import Revision, RevisionId, Token
 from syncagent.core.settings import ElectionSettings, PeerSettings, Settings, TreeSettings
 from syncagent.core.wire.messages import Admit, Admitted, Offer
 from syncagent.ports import Instant
+from syncagent.runtime.none import NoRuntime
 from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import FakeDisk
 from tests.fakes.hints import FakeHints
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from syncagent.core.digest import Digest
     from syncagent.core.events import ShellEvent
     from syncagent.core.wire.messages import Message
+    from syncagent.ports import Runtime
 
 T = TreeName("synapse")
 PLANS = TreeName("siddhi")
@@ -126,6 +129,7 @@ class Bench:
             tuple(TreeSettings(name, kind, f"/{name}") for name, kind in kinds.items()),
             **values,  # type: ignore[arg-type]
         )
+        self.runtime: Runtime = NoRuntime()
         self.join(self.history, self.guard)
         self.hands: list[Effect] = []
         self.sent: list[tuple[int, Message]] = []
@@ -134,6 +138,7 @@ class Bench:
         self.dialled: list[NodeName] = []
         self.hung_up: list[tuple[int, str]] = []
         self.others: list[Effect] = []
+        self.told: list[fx.TellRuntime] = []
         self.elect: Callable[[fx.Acquire], Result] = self._elect
         self.wake_at = self.at
         self._links = 0
@@ -152,6 +157,7 @@ class Bench:
         self.fetching = Fetching(
             self.disk, self.history, self, kinds, lambda name, key: {"name": name, "key": key}
         )
+        self.remembering = Remembering(self.history)
         self.state = State(
             settings=self.settings,
             incarnation="i1",
@@ -160,6 +166,8 @@ class Bench:
             chance=random.Random(7),
             has_blob=self.history.has,
             wall=self.wall,
+            runtime_about=self.runtime.about,
+            outcomes=tuple(self.history.outcomes()),
         )
         self.node = Node(self.state)
 
@@ -245,22 +253,39 @@ class Bench:
     def _drain(self) -> None:
         for effect in self.node.drain():
             match effect:
-                case fx.Send(link, message):
-                    self._send(link, message)
-                case fx.Hangup(link, reason):
-                    self.hung_up.append((link, reason))
-                case fx.Dial(peer):
-                    self.dialled.append(peer)
+                case fx.Send() | fx.Hangup() | fx.Dial():
+                    self._about_peers(effect)
                 case fx.Reply(request):
                     assert request not in self.replies, "every request gets exactly one reply"
                     self.replies[request] = effect
                 case fx.Report():
                     self.reports.append(effect)
                     self.fetching.report(effect)
+                case fx.Remember() | fx.Listen() | fx.TellRuntime():
+                    self._about_runtime(effect)
                 case fx.Resign() | fx.SaveCache() | fx.Discover():
                     self.others.append(effect)
                 case _:
                     self.hands.append(effect)
+
+    def _about_peers(self, effect: fx.Send | fx.Hangup | fx.Dial) -> None:
+        match effect:
+            case fx.Send(link, message):
+                self._send(link, message)
+            case fx.Hangup(link, reason):
+                self.hung_up.append((link, reason))
+            case fx.Dial(peer):
+                self.dialled.append(peer)
+
+    def _about_runtime(self, effect: fx.Remember | fx.Listen | fx.TellRuntime) -> None:
+        match effect:
+            case fx.Remember():
+                self.remembering.do(effect)
+            case fx.Listen():
+                self.runtime.start(self.history.runtime_mark())
+            case fx.TellRuntime(order, ask):
+                self.told.append(effect)
+                (self.runtime.verify if ask else self.runtime.tell)(order)
 
     def _send(self, link: int, message: Message) -> None:
         self.sent.append((link, message))

@@ -19,6 +19,7 @@ from syncagent.agent.hands.eye import Eye
 from syncagent.agent.hands.fetching import Fetching
 from syncagent.agent.hands.memory import Memory
 from syncagent.agent.hands.recovery import finish_interrupted
+from syncagent.agent.hands.remembering import Remembering
 from syncagent.agent.hands.serving import Serving
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import State
@@ -32,6 +33,7 @@ from syncagent.core.wire.messages import Report, View
 from syncagent.leases.elector import Elector
 from syncagent.leases.static import StaticStore
 from syncagent.ports import LinkId
+from syncagent.runtime.none import NoRuntime
 from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import FakeDisk
 from tests.fakes.hints import FakeHints
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import ArtifactPath, TreeName
     from syncagent.core.ledger import StandingChange
     from syncagent.core.settings import Settings
-    from syncagent.ports import Disk, History
+    from syncagent.ports import Disk, History, Runtime
     from tests.simulation.witness import Witness
     from tests.simulation.world import World
 
@@ -153,6 +155,7 @@ class Process:
         self._requests = 0
         self._replies: dict[int, Callable[[fx.Reply], None]] = {}
         self._make_elector(settings)
+        self.runtime: Runtime = NoRuntime()
         self.state = State(
             settings=settings,
             incarnation=self.incarnation,
@@ -161,6 +164,8 @@ class Process:
             chance=world.rng,
             has_blob=machine.history.has,
             wall=world.wall,
+            runtime_about=self.runtime.about,
+            outcomes=tuple(machine.history.outcomes()),
         )
         self.node = build.node(self.state)
         self._make_lanes(build)
@@ -204,6 +209,9 @@ class Process:
             fx.Serve: self.lanes["serve"].put,
             fx.Report: self._report,
             fx.Fetch: self.lanes["clerk"].put,
+            fx.Remember: Remembering(history).do,
+            fx.Listen: lambda _effect: self.runtime.start(history.runtime_mark()),
+            fx.TellRuntime: self._tell,
             fx.Acquire: self._acquire,
             fx.Resign: lambda effect: self.elector.fenced(effect.highest_epoch),
         }
@@ -273,6 +281,9 @@ class Process:
 
     def _send(self, link: int, message: object) -> None:
         self.links.send(LinkId(link), message)  # type: ignore[arg-type]
+
+    def _tell(self, effect: fx.TellRuntime) -> None:
+        (self.runtime.verify if effect.ask else self.runtime.tell)(effect.order)
 
     def _report(self, effect: fx.Report) -> None:
         world = self.machine.world

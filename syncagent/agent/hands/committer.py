@@ -70,6 +70,7 @@ class Committer:
             fx.Backfill: self._backfill,
             fx.Recall: self._recall,
             fx.Tidy: self._tidy,
+            fx.Touch: self._touch,
         }
 
     @property
@@ -348,6 +349,16 @@ class Committer:
         except SyncagentError as error:
             return rs.Trouble("tidy", str(error))
         return None
+
+    def _touch(self, effect: fx.Touch) -> Result:
+        touched: list[ArtifactPath] = []
+        for path, digest in effect.files:
+            try:
+                if self._disk.touch(path, digest):
+                    touched.append(path)
+            except DiskError as error:
+                LOG.warning("the runtime is not shown %s again: %s", path, error)
+        return rs.Touched(tuple(touched))
 
     def _keep_file(self, effect: fx.KeepFile) -> Result | None:
         content = self._memory.content(effect.digest)

@@ -73,6 +73,7 @@ class Node:
         self.answering = Answering(parts)
         self.talking = Talking(parts, self.answering)
         self.reloading = Reloading(parts)
+        self._listening = False
         self._join()
         self._handlers = self._table()
 
@@ -139,6 +140,7 @@ class Node:
     def tick(self, now: float) -> float:
         """Do what is due; return the instant at which to come back at the latest."""
         self.observing.tick(now)
+        self._listen()
         self.advancing.tick(now)
         self.electing.tick(now)
         self.connecting.tick(now)
@@ -192,6 +194,12 @@ class Node:
         elif state.role is Role.WORKER:
             self.working.mend(now)
             self.declaring.propose(now)
+
+    def _listen(self) -> None:
+        """Have the runtime listened to once it is known what is in the trees."""
+        if not self._listening and self.observing.begun:
+            self._listening = True
+            self.state.do(fx.Listen())
 
     def _scanned(self, result: rs.Scanned, now: float) -> None:
         self.observing.scanned(result, now)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from syncagent.agent.effects import Note, Report
 from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import EMPTY
+from syncagent.core.runtime import NO_RUNTIME
 from syncagent.core.safety import Rules
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from syncagent.core.guard import GuardState
     from syncagent.core.ledger import Standing
     from syncagent.core.manifest import Manifest
+    from syncagent.core.outcome import Outcome
     from syncagent.core.revision import RevisionId, Token
+    from syncagent.core.runtime import About
     from syncagent.core.safety import Hold
     from syncagent.core.settings import Settings
     from syncagent.core.verdict import Refused
@@ -137,6 +140,9 @@ class State:
     """Wall time for people: when a hold began, never a deadline."""
     read_lately: Callable[[Digest], bytes | None] = lambda _digest: None
     """Bytes of new artifacts that are in memory still; None where they are not."""
+    runtime_about: About = NO_RUNTIME
+    outcomes: tuple[Outcome, ...] = ()
+    """What the local runtime had done when this agent started, as it was last remembered."""
     recording: bool = False
     """True while a revision of this node's is on its way into the ledger, whoever leads by now."""
     role: Role = Role.WORKER

@@ -20,12 +20,14 @@ from syncagent.agent.hands.fetching import Fetching
 from syncagent.agent.hands.lanes import Lane, stop_all
 from syncagent.agent.hands.memory import Memory
 from syncagent.agent.hands.recovery import finish_interrupted
+from syncagent.agent.hands.remembering import Remembering
 from syncagent.agent.hands.serving import Serving
 from syncagent.agent.loop import Loop, Stop
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import State
 from syncagent.agent.wiring import heap
 from syncagent.agent.wiring.reach import silent_trees
+from syncagent.agent.wiring.runtime import make_runtime, remembered
 from syncagent.core.artifact import NodeName
 from syncagent.core.election import Election, Lost
 from syncagent.core.errors import DiskError, RefusedError, SettingsError, SyncagentError
@@ -111,6 +113,8 @@ class Assembly:
         )
         self.elector = Elector(store, election, self.clock, self._lead_changed)
         self.memory = Memory(ArtifactValidator(settings.limits.file_bytes), settings.tree_kinds)
+        self.runtime = make_runtime(settings, self.post)
+        outcomes, self._mark = remembered(self.history)
         self.state = State(
             settings=settings,
             incarnation=self.incarnation,
@@ -120,6 +124,8 @@ class Assembly:
             has_blob=self.history.has,
             read_lately=self.memory.content,
             wall=self.clock.wall,
+            runtime_about=self.runtime.about,
+            outcomes=outcomes,
         )
         self.node = Node(self.state)
         for tree, why in silent.items():
@@ -142,6 +148,7 @@ class Assembly:
         eye = Eye(disk, self.hints, memory, self.clock, history.has)
         serving = Serving(history, memory, self._send)
         self.fetching = Fetching(disk, history, self.clock, kinds, self._trust)
+        self.remembering = Remembering(history)
         self.lanes: dict[str, Lane[Effect]] = {
             "commit": Lane("commit", self.committer.do, self.post),
             "serve": Lane("serve", serving.do, self.post),  # type: ignore[arg-type]
@@ -164,6 +171,9 @@ class Assembly:
             fx.Fetch: self.lanes["clerk"].put,
             fx.Discover: self.lanes["discover"].put,
             fx.SaveCache: self.lanes["clerk"].put,
+            fx.Remember: self.lanes["clerk"].put,
+            fx.Listen: lambda _effect: self.runtime.start(self._mark),
+            fx.TellRuntime: self._tell,  # type: ignore[dict-item]
             fx.Acquire: self.lanes["election"].put,
             fx.Resign: self.lanes["election"].put,
         }
@@ -203,6 +213,9 @@ class Assembly:
         if isinstance(effect, fx.SaveCache):
             self._save_cache()
             return None
+        if isinstance(effect, fx.Remember):
+            self.remembering.do(effect)
+            return None
         assert isinstance(effect, fx.Fetch), "nothing else is routed here"
         return self.fetching.do(effect)
 
@@ -222,6 +235,9 @@ class Assembly:
             names = ", ".join(tree.name for tree in new)
             LOG.info("the gateway has new trees, starting again with them: %s", names)
             self.post(Stop(again=True))
+
+    def _tell(self, effect: fx.TellRuntime) -> None:
+        (self.runtime.verify if effect.ask else self.runtime.tell)(effect.order)
 
     def _dial(self, effect: fx.Dial) -> None:
         self.links.dial(effect.peer)
@@ -301,6 +317,7 @@ class Assembly:
         """Close the doors, let the hands finish, close the files."""
         self.desk.close()
         self.hints.stop()
+        self.runtime.stop()
         self.links.stop()
         for name in stop_all(self.lanes):
             if self.lanes[name].join_s == LOOK_JOIN_S:
