@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import ArtifactPath, TreeName
 from syncagent.core.change import Change
-from syncagent.core.digest import Digest, digest_of
+from syncagent.core.digest import Digest, digest_of, parse_digest
 from syncagent.core.entry import Entry
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ Exemptions = dict[ArtifactPath, Exemption]
 """By path; one path has one."""
 
 NOTE = "exempt"
-"""The ledger's note that holds them: they become durable with the commit that they belong to."""
+"""The ledger's note for those of the node's own making: what its runtime or a person did."""
+WITHHELD_NOTE = "withheld"
+"""The ledger's note for those that the rollout makes and ends, with what the manager withheld."""
 
 
 def lasting(exemptions: Iterable[Exemption], manifest: Manifest) -> Exemptions:
@@ -110,6 +112,24 @@ def to_note(exemptions: Mapping[ArtifactPath, Exemption]) -> str:
         for _, exemption in sorted(exemptions.items())
     ]
     return json.dumps(rows, separators=(",", ":")) if rows else ""
+
+
+def withheld_to_note(offered: Digest, exemptions: Mapping[ArtifactPath, Exemption]) -> str:
+    """Return the text of the ledger's note for what is withheld; empty if nothing is.
+
+    `offered` names the paths as the manager withheld them: a node has only some of them.
+    """
+    if offered == NONE_WITHHELD and not exemptions:
+        return ""
+    return f"{offered} {to_note(exemptions)}"
+
+
+def withheld_from_note(text: str) -> tuple[Digest, Exemptions]:
+    """Return what `withheld_to_note` wrote down. Raises ValueError on any other text."""
+    if not text:
+        return NONE_WITHHELD, {}
+    offered, _, rows = text.partition(" ")
+    return parse_digest(offered), from_note(rows)
 
 
 def from_note(text: str) -> Exemptions:

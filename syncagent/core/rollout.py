@@ -10,14 +10,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from syncagent.core.order import KIND_ORDER
 
-    from syncagent.core.artifact import NodeName
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from syncagent.core.artifact import ArtifactPath, Kind, NodeName
+    from syncagent.core.change import Change
     from syncagent.core.settings import RolloutSettings
 
 CANARY_WORKERS_MIN = 3
 """With fewer workers one of them as canary would be half of the cluster."""
+
+PORTION_MAX = 25
+"""Updates that one look of a deployer gets: each delays all that come after it by two seconds."""
 
 
 class Standing(StrEnum):
@@ -75,3 +81,46 @@ def _wave(
         return prepared[: max(0, 1 - under_way)]
     width = max(1, int(len(bound) * rollout.max_unavailable))
     return prepared[: max(0, width - under_way)]
+
+
+def first_portion(
+    changes: Iterable[Change], kinds: Callable[[ArtifactPath], Kind], *, ordered: bool
+) -> frozenset[ArtifactPath]:
+    """Return the paths of `changes` that a runtime should get first; all, if that is no burden.
+
+    At most `PORTION_MAX` updates at once; if `ordered`, of one kind, what others use before what uses
+    it. Deletions come last, but where a folder gets something new too: the two may be one rename.
+    """
+    changes = tuple(changes)
+    puts = sorted(
+        (change for change in changes if change.after is not None),
+        key=lambda change: (KIND_ORDER.index(kinds(change.path)), change.path),
+    )
+    updates = [change for change in puts if change.before is not None]
+    if not ordered and len(updates) <= PORTION_MAX:
+        return frozenset(change.path for change in changes)
+    if not puts:
+        return frozenset(change.path for change in changes)
+    first = kinds(puts[0].path)
+    chosen: list[Change] = []
+    burden = 0
+    for change in puts:
+        if ordered and kinds(change.path) is not first:
+            break
+        burden += change.before is not None
+        if burden > PORTION_MAX:
+            break
+        chosen.append(change)
+    arriving = {_folder(change.path) for change in chosen if change.before is None}
+    leaving = {_folder(change.path) for change in changes if change.after is None}
+    moves = [
+        change
+        for change in changes
+        if (change.before is None or change.after is None)
+        and _folder(change.path) in arriving & leaving
+    ]
+    return frozenset(change.path for change in (*chosen, *moves))
+
+
+def _folder(path: ArtifactPath) -> tuple[str, str]:
+    return path.tree, path.path.rpartition("/")[0]

@@ -62,6 +62,7 @@ def offers(draw: st.DrawFn) -> m.Offer:
         draw(reasons),
         draw(blob_lists),
         draw(st.none() | changes),
+        draw(path_lists),
     )
 
 
@@ -75,9 +76,9 @@ def wants(draw: st.DrawFn) -> m.Want:
 BY_TYPE: dict[type, st.SearchStrategy[m.Message]] = {
     m.Hello: st.builds(m.Hello, versions, names, nodes, words, reasons),
     m.Survey: st.builds(m.Survey),
-    m.Surveyed: st.builds(m.Surveyed, st.none() | tokens, revisions, digests, tree_lists),
+    m.Surveyed: st.builds(m.Surveyed, st.none() | tokens, revisions, digests, tree_lists, digests),
     m.Admit: st.builds(m.Admit, tokens),
-    m.Admitted: st.builds(m.Admitted, tokens, revisions, digests, tree_lists),
+    m.Admitted: st.builds(m.Admitted, tokens, revisions, digests, tree_lists, digests),
     m.Fenced: st.builds(m.Fenced, st.none() | tokens, reasons),
     m.Offer: offers(),
     m.Want: wants(),
@@ -95,7 +96,7 @@ BY_TYPE: dict[type, st.SearchStrategy[m.Message]] = {
         refused,
     ),
     m.Commit: st.builds(m.Commit, tokens, revisions),
-    m.Done: st.builds(m.Done, revisions, digests),
+    m.Done: st.builds(m.Done, revisions, digests, digests),
     m.Failed: st.builds(m.Failed, revisions, reasons),
     m.Report: st.builds(m.Report, bodies),
     m.View: st.builds(m.View, bodies),

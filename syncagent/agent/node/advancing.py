@@ -9,19 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import (
-    Backfill,
-    CommitIntent,
-    Discard,
-    Recover,
-    Seal,
-    Send,
-)
+from syncagent.agent.effects import Backfill, CommitIntent, Discard, Recover, Seal, Send
 from syncagent.agent.node.gathering import Gathering
 from syncagent.agent.node.job import (
     Job,
     Stage,
     Why,
+    done_of,
     judge_job,
     made_by,
     own_changes,
@@ -29,17 +23,9 @@ from syncagent.agent.node.job import (
     take_rows,
 )
 from syncagent.agent.node.planning import Planning
+from syncagent.core.diff import diff
 from syncagent.core.intent import Intent
-from syncagent.core.wire.messages import (
-    Blobs,
-    Declined,
-    Delta,
-    Done,
-    Failed,
-    Fenced,
-    Prepared,
-    Want,
-)
+from syncagent.core.wire.messages import Blobs, Declined, Delta, Failed, Fenced, Prepared, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +54,10 @@ class Advancing:
         self.job: Job | None = None
         self.wanted: Manifest | None = None
         """This node's rows of an offer that waits for a person or for `apply`, for `diff`."""
+        self.lay: Callable[[Job, Manifest], Manifest] = lambda _job, rows: rows
+        """What a job leads to on this node, given its rows of the revision (see `exempting`)."""
+        self.may_write: Callable[[], bool] = lambda: True
+        """False while the runtime would miss what is written."""
         self.finished: Callable[[Job, str | None, float], None] = lambda _job, _fault, _now: None
         self._txid = state.standing.txid
 
@@ -162,7 +152,8 @@ class Advancing:
         if job.hold is not None:
             self._state.holds.pop(job.hold.id, None)
             job.hold = None
-        target = job.target.project(self._state.settings.tree_names)
+        rows = job.target.project(self._state.settings.tree_names)
+        target = self.lay(job, rows)
         changes = own_changes(self._state, job, target)
         reason = self._planning.wait_for_trees(job, changes)
         if job.waits_for and job.why in {Why.OWN, Why.REPAIR}:
@@ -173,7 +164,9 @@ class Advancing:
             job.phase = Stage.TREES
             self._tell(job, "tree", reason)
             return
-        hold = judge_job(self._state, job, changes, self._observing.views)
+        # All that the revision brings is judged at once, what is withheld of it too.
+        whole = changes if not job.withheld else diff(self._state.base, rows)
+        hold = judge_job(self._state, job, whole, self._observing.views)
         waits = hold is not None or not self._state.settings.apply
         self.wanted = target if waits and job.why is Why.OFFER else None
         self._planning.plan(job, target, [change.path for change in changes])
@@ -265,7 +258,9 @@ class Advancing:
 
     def _ready(self, job: Job, now: float) -> None:
         job.phase = Stage.READY
-        if job.why is not Why.OFFER:
+        if not self.may_write():
+            job.reason = "the runtime is starting and would miss it"
+        elif job.why is not Why.OFFER:
             self._commit(job)
         elif job.go:
             self.commit(job.link, job.revision, now)
@@ -279,7 +274,7 @@ class Advancing:
             self._answer_stray(link, revision)
             return
         job.go = True
-        if job.phase is Stage.READY:
+        if job.phase is Stage.READY and self.may_write():
             self._commit(job)
 
     def _answer_stray(self, link: int | None, revision: RevisionId) -> None:
@@ -288,7 +283,7 @@ class Advancing:
         if link is None:
             return
         if revision == standing:
-            self._state.do(Send(link, Done(standing, self._state.base.digest)))
+            self._state.do(Send(link, done_of(self._state)))
         else:
             self._state.do(Send(link, Declined(revision, "failed", "it is not prepared here")))
 
@@ -304,9 +299,10 @@ class Advancing:
             return
         self.job = None
         touched = [(step.path, job.examined.get(step.path)) for step in job.steps]
-        whole = job.changes is None and job.why is not Why.REPAIR
+        laid = bool(result.change.notes)
+        whole = laid or (job.changes is None and job.why is not Why.REPAIR)
         paths = None if whole else [change.path for change in job.changes or ()]
-        self._state.stand(result.change)
+        self._state.stand(result.change, job.laid | job.lift)
         self.wanted = None
         self._observing.committed(touched, self._state.base)
         self._observing.rebase(self._state.base, paths)
@@ -322,7 +318,7 @@ class Advancing:
         for kept in result.committed.kept:
             self._state.event("kept", id=kept.id, path=str(kept.path), reason=kept.reason)
         if job.why is Why.OFFER and job.link is not None:
-            self._state.do(Send(job.link, Done(job.revision, self._state.base.digest)))
+            self._state.do(Send(job.link, done_of(self._state)))
         self.finished(job, None, now)
 
     def fenced(self, result: CommitFenced, now: float) -> None:
@@ -360,6 +356,9 @@ class Advancing:
             self._state.do(
                 Recover(Intent(job.txid, job.revision, job.steps), job.change, job.record)
             )
+        goes = job is not None and job.phase is Stage.READY and (job.go or job.why is not Why.OFFER)
+        if job is not None and goes and self.may_write():
+            self._ready(job, now)
         waits = job is not None and job.phase is Stage.TREES
         if job is not None and waits and not self._observing.unready(job.waits_for):
             self._judge(job, now)
@@ -386,7 +385,7 @@ class Advancing:
         self._decline(job, "failed", reason, now)
 
     def _refuse(self, job: Job, refused: tuple[Refused, ...], now: float) -> None:
-        first = refused[0]
+        first, job.refused = refused[0], refused
         reason = f"{first.path}: {first.problem.reason}"
         for row in refused:
             self._state.event("refused", path=str(row.path), reason=row.problem.reason)

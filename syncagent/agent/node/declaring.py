@@ -210,7 +210,7 @@ class Declaring:
     ) -> Change | None:
         """Return the change that `path` asks for; None if it is refused or has to wait."""
         view = self._observing.views[path.tree]
-        before = self._state.base.get(path)
+        before = self._state.rows.get(path)
         seen = view.files.get(path.path)
         if seen is None:
             return Change(path, before, None) if before is not None else None

@@ -6,29 +6,33 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from syncagent.core.artifact import ArtifactPath
+from syncagent.core.artifact import ArtifactPath, Kind, TreeName
 from syncagent.core.change import Change
 from syncagent.core.diff import diff
 from syncagent.core.entry import Entry
+from syncagent.core.exempt import NONE_WITHHELD, NOTE, WITHHELD_NOTE, withheld_to_note
 from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import Manifest
 from syncagent.core.safety import first_contact_hold, judge_changes, set_digest
 from syncagent.core.snapshot import Seen
+from syncagent.core.wire.messages import Done
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from syncagent.agent.node.state import State
     from syncagent.agent.node.treeview import TreeView
-    from syncagent.core.artifact import TreeName
     from syncagent.core.digest import Digest
+    from syncagent.core.exempt import Exemptions
     from syncagent.core.intent import Step
     from syncagent.core.revision import Revision, RevisionId, Token
     from syncagent.core.safety import Hold
-    from syncagent.core.verdict import Examined
+    from syncagent.core.verdict import Examined, Refused
     from syncagent.core.wire.messages import ManifestPart
 
 
+Name = tuple[TreeName, Kind | None, str]
+"""What others call an artifact; the kinds that share their names have None for a kind."""
 ROWS_MAX = 2_000_000
 """Rows of a manifest that are taken in: twenty trees of the largest size that settings allow."""
 
@@ -75,6 +79,16 @@ class Job:
     released: tuple[Digest, ...] = ()
     only: frozenset[ArtifactPath] | None = None
     """A repair of these paths alone, whatever the tree's policy: a person asked for it."""
+    withhold: frozenset[ArtifactPath] | None = None
+    """What the manager withholds with this offer; None: what is withheld stays so."""
+    withheld_as: Digest = NONE_WITHHELD
+    withheld: Exemptions | None = None
+    """What is withheld once the job is done; None while it is not planned."""
+    laid: frozenset[ArtifactPath] = frozenset()
+    lift: frozenset[ArtifactPath] = frozenset()
+    """Exemptions of the node's own making that begin, and that end, with this job."""
+    note: str | None = None
+    """The ledger's note of those exemptions as they are after it."""
     phase: Stage = Stage.MANIFEST
     since: float = 0.0
     rows: list[tuple[ArtifactPath, Entry]] = field(default_factory=list)
@@ -88,6 +102,10 @@ class Job:
     examined: dict[ArtifactPath, Examined] = field(default_factory=dict)
     waits_for: tuple[TreeName, ...] = ()
     """Trees of this node that have to be believed before it goes on."""
+    without: frozenset[Name] = frozenset()
+    """Names of what was refused of the proposal before: what needs one of them waits with it."""
+    refused: tuple[Refused, ...] = ()
+    """Why it ended, where validation ended it."""
     hold: Hold | None = None
     used: tuple[Digest, ...] = ()
     go: bool = False
@@ -104,11 +122,30 @@ class Job:
     @property
     def change(self) -> StandingChange:
         """The ledger record that ends this job."""
-        if self.why is Why.REPAIR:
-            return StandingChange(txid=self.txid)
+        notes: dict[str, str] = {}
+        if self.withheld is not None:
+            notes[WITHHELD_NOTE] = withheld_to_note(self.withheld_as, self.withheld)
+        if self.note is not None:
+            notes[NOTE] = self.note
+        if self.why is Why.REPAIR or self.again:
+            return StandingChange(txid=self.txid, notes=notes)
         if self.changes is not None:
-            return StandingChange(revision=self.revision, changes=self.changes, txid=self.txid)
-        return StandingChange(revision=self.revision, manifest=self.target, txid=self.txid)
+            return StandingChange(
+                revision=self.revision, changes=self.changes, txid=self.txid, notes=notes
+            )
+        return StandingChange(
+            revision=self.revision, manifest=self.target, txid=self.txid, notes=notes
+        )
+
+    @property
+    def again(self) -> bool:
+        """True if it leads to the revision on which the node stands: less of it is withheld."""
+        return self.why is Why.OFFER and self.parent == self.revision
+
+
+def done_of(state: State) -> Done:
+    """Return how this node says where it stands."""
+    return Done(state.standing.revision, state.rows.digest, state.withheld_as)
 
 
 def take_rows(job: Job, part: ManifestPart) -> str | None:
@@ -128,7 +165,8 @@ def take_rows(job: Job, part: ManifestPart) -> str | None:
 
 def own_changes(state: State, job: Job, target: Manifest) -> tuple[Change, ...]:
     """Return how this node's rows change, from where it stands to `target` (already projected)."""
-    if job.changes is None:
+    exempt = state.exempt or state.withheld or job.withheld is not None or job.note is not None
+    if job.changes is None or exempt:
         return diff(state.base, target)
     mine = set(state.settings.tree_names)
     return tuple(change for change in job.changes if change.path.tree in mine)
@@ -152,7 +190,8 @@ def rows_without_blobs(state: State, job: Job) -> tuple[tuple[ArtifactPath, Entr
     return tuple(
         (path, entry)
         for path, entry in candidates
-        if entry is not None and path not in moved and not state.has_blob(entry.digest)
+        if entry is not None and path not in moved and state.base.get(path) == entry
+        if not state.has_blob(entry.digest)
     )
 
 
@@ -163,8 +202,8 @@ def judge_job(
 
     A released set counts at a worker that stands on the revision's parent: it sees what was shown.
     """
-    if job.why is Why.REPAIR or job.target is None:
-        return None
+    if job.why is Why.REPAIR or job.target is None or job.again:
+        return None  # what was withheld was judged with its revision
     if state.standing.revision.number == 0 and job.why is not Why.OWN:
         return _first_contact(state, job, views)
     approved = set(state.approved)

@@ -16,6 +16,7 @@ from syncagent.agent.node.answering import Answering
 from syncagent.agent.node.connecting import Connecting
 from syncagent.agent.node.declaring import Declaring
 from syncagent.agent.node.electing import Electing
+from syncagent.agent.node.exempting import Exempting
 from syncagent.agent.node.housekeeping import Housekeeping
 from syncagent.agent.node.job import Why
 from syncagent.agent.node.leading import Leading
@@ -54,6 +55,7 @@ class Node:
         self.electing = Electing(state, self.advancing)
         self.connecting = Connecting(state)
         self.leading = Leading(state, self.declaring)
+        self.exempting = Exempting(state, self.observing, self.advancing)
         self.working = Working(state, self.observing, self.advancing)
         self.proposing = Proposing(state, self.observing, self.advancing, self.declaring)
         self.housekeeping = Housekeeping(state, self.observing, self.advancing)
@@ -69,6 +71,7 @@ class Node:
             self.working,
             self.proposing,
             self.reporting,
+            self.exempting,
         )
         self.answering = Answering(parts)
         self.talking = Talking(parts, self.answering)
@@ -146,6 +149,7 @@ class Node:
         self.connecting.tick(now)
         self.leading.tick(now)
         self.proposing.tick(now)
+        self.exempting.tick(now)
         self._settle(now)
         self.reporting.tick(now)
         self.answering.tick(now)
@@ -250,6 +254,7 @@ class Node:
         self.working.job_ended(now)
 
     def _job_finished(self, job: Job, fault: str | None, now: float) -> None:
+        self.exempting.finished(job, fault)
         self.proposing.finished(job, fault, now)
         self.answering.job_finished(job, fault)
         if job.why is Why.CATCH_UP:

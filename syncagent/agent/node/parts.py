@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.connecting import Connecting
     from syncagent.agent.node.declaring import Declaring
     from syncagent.agent.node.electing import Electing
+    from syncagent.agent.node.exempting import Exempting
     from syncagent.agent.node.leading import Leading
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.proposing import Proposing
@@ -32,3 +33,4 @@ class Parts:
     working: Working
     proposing: Proposing
     reporting: Reporting
+    exempting: Exempting

@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Note, Report
+from syncagent.core import exempt
+from syncagent.core.exempt import NONE_WITHHELD
 from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import EMPTY
 from syncagent.core.runtime import NO_RUNTIME
@@ -16,13 +18,14 @@ from syncagent.core.safety import Rules
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from syncagent.agent.effects import Effect
     from syncagent.core.artifact import ArtifactPath, NodeName
     from syncagent.core.change import Change
     from syncagent.core.desk import JSON
     from syncagent.core.digest import Digest
+    from syncagent.core.exempt import Exemption, Exemptions
     from syncagent.core.guard import GuardState
     from syncagent.core.ledger import Standing
     from syncagent.core.manifest import Manifest
@@ -88,6 +91,8 @@ class Peer:
     admitted: bool = False
     standing: RevisionId | None = None
     projection: Digest | None = None
+    withheld: Digest = NONE_WITHHELD
+    """Names the paths that were withheld from it last."""
     trees: tuple[str, ...] = ()
     phase: Phase = Phase.IDLE
     offered: RevisionId | None = None
@@ -167,14 +172,27 @@ class State:
     """The last changes that this node declared or committed, oldest first."""
     made_count: int = 0
     next_number: int = 0
-    base: Manifest = EMPTY
+    rows: Manifest = EMPTY
     """This node's own rows of the revision on which it stands."""
+    base: Manifest = EMPTY
+    """Those rows with this node's exemptions laid over them: what its trees should hold."""
+    exempt: Exemptions = field(default_factory=dict)
+    """Exemptions of its own making: rejected by its runtime, or undeployed by a person."""
+    withheld: Exemptions = field(default_factory=dict)
+    """Exemptions that end by the manager's next offer, or by this node's next portion."""
+    withheld_as: Digest = NONE_WITHHELD
+    """Names the paths that the manager withheld with the last offer, as it says them."""
 
     def __post_init__(self) -> None:
         for peer in self.settings.peers:
             self.peers.setdefault(peer.name, Peer(peer.name, dialable=bool(peer.address)))
         self.approvals = json.loads(self.standing.notes.get("approved", "{}"))
-        self.base = self.standing.manifest.project(self.settings.tree_names)
+        self._lay()
+
+    @property
+    def exemptions(self) -> Mapping[ArtifactPath, Exemption]:
+        """Everything in which this node's trees rightly differ from its revision."""
+        return {**self.withheld, **self.exempt}
 
     @property
     def me(self) -> NodeName:
@@ -228,11 +246,33 @@ class State:
         self.standing = self.standing.after(change)
         self.do(Note(change))
 
-    def stand(self, change: StandingChange) -> None:
-        """Stand on what a durable ledger record says."""
+    def stand(self, change: StandingChange, settled: Container[ArtifactPath] = ()) -> None:
+        """Stand on what a durable ledger record says; at `settled` it says what is exempt."""
+        newer = {path: e for path, e in self.exempt.items() if path not in settled}
         self.standing = self.standing.after(change)
-        self.base = self.standing.manifest.project(self.settings.tree_names)
+        self._lay()
         self.changed = True
+        if exempt.NOTE in change.notes:
+            # What was noted while the commit was under way is newer than what the commit says of it.
+            self.exempt_as({**self.exempt, **newer})
+
+    def exempt_as(self, exemptions: Exemptions) -> None:
+        """Have these exemptions of its own making, durably: at once here."""
+        text = exempt.to_note(exempt.lasting(exemptions.values(), self.rows))
+        if text != self.standing.notes.get(exempt.NOTE, ""):
+            self.note(StandingChange(notes={exempt.NOTE: text}))
+            self._lay()
+            self.changed = True
+
+    def _lay(self) -> None:
+        """Find what this node's trees should hold: its rows, with the exemptions that still last."""
+        notes = self.standing.notes
+        self.rows = self.standing.manifest.project(self.settings.tree_names)
+        own = exempt.from_note(notes.get(exempt.NOTE, ""))
+        self.exempt = exempt.lasting(own.values(), self.rows)
+        self.withheld_as, withheld = exempt.withheld_from_note(notes.get(exempt.WITHHELD_NOTE, ""))
+        self.withheld = exempt.lasting(withheld.values(), self.rows)
+        self.base = exempt.overlay(self.rows, self.exemptions)
 
     def _note_approved(self) -> None:
         self.approvals = {digest: self.approvals[digest] for digest in sorted(self.approved)}

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import AdmitToken, Send
-from syncagent.agent.node.job import Job, Why
+from syncagent.agent.node.job import Job, Why, done_of
 from syncagent.agent.node.meeting import Meeting
 from syncagent.agent.node.state import Role
 from syncagent.core.backoff import Backoff
+from syncagent.core.exempt import paths_digest
 from syncagent.core.guard import judge, refusal
 from syncagent.core.revision import Revision
 from syncagent.core.settings import Drift, Writers
-from syncagent.core.wire.messages import Admitted, Done, Fenced, Surveyed
+from syncagent.core.wire.messages import Admitted, Fenced, Surveyed
 
 if TYPE_CHECKING:
     from syncagent.agent.node.advancing import Advancing
@@ -47,8 +48,9 @@ class Working:
         answer = Surveyed(
             state.guard.highest,
             state.standing.revision,
-            state.base.digest,
+            state.rows.digest,
             state.settings.tree_names,
+            state.withheld_as,
         )
         state.do(Send(link, answer))
 
@@ -65,7 +67,11 @@ class Working:
         state.manager_link = result.link
         state.changed = True
         answer = Admitted(
-            result.token, state.standing.revision, state.base.digest, state.settings.tree_names
+            result.token,
+            state.standing.revision,
+            state.rows.digest,
+            state.settings.tree_names,
+            state.withheld_as,
         )
         state.do(Send(result.link, answer))
 
@@ -92,12 +98,15 @@ class Working:
             self._next = (link, offer)
             return
         self._next = None
-        if offer.revision == state.standing.revision:
+        here = offer.revision == state.standing.revision
+        withhold = frozenset(offer.withheld)
+        if here and paths_digest(withhold) == state.withheld_as:
             if job is not None and job.why is Why.OFFER:
                 self._advancing.drop("the manager has called it back", now)
-            state.do(Send(link, Done(state.standing.revision, state.base.digest)))
+            state.do(Send(link, done_of(state)))
             return
-        if job is not None and job.link == link and job.revision == offer.revision:
+        same = job is not None and job.revision == offer.revision and job.withhold == withhold
+        if job is not None and job.link == link and same:
             self._advancing.say_again(now)
             return
         self._advancing.begin(
@@ -105,12 +114,14 @@ class Working:
                 self._advancing.next_txid(),
                 Why.OFFER,
                 offer.revision,
-                parent=offer.parent,
+                parent=offer.revision if here else offer.parent,
                 token=offer.token,
                 link=link,
-                changes=offer.changes,
+                changes=() if here else offer.changes,
+                target=state.standing.manifest if here else None,
                 released=offer.released,
-                record=self._record(offer),
+                record=None if here else self._record(offer),
+                withhold=withhold,
             ),
             now,
         )

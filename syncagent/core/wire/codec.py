@@ -8,8 +8,8 @@ a message that `decode` returns holds the same promises as one made here. Anythi
 ProtocolError that says what is wrong, and the connection must be closed.
 
 Versions: `Hello` and `Bye` are the same in all versions, and a `Hello` may grow fields at its
-end, so that any two agents can tell each other why they do not fit. Version 2 added `Delta` and
-the bases in `Want`.
+end, so that any two agents can tell each other why they do not fit. Version 2 added `Delta`, the
+bases in `Want`, and what is withheld; fields that a version added are the last of their message.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ _SQUEEZE_BYTES = 512
 """Fields below this size gain nothing that a packet would not carry anyway."""
 _OLDEST = min(m.VERSIONS)
 _DELTA_VERSION = 2
+_GREW = frozenset({m.Want, m.Surveyed, m.Admitted, m.Offer, m.Done})
+"""Messages whose last field came with that version."""
 
 
 class _Shape(NamedTuple):
@@ -55,7 +57,7 @@ class _Shape(NamedTuple):
     since: int = _OLDEST
 
 
-_STANDING = (f.REVISION, f.DIGEST, f.several(f.TREE))
+_STANDING = (f.REVISION, f.DIGEST, f.several(f.TREE), f.DIGEST)
 _WORKED = (f.REVISION,)
 
 _SHAPES: dict[int, _Shape] = {
@@ -78,6 +80,7 @@ _SHAPES: dict[int, _Shape] = {
             f.REASON,
             c.DIGESTS,
             f.optional(c.CHANGES),
+            c.PATHS,
         ),
         _LARGE,
     ),
@@ -93,7 +96,7 @@ _SHAPES: dict[int, _Shape] = {
         _LARGE,
     ),
     32: _Shape(m.Commit, (f.TOKEN, f.REVISION)),
-    33: _Shape(m.Done, (f.REVISION, f.DIGEST)),
+    33: _Shape(m.Done, (f.REVISION, f.DIGEST, f.DIGEST)),
     34: _Shape(m.Failed, (f.REVISION, f.REASON)),
     40: _Shape(m.Report, (f.BODY,), _LARGE),
     41: _Shape(m.View, (f.BODY,), _LARGE),
@@ -189,7 +192,7 @@ def _decoded(shape: _Shape, data: bytes, version: int) -> m.Message:
 
 
 def _fields_in(shape: _Shape, version: int) -> tuple[f.Field, ...]:
-    if shape.kind is m.Want and version < _DELTA_VERSION:
+    if shape.kind in _GREW and version < _DELTA_VERSION:
         return shape.fields[:-1]
     return shape.fields
 

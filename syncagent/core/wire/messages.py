@@ -25,6 +25,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncagent.core.exempt import NONE_WITHHELD
+
 if TYPE_CHECKING:
     from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
     from syncagent.core.change import Change
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
     from syncagent.core.verdict import Refused
 
 VERSIONS = (2, 1)
-"""Protocol versions this agent speaks, newest first. 2 added `Delta`; 1 sends whole blobs only."""
+"""Protocol versions this agent speaks, newest first.
+
+2 added `Delta` and what is withheld; 1 sends whole blobs, and whole revisions, only.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,16 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
-    """Answer to `Survey`. `highest` None: epoch 0. `projection` is the digest of its own rows."""
+    """Answer to `Survey`. `highest` None: epoch 0. `projection` is the digest of its own rows.
+
+    `withheld` names the paths that its manager withheld last (see `Offer`).
+    """
 
     highest: Token | None
     revision: RevisionId
     projection: Digest
     trees: tuple[TreeName, ...]
+    withheld: Digest = NONE_WITHHELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,7 @@ class Admitted:
     revision: RevisionId
     projection: Digest
     trees: tuple[TreeName, ...]
+    withheld: Digest = NONE_WITHHELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,10 @@ class Offer:
 
     Without changes `parent` may be any older revision: the last that the offerer's line has in
     common with the asked node's, which has strayed from it if it stands on a newer one.
+
+    At the `withheld` paths the worker keeps what it has, although it stands on the revision
+    afterwards: the manager's canary has not answered for them, or a runtime refused them. The same
+    revision is offered again when that changes.
     """
 
     token: Token
@@ -103,6 +117,7 @@ class Offer:
     note: str
     released: tuple[Digest, ...]
     changes: tuple[Change, ...] | None
+    withheld: tuple[ArtifactPath, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +201,14 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The revision is live and durable; `projection` is the digest of the receiver's rows."""
+    """The revision is live and durable; `projection` is the digest of the receiver's rows.
+
+    `withheld` names the paths that were withheld (`core.exempt.paths_digest`).
+    """
 
     revision: RevisionId
     projection: Digest
+    withheld: Digest = NONE_WITHHELD
 
 
 @dataclass(frozen=True, slots=True)

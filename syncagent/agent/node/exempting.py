@@ -1,0 +1,208 @@
+"""Where this node rightly holds something else than its revision says, and how that ends.
+
+What is exempt lies over the node's rows (`core.exempt`), so no other part knows of it. It begins
+and ends with a job like every change of the trees, and the ledger has both in one record: whatever
+the moment of a crash, what is missing from a tree is either exempt or missing, never both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent.node.job import Job, Why
+from syncagent.core.artifact import kind_of
+from syncagent.core.diff import diff
+from syncagent.core.exempt import (
+    Because,
+    Exemption,
+    lasting,
+    overlay,
+    paths_digest,
+    to_note,
+)
+from syncagent.core.rollout import first_portion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from syncagent.agent.node.advancing import Advancing
+    from syncagent.agent.node.observing import Observing
+    from syncagent.agent.node.state import State
+    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.exempt import Exemptions
+    from syncagent.core.manifest import Manifest
+
+
+class Exempting:
+    """Begins and ends exemptions, and portions what a runtime can't take up at once."""
+
+    def __init__(self, state: State, observing: Observing, advancing: Advancing) -> None:
+        self._state = state
+        self._observing = observing
+        self._advancing = advancing
+        advancing.lay = self.lay
+        self._lay: Exemptions = {}
+        self._lift: set[ArtifactPath] = set()
+        self.answers: Callable[[], bool] = lambda: False
+        """Whether a runtime here will say what became of a commit, which portions wait for."""
+        self.busy: Callable[[], bool] = lambda: False
+        """Whether it still has something to say of what was committed before."""
+
+    # --- wishes -----------------------------------------------------------------------------
+
+    def undeploy(
+        self, paths: Collection[ArtifactPath], until: float, detail: str, now: float
+    ) -> None:
+        """Take artifacts away from this node until the wall time `until`, whatever revisions say."""
+        for path in paths:
+            entry = self._state.rows.get(path)
+            wanted = entry.digest if entry else None
+            self._lift.discard(path)
+            self._lay[path] = Exemption(path, Because.UNDEPLOYED, wanted, None, until, detail)
+        self.tick(now)
+
+    def lift(self, paths: Collection[ArtifactPath], now: float) -> None:
+        """Have the revision's versions here again, whatever kept them away."""
+        for path in paths:
+            self._lay.pop(path, None)
+            if path in self._state.exempt:
+                self._lift.add(path)
+        self.tick(now)
+
+    # --- what a job leads to ----------------------------------------------------------------
+
+    def lay(self, job: Job, rows: Manifest) -> Manifest:
+        """Return what this node shall hold after `job`; `rows` are its rows of the revision.
+
+        Notes in the job what is exempt after it.
+        """
+        state = self._state
+        laid = {path: self._lay[path] for path in job.laid if path in self._lay}
+        kept = {path: e for path, e in state.exempt.items() if path not in job.lift}
+        own = {**lasting(kept.values(), rows), **laid}
+        job.note = to_note(own) if own != state.exempt else None
+        withheld = self._withheld(job, rows)
+        held_back = self._portion(job, overlay(rows, {**withheld, **own}))
+        job.withheld = {**held_back, **withheld}
+        if job.withheld == state.withheld and job.withheld_as == state.withheld_as:
+            job.withheld = None
+            return overlay(rows, {**state.withheld, **own})
+        return overlay(rows, {**job.withheld, **own})
+
+    def _withheld(self, job: Job, rows: Manifest) -> Exemptions:
+        """Return what the manager withholds, as far as this node does not hold it anyway."""
+        state = self._state
+        if job.withhold is None and job.why is Why.REPAIR:
+            job.withheld_as = state.withheld_as
+            names = [p for p, e in state.withheld.items() if e.because is Because.WITHHELD]
+        else:
+            names = sorted(job.withhold or ())
+            job.withheld_as = paths_digest(names)
+        return {
+            path: Exemption(path, Because.WITHHELD, entry.digest if entry else None, here)
+            for path in names
+            if path.tree in state.settings.tree_names
+            and (entry := rows.get(path)) != (here := state.base.get(path))
+        }
+
+    def _portion(self, job: Job, target: Manifest) -> Exemptions:
+        """Return what the job leaves for later, so that the runtime can take up what it brings."""
+        state = self._state
+        if not self.answers() or job.why not in {Why.OFFER, Why.REPAIR}:
+            return {}
+        changes = diff(state.base, target)
+        kinds = state.settings.tree_kinds
+        now_due = first_portion(
+            changes,
+            lambda path: kind_of(kinds[path.tree], path.path),
+            ordered=state.settings.rollout.ordered,
+        )
+        return {
+            change.path: Exemption(
+                change.path,
+                Because.PORTION,
+                change.after.digest if change.after else None,
+                change.before,
+            )
+            for change in changes
+            if change.path not in now_due
+        }
+
+    # --- time -------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Carry out what is wished, and what has become due, when nothing else is under way."""
+        state = self._state
+        self._expire()
+        idle = self._advancing.job is None and not state.recording and self._observing.begun
+        if not idle or not state.settings.apply or state.standing.revision.number == 0:
+            return
+        self._outdated()
+        if self._lay or self._lift:
+            self._begin({*self._lay, *self._lift}, now)
+            return
+        due = self._due()
+        if due:
+            self._begin(due, now)
+
+    def _expire(self) -> None:
+        wall = self._state.wall()
+        for path, exemption in self._state.exempt.items():
+            if exemption.until and wall >= exemption.until and path not in self._lay:
+                self._lift.add(path)
+
+    def _outdated(self) -> None:
+        """Drop what ended by itself: somebody put the revision's own bytes there."""
+        state = self._state
+        self._lift &= state.exempt.keys()
+        over = {
+            path
+            for path, exemption in state.exempt.items()
+            if path not in self._lay
+            and exemption.because is Because.REJECTED
+            and exemption.here is not None
+            and exemption.here.digest != exemption.wanted
+            and self._observing.observed(path) == exemption.wanted
+        }
+        if over:
+            state.exempt_as({p: e for p, e in state.exempt.items() if p not in over})
+            self._observing.rebase(state.base, over)
+
+    def _due(self) -> set[ArtifactPath]:
+        """Return where less may be withheld now: the next portion, or all, where this node leads."""
+        state = self._state
+        if not state.withheld:
+            return set()
+        if state.leads:
+            return set(state.withheld)
+        if self.busy():
+            return set()
+        return {p for p, e in state.withheld.items() if e.because is Because.PORTION}
+
+    def _begin(self, paths: set[ArtifactPath], now: float) -> None:
+        state = self._state
+        trees = {path.tree for path in paths}
+        if self._observing.unready(trees):
+            return
+        job = Job(
+            self._advancing.next_txid(),
+            Why.REPAIR,
+            state.standing.revision,
+            parent=state.standing.revision,
+            link=state.manager_link,
+            changes=(),
+            target=state.standing.manifest,
+            only=frozenset(paths),
+            withhold=frozenset() if state.leads else None,
+            laid=frozenset(self._lay),
+            lift=frozenset(self._lift),
+        )
+        self._advancing.begin(job, now)
+
+    def finished(self, job: Job, fault: str | None) -> None:
+        """A job has ended: what it has carried out is no wish any more."""
+        if fault is not None:
+            return
+        for path in job.laid:
+            self._lay.pop(path, None)
+        self._lift -= job.lift

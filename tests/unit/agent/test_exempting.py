@@ -1,0 +1,197 @@
+"""A node that rightly holds something else than its revision: withheld, undeployed, in portions."""
+
+from __future__ import annotations
+
+from syncagent.core.change import Change
+from syncagent.core.exempt import NONE_WITHHELD, Because, paths_digest
+from syncagent.core.intent import Keep
+from syncagent.core.settings import RolloutSettings
+from syncagent.core.wire.messages import Blobs, Commit, Done, Offer, Prepared, Want
+from syncagent.core.wire.packing import compress_batch
+from tests.fakes.agent_bench import PEER, XMLNS, Bench, at, entry, revision, rows, sequence
+
+ONE, TWO = sequence("one"), sequence("two")
+ONE_NEW, TWO_NEW = sequence("one", text="new"), sequence("two", text="new")
+A, B, E = "sequences/one.xml", "sequences/two.xml", "endpoints/e.xml"
+OLD = {A: ONE, B: TWO}
+
+
+def worker(**given: object) -> Bench:
+    return Bench(OLD, manager=PEER, standing=OLD, **given).start()
+
+
+def offered(bench: Bench, link: int, token: object, new: dict[str, bytes], *withheld: str) -> None:
+    changes = tuple(Change(at(path), entry(OLD[path]), entry(new[path])) for path in sorted(new))
+    of = revision(bench.state.standing.revision, rows(OLD), changes, epoch=2)
+    paths = tuple(at(path) for path in withheld)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes, paths))  # type: ignore[arg-type]
+    _bring(bench, link, new)
+
+
+def _bring(bench: Bench, link: int, new: dict[str, bytes]) -> None:
+    for want in bench.said(Want, link):
+        items = [(entry(c), c) for c in new.values() if entry(c).digest in want.blobs]
+        bench.hear(link, Blobs(*compress_batch(items)))
+
+
+def committed(bench: Bench, link: int, token: object) -> Done:
+    (prepared,) = bench.said(Prepared, link)
+    bench.hear(link, Commit(token, prepared.revision))  # type: ignore[arg-type]
+    (done,) = bench.said(Done, link)
+    return done
+
+
+def test_what_is_withheld_stays_as_it_was_and_the_node_stands_on_the_revision() -> None:
+    bench = worker()
+    link, token = bench.managed()
+    offered(bench, link, token, {A: ONE_NEW, B: TWO_NEW}, B)
+    done = committed(bench, link, token)
+    assert bench.files == {A: ONE_NEW, B: TWO}
+    assert done.revision.number == 2
+    assert done.withheld == paths_digest([at(B)])
+    assert done.projection == rows({A: ONE_NEW, B: TWO_NEW}).digest
+    assert bench.state.withheld[at(B)].because is Because.WITHHELD
+    assert not bench.node.observing.differing()
+    bench.pass_(200.0)
+    assert bench.files == {A: ONE_NEW, B: TWO}, (
+        "drift is what no revision and no exemption asked for"
+    )
+
+
+def test_the_same_revision_offered_with_less_withheld_brings_the_rest() -> None:
+    bench = worker()
+    link, token = bench.managed()
+    offered(bench, link, token, {A: ONE_NEW, B: TWO_NEW}, B)
+    done = committed(bench, link, token)
+    bench.hear(link, Offer(token, done.revision, bench.state.standing.revision, PEER, "", (), None))
+    assert not bench.said(Prepared, link), "a revision can't be its own parent"
+    parent = done.revision._replace(number=1)
+    bench.hear(link, Offer(token, done.revision, parent, PEER, "", (), None))
+    _bring(bench, link, {B: TWO_NEW})
+    again = committed(bench, link, token)
+    assert again.revision == done.revision
+    assert again.withheld == NONE_WITHHELD
+    assert bench.files == {A: ONE_NEW, B: TWO_NEW}
+    assert not bench.state.withheld
+
+
+def test_what_is_withheld_is_so_after_a_restart() -> None:
+    bench = worker()
+    link, token = bench.managed()
+    offered(bench, link, token, {A: ONE_NEW, B: TWO_NEW}, B)
+    committed(bench, link, token)
+    bench.join(bench.history, bench.guard)
+    bench.start()
+    assert bench.state.withheld_as == paths_digest([at(B)])
+    assert not bench.node.observing.differing()
+
+
+def test_an_artifact_that_a_person_takes_away_stays_away_and_comes_back_in_time() -> None:
+    bench = worker()
+    bench.managed()
+    bench.node.exempting.undeploy([at(A)], bench.wall() + 3600.0, "debugging", bench.at)
+    bench.rest()
+    assert bench.files == {B: TWO}
+    assert bench.disk.kept()[0].reason is Keep.DELETED
+    bench.pass_(1800.0)
+    assert bench.files == {B: TWO}
+    bench.pass_(1900.0)
+    assert bench.files == OLD
+    assert not bench.state.exempt
+
+
+def test_an_undeployed_artifact_is_put_back_at_a_word_and_no_drift_is_told() -> None:
+    bench = worker()
+    bench.managed()
+    bench.node.exempting.undeploy([at(A)], bench.wall() + 3600.0, "", bench.at)
+    bench.rest()
+    bench.join(bench.history, bench.guard)
+    bench.start()
+    assert bench.files == {B: TWO}, "it is durable"
+    bench.node.exempting.lift([at(A)], bench.at)
+    bench.rest()
+    assert bench.files == OLD
+    assert not bench.events("drift")
+
+
+def test_on_the_manager_an_undeployed_artifact_is_no_deletion() -> None:
+    bench = Bench(OLD, standing=OLD).lead()
+    number = bench.state.standing.revision.number
+    bench.node.exempting.undeploy([at(A)], bench.wall() + 600.0, "", bench.at)
+    bench.rest()
+    assert bench.files == {B: TWO}
+    bench.pass_(300.0)
+    assert bench.state.standing.revision.number == number
+    bench.pass_(400.0)
+    assert bench.files == OLD
+    assert bench.state.standing.revision.number == number
+
+
+def test_a_new_version_of_an_undeployed_artifact_ends_the_exemption() -> None:
+    bench = worker()
+    link, token = bench.managed()
+    bench.node.exempting.undeploy([at(A)], bench.wall() + 3600.0, "", bench.at)
+    bench.rest()
+    offered(bench, link, token, {A: ONE_NEW})
+    committed(bench, link, token)
+    assert bench.files == {A: ONE_NEW, B: TWO}
+    assert not bench.state.exempt
+
+
+def test_a_runtime_that_answers_gets_25_updates_at_once_and_the_next_when_it_has_said_so() -> None:
+    old = {f"sequences/s{n:02}.xml": sequence(f"s{n:02}") for n in range(60)}
+    new = {path: sequence(path[10:13], text="new") for path in old}
+    bench = Bench(old, manager=PEER, standing=old).start()
+    waiting = [True]
+    bench.node.exempting.answers = lambda: True
+    bench.node.exempting.busy = lambda: waiting[0]
+    link, token = bench.managed()
+    changes = tuple(Change(at(p), entry(old[p]), entry(new[p])) for p in sorted(old))
+    of = revision(bench.state.standing.revision, rows(old), changes, epoch=2)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes))
+    _bring(bench, link, new)
+    committed(bench, link, token)
+
+    def updated() -> int:
+        return sum(bench.files[path] == new[path] for path in new)
+
+    assert updated() == 25
+    bench.pass_(100.0)
+    assert updated() == 25
+    waiting[0] = False
+    bench.tick()
+    waiting[0] = True
+    link_wants(bench, link, new)
+    assert updated() == 50
+    waiting[0] = False
+    bench.tick()
+    link_wants(bench, link, new)
+    assert updated() == 60
+    assert not bench.state.withheld
+
+
+def link_wants(bench: Bench, link: int, new: dict[str, bytes]) -> None:
+    bench.rest()
+    _bring(bench, link, new)
+    bench.rest()
+
+
+def test_dependencies_go_before_dependants_if_it_is_to_be_ordered() -> None:
+    head = f'<endpoint xmlns="{XMLNS}" name="e">'
+    old = {E: f"{head}<default/></endpoint>".encode(), A: ONE}
+    new = {E: f"{head}<default/><!--new--></endpoint>".encode(), A: ONE_NEW}
+    bench = Bench(old, manager=PEER, standing=old, rollout=RolloutSettings(ordered=True)).start()
+    waiting = [True]
+    bench.node.exempting.answers = lambda: True
+    bench.node.exempting.busy = lambda: waiting[0]
+    link, token = bench.managed()
+    changes = tuple(Change(at(p), entry(old[p]), entry(new[p])) for p in sorted(old))
+    of = revision(bench.state.standing.revision, rows(old), changes, epoch=2)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes))
+    _bring(bench, link, new)
+    committed(bench, link, token)
+    assert bench.files == {**old, E: new[E]}
+    waiting[0] = False
+    bench.tick()
+    link_wants(bench, link, new)
+    assert bench.files == new
