@@ -21,6 +21,11 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "run": Entry("agent", "run", "Run the agent in the foreground until SIGTERM."),
     "init": Entry("init", "init", "Make a settings file, a state folder and a key for this node."),
+    "doctor": Entry(
+        "doctor",
+        "doctor",
+        "Look at all that this node needs, and say what to do about what is wrong; change nothing.",
+    ),
     "status": Entry("status", "status", "Show the cluster: every node, and what holds it up."),
     "get": Entry(
         "lists", "get", "List nodes, artifacts, revisions, or what waits, was refused or was kept."
@@ -75,7 +80,7 @@ COMMANDS: dict[str, Entry] = {
 }
 
 LATER = frozenset(
-    "check doctor history pause resume rollback switchover".split()  # noqa: SIM905 - a list of words
+    "check history pause resume rollback switchover".split()  # noqa: SIM905 - a list of words
 )
 """Commands that are planned; typing one says so."""
 

@@ -41,7 +41,8 @@ _T = TypeVar("_T")
 class Session:
     """One command's surroundings; filled by the options below.
 
-    `offline_status`, `ask_files` and `reconcile_once` are what answers where no agent runs.
+    `offline_status`, `ask_files`, `reconcile_once` and `examine` are what answers where no agent
+    runs.
     """
 
     config: Path = field(default_factory=lambda: Path(SETTINGS_PATH))
@@ -51,6 +52,7 @@ class Session:
     offline_status: Callable[[Settings], Mapping[str, JSON]] = tools.offline_status
     ask_files: Callable[[Settings, str, Mapping[str, JSON]], JSON] = tools.ask_files
     reconcile_once: Callable[..., Mapping[str, JSON]] = tools.reconcile_once
+    examine: Callable[[Path], Mapping[str, JSON]] = tools.examine
     _settings: Settings | None = None
 
     @property

@@ -180,6 +180,21 @@ def lock_holder(fs: OsFS, path: str) -> int | None:
     return None
 
 
+def inspect_home(
+    path: str, cluster: str, node: NodeName, fs: OsFS, *, machine_id: str = MACHINE_ID_FILE
+) -> Identity | None:
+    """Return whose the folder is, as `StateHome.open` would find it; None if nobody's yet.
+
+    Changes nothing and takes no lock. Raises StateError as `open` does, DiskError if it can't be
+    read (errno ENOENT where there is no folder yet).
+    """
+    path = posixpath.normpath(path)
+    with disk_errors(f"look at the state folder {path}"):
+        _check_owned(path, fs.lstat(path))
+    place = _place(fs, path, machine_id)
+    return _checked(fs, Identity(cluster, node, "", place))
+
+
 def read_identity(fs: OsFS, path: str) -> Identity | None:
     """Return whose the folder is; None if it says nothing. Raises StateError or DiskError."""
     with disk_errors(f"read {path}/{IDENTITY_NAME}"):
@@ -203,13 +218,7 @@ def _enter(fs: OsFS, path: str) -> int:
     with disk_errors(f"make the state folder {path}", hint=_MAKE_IT):
         make_folder(fs, path)
         status = fs.lstat(path)
-    if not stat.S_ISDIR(status.st_mode):
-        raise StateError(f"the state folder {path} is not a folder")
-    if status.st_uid != os.geteuid():
-        raise StateError(
-            f"the state folder {path} belongs to user id {status.st_uid}, this is {os.geteuid()}",
-            hint="run syncagent as the user that the gateway runs as",
-        )
+    _check_owned(path, status)
     with disk_errors(f"lock {path}"):
         if stat.S_IMODE(status.st_mode) & 0o077:
             fs.chmod(path, FOLDER_MODE)
@@ -232,6 +241,17 @@ def _enter(fs: OsFS, path: str) -> int:
     return fd
 
 
+def _check_owned(path: str, status: os.stat_result) -> None:
+    """Raise StateError unless it is a folder of this process's user."""
+    if not stat.S_ISDIR(status.st_mode):
+        raise StateError(f"the state folder {path} is not a folder")
+    if status.st_uid != os.geteuid():
+        raise StateError(
+            f"the state folder {path} belongs to user id {status.st_uid}, this is {os.geteuid()}",
+            hint="run syncagent as the user that the gateway runs as",
+        )
+
+
 def _pid(fs: OsFS, fd: int) -> int:
     fs.lseek(fd, 0, os.SEEK_SET)
     digits = fs.read_all(fd, 64).strip()
@@ -240,6 +260,15 @@ def _pid(fs: OsFS, fd: int) -> int:
 
 def _own_identity(fs: OsFS, wanted: Identity) -> Identity:
     """Return the identity in the folder if it is `wanted`'s; make one in a new folder."""
+    found = _checked(fs, wanted)
+    if found is not None:
+        return found
+    fresh = Identity(wanted.cluster, wanted.node, str(uuid.uuid4()), wanted.place)
+    return _write_identity(fs, fresh)
+
+
+def _checked(fs: OsFS, wanted: Identity) -> Identity | None:
+    """Return the identity in the folder if it is `wanted`'s; None in a new folder."""
     path = wanted.place.path
     found = read_identity(fs, path)
     if found is None:
@@ -250,8 +279,7 @@ def _own_identity(fs: OsFS, wanted: Identity) -> Identity:
                 f"{path} holds {left[0]} of some node, but not whose: it has no identity",
                 hint=_NEW_IDENTITY,
             )
-        fresh = Identity(wanted.cluster, wanted.node, str(uuid.uuid4()), wanted.place)
-        return _write_identity(fs, fresh)
+        return None
     moved = wanted.place.moved_from(found.place)
     if moved:
         raise StateError(

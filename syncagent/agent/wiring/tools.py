@@ -63,6 +63,16 @@ def reconcile_once(settings: Settings, *, dry_run: bool, timeout_s: float) -> Ma
     return round_once(settings, dry_run=dry_run, timeout_s=timeout_s)
 
 
+def examine(path: Path) -> Mapping[str, JSON]:
+    """Look at all that the settings at `path` name, changing nothing; see `wiring.doctor`.
+
+    Raises SettingsError if they have mistakes.
+    """
+    from syncagent.agent.wiring.doctor import examine as look  # noqa: PLC0415
+
+    return look(path)
+
+
 def run(settings_path: Path) -> int:
     """Run the agent until a signal ends it; returns the exit code. Raises SyncagentError."""
     from syncagent.agent.wiring.daemon import run as run_agent  # noqa: PLC0415

@@ -482,7 +482,7 @@ def test_a_typo_is_answered_with_what_was_meant(call: CommandLine) -> None:
     "name",
     [
         *("history", "rollback", "pause", "resume", "switchover"),
-        *("doctor", "check"),
+        "check",
     ],
 )
 def test_a_command_of_a_later_version_says_so(call: CommandLine, name: str) -> None:
