@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from syncagent.agent.node import leftout
 from syncagent.agent.node.job import Why
 from syncagent.agent.node.lasting import Lasting
 from syncagent.agent.node.meeting import unmet
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from syncagent.core.digest import Digest
     from syncagent.core.manifest import Manifest
     from syncagent.core.plan import DriftPolicy
+    from syncagent.core.verdict import Examined
 
 
 class _Unmoved:
@@ -135,9 +137,10 @@ class Planning:
         what claims the same.
         """
         index = self._observing.index
-        for step in job.steps:
-            if step.path not in job.examined:
-                index.forget(step.path)
+        overruled = self._overruled(job)
+        for path in (*overruled, *(step.path for step in job.steps)):
+            if path not in job.examined:
+                index.forget(path)
         for path, examined in job.examined.items():
             index.take(path, self._kind(path), examined.facts)
         checked = dict.fromkeys(job.examined)
@@ -154,12 +157,27 @@ class Planning:
         index.settled = settled
         if job.why is Why.OWN:
             problems.extend(self._lasting_clashes(job))
+            problems.extend(leftout.waiting(job, self._observing))
+        for path, examined in overruled.items():
+            index.take(path, self._kind(path), examined.facts)
         # Whoever would keep the name by the index's order: the runtime meets both.
         rivals = {rival for path in checked for rival in index.rivals(path)}
         strays = tuple(sorted(rival for rival in rivals if self._is_stray(job, rival)))
         if problems or strays:
             self.uncheck(job)
         return tuple(problems), strays
+
+    def _overruled(self, job: Job) -> dict[ArtifactPath, Examined]:
+        """Return what this node refuses of its own trees: it keeps no name from a revision."""
+        if job.why is not Why.OWN:
+            return {}
+        moved = {change.path for change in job.changes or ()}
+        known = ((path, self._observing.examined(path)) for path in self._state.refused)
+        return {
+            path: examined
+            for path, examined in known
+            if examined is not None and examined.valid and path not in moved
+        }
 
     def _lasting_clashes(self, job: Job) -> list[Refused]:
         """Return what claims something that stays in the revision, though the trees differ there."""

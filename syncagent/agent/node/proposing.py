@@ -1,7 +1,8 @@
 """The manager's side of `writers = "any"`: a worker's valid change becomes the next revision.
 
 One proposal at a time. What collides with the manager's own state is lost to it: the worker's bytes
-stay with the worker as a conflict once the manager's reach it.
+stay with the worker as a conflict once the manager's reach it. What validation refuses here is told
+with its reason, and the rest becomes the revision (see `leftout`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from syncagent.agent.effects import KeepBlobs, Reply, Send
 from syncagent.agent.node.gathering import WINDOW_BYTES
 from syncagent.agent.node.job import Job, Why
+from syncagent.agent.node.leftout import names
 from syncagent.agent.node.rows import not_restored
 from syncagent.core.revision import Revision, RevisionId
 from syncagent.core.safety import judge_changes
@@ -21,6 +23,7 @@ from syncagent.core.wire.messages import Blobs, Delta, Propose, Proposed, Want
 if TYPE_CHECKING:
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.declaring import Declaring
+    from syncagent.agent.node.job import Name
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import State
     from syncagent.agent.results import BlobsKept
@@ -48,6 +51,9 @@ class Proposal:
     taken: tuple[Change, ...] = ()
     lost: tuple[ArtifactPath, ...] = ()
     released: tuple[Digest, ...] = ()
+    refused: dict[ArtifactPath, str] = field(default_factory=dict)
+    """What validation refused of it, and why."""
+    without: frozenset[Name] = frozenset()
     lacking: dict[Digest, int] = field(default_factory=dict)
     asked: set[Digest] = field(default_factory=set)
     until: float = 0.0
@@ -57,6 +63,12 @@ class Proposal:
     note: str = ""
     request: int = 0
     """The request that a person's wish has to be answered at; 0: it is a worker's own proposal."""
+
+    @property
+    def why_lost(self) -> str:
+        """Say why something of it is lost; empty where the manager has other bytes."""
+        said = [f"{path}: {reason}" for path, reason in sorted(self.refused.items())]
+        return "; ".join([*([self.reason] if self.reason else []), *said])
 
 
 class Proposing:
@@ -164,11 +176,11 @@ class Proposing:
     def _sort(self, proposal: Proposal) -> None:
         """Decide which of the proposed changes are taken: those that meet what they expect here."""
         taken: list[Change] = []
-        lost: list[ArtifactPath] = []
+        lost = list(proposal.refused)
         known = set(self._state.settings.tree_names)
         for change in proposal.message.changes:
             here = self._state.standing.manifest.get(change.path)
-            if here == change.after:
+            if here == change.after or change.path in proposal.refused:
                 continue
             edited = (
                 change.path.tree in known
@@ -272,7 +284,7 @@ class Proposing:
             target=manifest,
             record=record,
         )
-        job.released = proposal.released
+        job.released, job.without = proposal.released, proposal.without
         self._advancing.begin(job, now)
 
     def finished(self, job: Job, fault: str | None, now: float) -> bool:
@@ -283,9 +295,23 @@ class Proposing:
         if fault is None:
             self._now = None
             self._answer(proposal)
+        elif any(row.problem.code != "busy" for row in job.refused):
+            self._go_without(proposal, job, now)
         else:
             self._lose(proposal, fault, now)
         return True
+
+    def _go_without(self, proposal: Proposal, job: Job, now: float) -> None:
+        """Leave out what was refused, and go on with the rest."""
+        refused = [row for row in job.refused if row.problem.code != "busy"]
+        proposal.without |= names(refused, job, self._observing)
+        proposal.refused |= {row.path: row.problem.reason for row in refused}
+        left = tuple(c for c in proposal.taken if c.path not in proposal.refused)
+        if left:
+            proposal.taken = left
+            self._begin(proposal, now)
+        else:
+            self._lose(proposal, "", now)
 
     def link_down(self, link: int, now: float) -> None:
         """The proposer is gone: its proposal comes again when it is back."""
@@ -304,7 +330,8 @@ class Proposing:
 
     def _lose(self, proposal: Proposal, reason: str, now: float) -> None:
         self._now = None
-        proposal.lost = (*proposal.lost, *(change.path for change in proposal.taken))
+        lost = {*proposal.lost, *(change.path for change in proposal.taken)}
+        proposal.lost = tuple(sorted(lost))
         proposal.taken, proposal.reason = (), reason
         self._answer(proposal)
         self.go_on(now)
@@ -316,7 +343,7 @@ class Proposing:
         if proposal.link not in self._state.links:
             return
         taken = tuple(change.path for change in proposal.taken)
-        answer = Proposed(proposal.message.proposal, taken, proposal.lost, proposal.reason)
+        answer = Proposed(proposal.message.proposal, taken, proposal.lost, proposal.why_lost)
         self._state.do(Send(proposal.link, answer))
 
     def _answer_person(self, proposal: Proposal) -> None:
@@ -326,7 +353,7 @@ class Proposing:
         assert after is not None, "bytes are restored, not their absence"
         if proposal.lost:
             by_now = f"{self._state.me}, the manager, has other bytes of it than there were"
-            error = not_restored(path, proposal.reason or by_now)
+            error = not_restored(path, proposal.why_lost or by_now)
             self._state.do(Reply(proposal.request, None, error))
             return
         number = self._state.standing.revision.number
