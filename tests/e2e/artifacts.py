@@ -25,8 +25,8 @@ def sequence(name: str, note: str = "") -> bytes:
 def plan(name: str, note: str = "") -> bytes:
     """Return a Siddhi plan."""
     return (
-        f"@Plan:name('{name}')\n/* {note} */\ndefine stream In (a int);\n"
-        "define stream Out (a int);\nfrom In select a insert into Out;\n"
+        f"@Plan:name('{name}')\n/* {note} */\ndefine stream Src (a int);\n"
+        "define stream Out (a int);\nfrom Src select a insert into Out;\n"
     ).encode()
 
 

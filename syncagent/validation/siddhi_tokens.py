@@ -1,0 +1,221 @@
+"""The words of a Siddhi plan: one sign per token, so that whole stretches can be matched at once.
+
+A token's *kind* is a single character, and a plan's kinds are one `str`. Signs and literals have
+kinds of their own (`KINDS`), each keyword has one, everything else that is named has `NAME`. As in
+the runtime's compiler (`org.wso2.siddhi:siddhi-query-compiler` 3.2) the longest token wins, keywords
+come in any case, most of them serve as names too, and a character that begins no token is a token
+of the kind `STRAY`: the compiler takes it where a statement may stand, and so do we.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+KEYWORDS = [
+    "stream",
+    "define",
+    "function",
+    "trigger",
+    "table",
+    "plan",
+    "from",
+    "partition",
+    "window",
+    "select",
+    "group",
+    "by",
+    "having",
+    "insert",
+    "overwrite",
+    "delete",
+    "update",
+    "return",
+    "events",
+    "into",
+    "output",
+    "expired",
+    "current",
+    "snapshot",
+    "for",
+    "raw",
+    "of",
+    "as",
+    "at",
+    "or",
+    "and",
+    "in",
+    "on",
+    "is",
+    "not",
+    "within",
+    "with",
+    "begin",
+    "end",
+    "null",
+    "every",
+    "last",
+    "all",
+    "first",
+    "join",
+    "inner",
+    "outer",
+    "right",
+    "left",
+    "full",
+    "unidirectional",
+    "years",
+    "months",
+    "weeks",
+    "days",
+    "hours",
+    "minutes",
+    "seconds",
+    "milliseconds",
+    "false",
+    "true",
+    "string",
+    "int",
+    "long",
+    "float",
+    "double",
+    "bool",
+    "object",
+]
+NO_NAMES = frozenset({"function", "trigger", "plan", "at", "in"})
+"""The only keywords that are no names."""
+_UNITS = {
+    "years": "year",
+    "months": "month",
+    "weeks": "week",
+    "days": "day",
+    "hours": "hour",
+    "minutes": "min minute",
+    "seconds": "sec second",
+    "milliseconds": "millisec millisecond",
+}
+_FIRST_KEYWORD = 0x100
+KINDS = {word: chr(_FIRST_KEYWORD + at) for at, word in enumerate(KEYWORDS)}
+"""Keyword, literal or sign -> its kind."""
+_WORDS = KINDS | {short: KINDS[unit] for unit, more in _UNITS.items() for short in more.split()}
+NAME, STRAY, TEXT, SCRIPT, END = "n", "~", "s", "{", "$"
+INT, LONG, FLOAT, DOUBLE = "i", "l", "f", "d"
+_SIGNS = {"<=": "≤", ">=": "≥", "==": "≡", "!=": "≠", "->": "→"}
+KINDS |= {"ID": NAME, "STRAY": STRAY, "TEXT": TEXT, "SCRIPT": SCRIPT, "END": END}
+KINDS |= {"INT": INT, "LONG": LONG, "FLOAT": FLOAT, "DOUBLE": DOUBLE}
+KINDS |= _SIGNS | {sign: sign for sign in ":;.()[],=*+?-/%<>@#"}
+NAMES = NAME + "".join(KINDS[word] for word in KEYWORDS if word not in NO_NAMES)
+"""The kinds that may stand where a name is asked for."""
+
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+_EXPONENT = r"[eE][-+]?[0-9]+"
+_TOKEN = re.compile(
+    r"[ \x0b\t\r\n]*(?:--[^\r\n]*|/\*.*?\*/|(?P<open>/\*).*"
+    r"|(?P<word>[A-Za-z_][A-Za-z_0-9]*)"
+    r"|(?P<sign><=|>=|==|!=|->|(?!\.[0-9])[:;.()\[\],=*+?\-/%<>@#])"
+    rf"|(?P<{FLOAT}>{_NUMBER}(?:{_EXPONENT})?[fF])"
+    rf"|(?P<{DOUBLE}>{_NUMBER}(?:{_EXPONENT})?[dD]|{_NUMBER}{_EXPONENT}|[0-9]*\.[0-9]+)"
+    rf"|(?P<{LONG}>[0-9]+[lL])|(?P<{INT}>[0-9]+)"
+    rf"|(?P<{TEXT}>\"[^\"\x00-\x1f]*\"|'[^'\"\x00-\x1f]*')"
+    rf"|(?P<{NAME}>`[A-Za-z_][A-Za-z_0-9]*`)"
+    r"|(?P<brace>\{)|(?P<stray>.)|\Z)",
+    re.DOTALL,
+)
+_SCRIPT_SIGN = re.compile(r"[{}\"\n\r]|//")
+_DEPTHS = (1 << 256) - 1
+"""How deep braces may be nested in a function's body: no script is that deep."""
+_STRAY_BRACES_MAX = 100
+"""So many braces without an end are looked into: each costs a look at the rest of the plan."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A plan's tokens without blanks and comments; `kinds` ends with one `END`."""
+
+    text: str
+    kinds: str
+    starts: list[int]
+    ends: list[int]
+    open_comment: int
+    """The line where a comment begins that does not end; 0 if there is none."""
+
+    def word(self, at: int) -> str:
+        """Return the token `at` as it is written; empty at the end."""
+        return self.text[self.starts[at] : self.ends[at]]
+
+    def name(self, at: int) -> str:
+        """Return the name that the token `at` is, without back quotes."""
+        return self.word(at).strip("`")
+
+    def line(self, at: int) -> int:
+        """Return the 1-based line where the token `at` begins."""
+        return self.text.count("\n", 0, self.starts[at]) + 1
+
+    @cached_property
+    def strays(self) -> list[int]:
+        """Where characters are that begin no token."""
+        return [at for at, kind in enumerate(self.kinds) if kind == STRAY]
+
+
+def tokens_of(text: str) -> Tokens:
+    """Split a plan's text into tokens; every text has some."""
+    kinds: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    words, signs, match = _WORDS, _SIGNS, _TOKEN.match
+    at, size, braces, open_comment = 0, len(text), 0, 0
+    while at < size:
+        token = match(text, at)
+        assert token is not None, "every character is matched by the last alternative but one"
+        at, group = token.end(), token.lastgroup
+        if group is None:
+            continue
+        start = token.start(group)
+        if group == "open":
+            open_comment = text.count("\n", 0, start) + 1
+            continue
+        if group == "word":
+            kinds.append(words.get(token[group].lower(), NAME))
+        elif group == "sign":
+            kinds.append(signs.get(token[group], token[group]))
+        elif group == "brace":
+            end = _script_end(text, start) if braces < _STRAY_BRACES_MAX else 0
+            braces += end == 0
+            at = max(at, end)
+            kinds.append(SCRIPT if end else STRAY)
+        else:
+            kinds.append(STRAY if group == "stray" else group)
+        starts.append(start)
+        ends.append(at)
+    kinds.append(END)
+    starts.append(size)
+    ends.append(size)
+    return Tokens(text, "".join(kinds), starts, ends, open_comment)
+
+
+def _script_end(text: str, start: int) -> int:
+    """Return where the function body that begins at `start` ends, 0 if it has no end.
+
+    The compiler takes the longest body there is: each `"` may begin a text and each `//` a comment,
+    in which braces do not count, but none of them has to. So all readings go on side by side; bit
+    N of each number tells whether some reading is N braces deep now.
+    """
+    plain, quoted, remark, end = 2, 0, 0, 0
+    for found in _SCRIPT_SIGN.finditer(text, start + 1):
+        sign = found.group()
+        if sign == "{":
+            plain = plain << 1 & _DEPTHS | remark
+        elif sign == "}":
+            if plain & 2:
+                end = found.end()
+            plain = plain >> 1 & ~1 | remark
+        elif sign == '"':
+            plain, quoted = plain | quoted, plain
+        elif sign == "//":
+            remark |= plain
+        else:
+            remark = 0
+        if not plain | quoted:
+            break
+    return end
