@@ -155,6 +155,11 @@ class Index:
         claims = known.claims if known is not None else ()
         return frozenset().union(*(self._claimants[claim] for claim in claims)) - {path}
 
+    def named(self, tree: TreeName, kind: Kind, name: str) -> tuple[ArtifactPath, ...]:
+        """Return the artifacts of one kind that have this name."""
+        found = self._claimants.get(_name_claim(tree, kind, name), ())
+        return tuple(path for path in found if self._artifacts[path].kind is kind)
+
     def _is_defined(self, name: _Claim) -> bool:
         return name in self._claimants or name in self._beside
 

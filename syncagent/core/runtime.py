@@ -90,6 +90,7 @@ class About:
     `answers`: it can say what became of an artifact. `scan_s` is the pause between two looks of its
     deployer, `pause_s` what each updated artifact costs on top; both 0 where nothing polls.
     `shy`: what is written between its start and ready may be swallowed, so that commits wait.
+    `asks`: it can be asked about an artifact of which nothing was heard (`Runtime.verify`).
     `label` is for `status`: "Apache Synapse 3.0.1", "WSO2 API Manager 3.1.0", "command".
     """
 
@@ -100,6 +101,7 @@ class About:
     pause_s: float = 0.0
     shy: bool = False
     log: str = ""
+    asks: bool = False
 
 
 NO_RUNTIME = About("none", "", answers=False)

@@ -15,6 +15,7 @@ from syncagent.agent.node.advancing import Advancing
 from syncagent.agent.node.answering import Answering
 from syncagent.agent.node.connecting import Connecting
 from syncagent.agent.node.declaring import Declaring
+from syncagent.agent.node.deploying import Deploying
 from syncagent.agent.node.electing import Electing
 from syncagent.agent.node.exempting import Exempting
 from syncagent.agent.node.housekeeping import Housekeeping
@@ -29,6 +30,7 @@ from syncagent.agent.node.state import Role
 from syncagent.agent.node.talking import Talking
 from syncagent.agent.node.working import Working
 from syncagent.core import events as ev
+from syncagent.core.artifact import ArtifactPath
 from syncagent.core.ledger import StandingChange
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Node:
         self.state = state
         self.observing = Observing(state)
         self.advancing = Advancing(state, self.observing)
+        self.deploying = Deploying(state, self.observing, self.advancing)
         self.declaring = Declaring(state, self.observing, self.advancing)
         self.electing = Electing(state, self.advancing)
         self.connecting = Connecting(state)
@@ -72,6 +75,7 @@ class Node:
             self.proposing,
             self.reporting,
             self.exempting,
+            deploying=self.deploying,
         )
         self.answering = Answering(parts)
         self.talking = Talking(parts, self.answering)
@@ -89,6 +93,10 @@ class Node:
         self.connecting.opened = lambda peer, _now: self.electing.link_up(peer)
         self.connecting.lost = self._link_lost
         self.connecting.failed = self.electing.unreachable
+        self.deploying.lift = self.exempting.lift
+        self.advancing.may_write = lambda: self.deploying.may_write
+        self.exempting.answers = lambda: self.deploying.answers
+        self.exempting.busy = self.deploying.waiting
 
     def _table(self) -> dict[type, Callable[[object, float], None]]:
         """Return what is called for each kind of event and result."""
@@ -100,7 +108,9 @@ class Node:
             ev.DialFailed: self.connecting.dial_failed,
             ev.Received: self.talking.received,
             ev.StrangerRefused: self.reporting.stranger,
-            rs.Looked: self.observing.looked,
+            ev.RuntimeHeard: self.deploying.heard,
+            ev.RuntimeTurned: self.deploying.turned,
+            rs.Looked: self._looked,
             rs.Scanned: self._scanned,
             rs.Watching: self.observing.watching,
             rs.TokenAdmitted: self._token_admitted,
@@ -117,6 +127,7 @@ class Node:
             rs.Declared: self._declared,
             rs.DeclareFailed: self._declare_failed,
             rs.KeptFile: self.reporting.kept,
+            rs.Touched: lambda _result, _now: None,
             rs.Asked: self.answering.asked,
             rs.Fetched: self.answering.fetched,
             rs.Reloaded: self.reloading.reloaded,
@@ -149,6 +160,7 @@ class Node:
         self.connecting.tick(now)
         self.leading.tick(now)
         self.proposing.tick(now)
+        self.deploying.tick(now)
         self.exempting.tick(now)
         self._settle(now)
         self.reporting.tick(now)
@@ -172,6 +184,7 @@ class Node:
             at
             for at in (
                 self.declaring.next_at(now),
+                self.deploying.next_at(),
                 self.electing.next_at(),
                 self.connecting.next_at(),
                 self.leading.next_at(),
@@ -205,8 +218,13 @@ class Node:
             self._listening = True
             self.state.do(fx.Listen())
 
+    def _looked(self, result: rs.Looked, now: float) -> None:
+        self.observing.looked(result, now)
+        self.deploying.looked([ArtifactPath(result.tree, path) for path in result.seen], now)
+
     def _scanned(self, result: rs.Scanned, now: float) -> None:
         self.observing.scanned(result, now)
+        self.deploying.scanned(result.tree, now)
         self.advancing.reconsider(now)
 
     def _token_admitted(self, result: rs.TokenAdmitted, now: float) -> None:
@@ -234,6 +252,7 @@ class Node:
         self.state.stand(StandingChange(revision=revision.id, changes=revision.changes))
         self.observing.rebase(self.state.base, [change.path for change in revision.changes])
         self.state.use_up(revision.released)
+        self.deploying.declared(revision.changes, revision.id.number, now)
         if not self.declaring.declared(result):
             self.working.job_ended(now)
             return
@@ -255,6 +274,10 @@ class Node:
 
     def _job_finished(self, job: Job, fault: str | None, now: float) -> None:
         self.exempting.finished(job, fault)
+        if fault is None:
+            whole = job.changes is None or bool(job.change.notes)
+            paths = None if whole else [change.path for change in job.changes or ()]
+            self.deploying.committed(job.steps, paths, job.revision.number, now)
         self.proposing.finished(job, fault, now)
         self.answering.job_finished(job, fault)
         if job.why is Why.CATCH_UP:

@@ -20,7 +20,7 @@ from syncagent.core.settle import Settling
 from syncagent.core.snapshot import NO_FOLDER, Condition, Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from syncagent.agent.node.state import State
     from syncagent.agent.results import Looked, Scanned, Watching
@@ -51,6 +51,8 @@ class Observing:
         )
         self.views = {tree.name: TreeView(tree.name, tree.kind) for tree in state.settings.trees}
         self.index = Index(_Settled(self))
+        self.doubts: Container[ArtifactPath] = frozenset()
+        """Where a difference may turn out to be the runtime's own (`restores`): it waits a moment."""
         self._stalling = Stalling(state)
         self._rewatch: dict[TreeName, float] = {}
         self._roots: dict[TreeName, str] = dict(state.standing.identities)
@@ -279,9 +281,9 @@ class Observing:
 
     @property
     def quiet(self) -> bool:
-        """True if nothing is being looked at, settling, or waiting to be confirmed."""
+        """True if nothing is being looked at, settling, in doubt, or waiting to be confirmed."""
         return self._settling.next_at() is None and all(
-            view.resting for view in self.views.values()
+            view.resting and not self._doubted(view) for view in self.views.values()
         )
 
     def scans_begun(self, since: float) -> bool:
@@ -300,13 +302,17 @@ class Observing:
         return self.views[path.tree].examined.get(path.path)
 
     def differing(self) -> tuple[ArtifactPath, ...]:
-        """Return the paths where observed differs from base, sorted."""
+        """Return the paths where observed differs from base, sorted; not what is in doubt."""
         return tuple(
-            ArtifactPath(name, path)
+            where
             for name, view in sorted(self.views.items())
             if view.ready
             for path in sorted(view.differing)
+            if (where := ArtifactPath(name, path)) not in self.doubts
         )
+
+    def _doubted(self, view: TreeView) -> bool:
+        return any(ArtifactPath(view.name, path) in self.doubts for path in view.differing)
 
     # --- details ----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.connecting import Connecting
     from syncagent.agent.node.declaring import Declaring
+    from syncagent.agent.node.deploying import Deploying
     from syncagent.agent.node.electing import Electing
     from syncagent.agent.node.exempting import Exempting
     from syncagent.agent.node.leading import Leading
@@ -34,3 +35,4 @@ class Parts:
     proposing: Proposing
     reporting: Reporting
     exempting: Exempting
+    deploying: Deploying

@@ -1,0 +1,394 @@
+"""What the local runtime did with each artifact of this node, and what is done when it says nothing.
+
+Whoever changes the trees tells it here (`committed`, `declared`); the runtime's sayings arrive as
+events. Each changed artifact is Pending until a saying about its very bytes, or until a deadline:
+then the file is touched for the runtime to look again, a few times, and in the end it is Unknown.
+A saying that is older than the bytes is about others. What was loaded when the runtime started,
+without a word of failure, counts as Deployed. Where no runtime answers, nothing is claimed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import TellRuntime, Touch
+from syncagent.agent.node.deadlines import Deadlines
+from syncagent.agent.node.hearing import Hearing
+from syncagent.agent.node.job import Stage
+from syncagent.agent.node.loading import NEXT_START, NOT_LOADED, Loading
+from syncagent.agent.node.outcomes import Going, Outcomes, Taking, Wait, taking
+from syncagent.agent.node.readiness import Readiness
+from syncagent.agent.node.restores import Restores
+from syncagent.core.artifact import ArtifactPath
+from syncagent.core.exempt import Because
+from syncagent.core.outcome import Deployment, Outcome
+from syncagent.core.runtime import Order, OrderItem, Phase
+from syncagent.core.snapshot import Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from syncagent.agent.node.advancing import Advancing
+    from syncagent.agent.node.observing import Observing
+    from syncagent.agent.node.state import State
+    from syncagent.core.artifact import TreeName
+    from syncagent.core.change import Change
+    from syncagent.core.digest import Digest
+    from syncagent.core.events import RuntimeHeard, RuntimeTurned
+    from syncagent.core.intent import Step
+    from syncagent.core.runtime import About, RuntimeState
+
+RECENT_S = 60.0
+"""A file written this long ago at most may still be on its way into the runtime."""
+OVERLAP_S = 0.25
+"""What is said this soon after a write may be about the version before, if that was unanswered:
+a runtime reads a file some milliseconds before it says so."""
+
+RENAMED_S = 10.0
+"""A file that is declared gone went this long ago at most: absence is believed after a second."""
+
+NOBODY = "nothing deploys it"
+SILENT = "the runtime has said nothing of it"
+NOT_HEARD = "nothing was heard of it since the runtime was started"
+
+
+class Deploying:
+    """The outcomes of this node, and what brings them about. Instants are of this node's clock."""
+
+    def __init__(self, state: State, observing: Observing, advancing: Advancing) -> None:
+        self._state = state
+        self._observing = observing
+        self._advancing = advancing
+        self.about: About = state.runtime_about
+        self._outcomes = Outcomes(state, observing)
+        self._readiness = Readiness(state)
+        self._restores = Restores(self._outcomes)
+        self._loading = Loading(self._outcomes, self._readiness)
+        self._hearing = Hearing(self._outcomes, self._restores, self._loading, self._readiness)
+        self._deadlines = Deadlines(self._outcomes, self._readiness, self._loading, self._hearing)
+        self.lift: Callable[[Collection[ArtifactPath], float], None] = lambda _paths, _now: None
+        """Has the revision's versions put back (`Exempting.lift`)."""
+        self._began: tuple[int, float] = (-1, 0.0)
+        self._base = state.base
+        if self.about.answers:
+            self._outcomes.load()
+            self._restores.load()
+
+    # --- what is known ----------------------------------------------------------------------
+
+    @property
+    def runtime(self) -> RuntimeState:
+        """What the runtime is doing."""
+        return self._readiness.runtime
+
+    @property
+    def outcomes(self) -> dict[ArtifactPath, Outcome]:
+        """What is known, by path; read only."""
+        return self._outcomes.known
+
+    @property
+    def answers(self) -> bool:
+        """True if there is a runtime that answers, and is ready now."""
+        return self.about.answers and self._readiness.ready
+
+    @property
+    def may_write(self) -> bool:
+        """False while the runtime would miss what is written."""
+        return self._readiness.may_write
+
+    @property
+    def answered(self) -> Callable[[Outcome, float], None]:
+        """Who is told of each outcome that waits for nothing more."""
+        return self._outcomes.answered
+
+    @answered.setter
+    def answered(self, hook: Callable[[Outcome, float], None]) -> None:
+        self._outcomes.answered = hook
+
+    def outcome(self, path: ArtifactPath, digest: Digest) -> Outcome:
+        """Return what is known of `digest` at `path`; Unknown if nothing is."""
+        known = self._outcomes.known.get(path)
+        if known is None or known.digest != digest:
+            return Outcome(path, digest, Deployment.UNKNOWN, self._why_unknown(path))
+        if known.state is Deployment.PENDING and not self._readiness.ready:
+            return replace(known, reason=self._readiness.why_waiting())
+        if known.state is Deployment.DEPLOYED and self.runtime.phase is Phase.DOWN:
+            return replace(known, reason=f"{self._readiness.label} is down")
+        return known
+
+    def here(self, path: ArtifactPath) -> Outcome | None:
+        """Return what is known of this node's artifact at `path`; None if it has none."""
+        known = self._outcomes.known.get(path)
+        if known is not None:
+            return self.outcome(path, known.digest)
+        entry = self._state.base.get(path)
+        return self.outcome(path, entry.digest) if entry is not None else None
+
+    def counts(self) -> Mapping[Deployment, int]:
+        """Return how many artifacts are in each state; together they are all of this node's."""
+        return self._outcomes.tally()
+
+    def total(self) -> int:
+        """Return how many artifacts this node has, with those that its runtime moved away."""
+        return self._outcomes.total()
+
+    def not_deployed(self) -> list[Outcome]:
+        """Return what is not Deployed, as far as anything is known of it, what is bad first."""
+        return [self.outcome(known.path, known.digest) for known in self._outcomes.not_deployed()]
+
+    def waiting(self, paths: Collection[ArtifactPath] | None = None) -> bool:
+        """Tell whether any artifact (of `paths`) may still be answered for before its deadline."""
+        waits, going = self._outcomes.waits, self._outcomes.going
+        if paths is None:
+            paths = {*waits, *going}
+        return any(
+            (path in waits and waits[path].due is not None)
+            or (path in going and going[path].due is not None)
+            for path in paths
+        )
+
+    def _why_unknown(self, path: ArtifactPath) -> str:
+        if not self.about.answers:
+            return ""
+        if path.tree in self._state.settings.tree_names:
+            how = taking(self.about, self._outcomes.kind(path))
+            if how is Taking.NEVER:
+                return NOBODY
+        return NOT_HEARD if self._readiness.ready else self._readiness.why_waiting()
+
+    # --- what arrives -----------------------------------------------------------------------
+
+    def heard(self, event: RuntimeHeard, now: float) -> None:
+        """Take what the runtime said."""
+        if not self.about.answers:
+            return
+        for heard in event.heard:
+            self._hearing.take(heard, now)
+        self._deadlines.schedule(now)
+        self._outcomes.save(event.mark)
+
+    def turned(self, event: RuntimeTurned, now: float) -> None:
+        """Take what became of the runtime itself."""
+        if not self.about.answers:
+            return
+        anew = self._readiness.turned(event.state, now)
+        self._state.changed = True
+        if anew:
+            self._loading.anew()
+        if self._readiness.ready:
+            self._deadlines.schedule(now)
+            self._loading.go_on(now)
+            lost = self._hearing.healed_by_start()
+            if lost:
+                self.lift(lost, now)
+        elif event.state.phase is not Phase.UNKNOWN:
+            self._deadlines.suspend()
+
+    def looked(self, paths: Iterable[ArtifactPath], now: float) -> None:
+        """These were looked at: see what the runtime itself has written."""
+        if not self.about.answers:
+            return
+        mine = self._outcomes
+        for path in paths:
+            self._restores.looked((path,), now)
+            exemption = self._state.exempt.get(path)
+            if (
+                exemption is not None
+                and exemption.because is Because.REJECTED
+                and exemption.wanted is not None
+                and self._observing.observed(path) == exemption.wanted
+                and exemption.here is not None
+                and exemption.here.digest != exemption.wanted
+            ):
+                # Somebody put it there again: the runtime is asked again.
+                mine.drop(path)
+                self._restores.accepted(path)
+                number = self._state.standing.revision.number
+                self._came(_pending(path, exemption.wanted, number, self._seen_at(path)), now)
+                self._deadlines.schedule(now)
+
+    def scanned(self, tree: TreeName, now: float) -> None:
+        """A whole tree was looked at."""
+        if self.about.answers:
+            differing = self._observing.views[tree].differing
+            paths = [ArtifactPath(tree, path) for path in sorted(differing)]
+            paths.extend(
+                p for p in self._state.exempt if p.tree == tree and p.path not in differing
+            )
+            self.looked(paths, now)
+
+    # --- what this node does ----------------------------------------------------------------
+
+    def committed(
+        self,
+        steps: Sequence[Step],
+        paths: Collection[ArtifactPath] | None,
+        revision: int,
+        now: float,
+    ) -> None:
+        """Take that `steps` are live; `paths` are all whose rows may have changed (None: any)."""
+        if not self.about.answers:
+            return
+        job, began = self._began
+        wall = self._state.wall()
+        since = began if job == self._state.standing.txid else wall
+        items: list[OrderItem] = []
+        for step in steps:
+            updated = step.after is not None and step.expected is not None
+            items.append(
+                self._deadlines.item(
+                    step.path, step.after.digest if step.after else None, updated=updated
+                )
+            )
+            if step.after is None:
+                self._goes(step.path, since, now)
+            else:
+                came = self._came_at(step.path, since, wall)
+                made = _pending(step.path, step.after.digest, revision, came)
+                self._came(made, now, updated=updated)
+        self._outcomes.tend(paths)
+        if paths is None:
+            self._loading.again()
+        done = {step.path for step in steps}
+        for path in paths or ():
+            entry = self._state.base.get(path)
+            if path not in done and entry is not None and path not in self._outcomes.known:
+                # It was there already: this node's own proposal comes back as a revision.
+                self._came(_pending(path, entry.digest, revision, self._seen_at(path)), now)
+        self._tell(revision, items, now)
+
+    def declared(self, changes: Sequence[Change], revision: int, now: float) -> None:
+        """Take that what this node's own trees hold has become a revision."""
+        if not self.about.answers:
+            return
+        items: list[OrderItem] = []
+        for change in changes:
+            digest = change.after.digest if change.after else None
+            updated = change.before is not None and digest is not None
+            items.append(self._deadlines.item(change.path, digest, updated=updated))
+            if digest is None:
+                self._goes(change.path, self._state.wall() - RENAMED_S, now)
+            elif revision == 1:
+                # All that was there before anybody looked: what the runtime has of it is concluded.
+                self._loading.again()
+            else:
+                since = self._seen_at(change.path)
+                came = self._came_at(change.path, since, since)
+                made = _pending(change.path, digest, revision, came)
+                self._came(made, now, updated=updated)
+        self._outcomes.tend([change.path for change in changes])
+        self._tell(revision, items, now)
+
+    def _tell(self, revision: int, items: list[OrderItem], now: float) -> None:
+        self._base = self._state.base
+        if items:
+            self._state.do(TellRuntime(Order(revision, tuple(items))))
+        self._deadlines.schedule(now)
+        self._outcomes.save()
+
+    def _came(self, made: Outcome, now: float, *, updated: bool = True) -> None:
+        """New bytes are there: wait for what is said of them, or conclude what nobody says."""
+        path, came = made.path, made.at
+        entry = self._state.base.get(path)
+        how = taking(self.about, self._outcomes.kind(path))
+        if entry is None or entry.digest != made.digest or how is Taking.NEVER:
+            return
+        if how is Taking.AT_START:
+            held = replace(made, state=Deployment.RESTART_REQUIRED, reason=NEXT_START)
+            self._outcomes.put(held, now)
+        elif not self._loading.is_loaded(path.tree):
+            self._outcomes.put(replace(made, state=Deployment.DORMANT, reason=NOT_LOADED), now)
+        else:
+            self._outcomes.put(made, now, Wait(came, updated=updated))
+            self._hearing.replay(path, came, now)
+
+    def _came_at(self, path: ArtifactPath, since: float, latest: float) -> float:
+        """Return from when on a saying is about what came to `path` between these wall times."""
+        return latest + OVERLAP_S if self._hearing.unanswered(path, since) else since
+
+    def _seen_at(self, path: ArtifactPath) -> float:
+        """Return the wall time before which nothing can be said of what somebody put at `path`.
+
+        An old mtime says nothing of when it came, so only what is said from now on counts.
+        """
+        wall = self._state.wall()
+        seen = self._observing.views[path.tree].files.get(path.path)
+        mtime = seen.mtime_ns / 1e9 if isinstance(seen, Seen) else wall
+        return mtime if wall - RECENT_S <= mtime <= wall else wall
+
+    def _goes(self, path: ArtifactPath, since: float, now: float) -> None:
+        """The file at `path` is gone: wait until the runtime says that it has let go of it."""
+        known = self._outcomes.known.get(path)
+        kind, name = self._outcomes.kind(path), self._hearing.name_of(path)
+        gone = path not in self._state.base and taking(self.about, kind) is Taking.HOT
+        deployed = known is not None and known.state is Deployment.DEPLOYED
+        self._outcomes.drop(path)
+        if gone and deployed and not self._hearing.confirmed_gone(path, since):
+            self._outcomes.going[path] = Going(kind, name, since, None)
+        else:
+            self._hearing.forget(path)
+
+    # --- by hand ----------------------------------------------------------------------------
+
+    def redeploy(self, paths: Collection[ArtifactPath], now: float) -> None:
+        """Have the runtime take these up again, by a person's wish: also what it rejected."""
+        if not self.about.answers:
+            return
+        lifted: list[ArtifactPath] = []
+        files: list[tuple[ArtifactPath, Digest]] = []
+        number = self._state.standing.revision.number
+        for path in paths:
+            exemption = self._state.exempt.get(path)
+            entry = self._state.base.get(path)
+            if exemption is not None and (entry is None or entry.digest != exemption.wanted):
+                lifted.append(path)
+            elif entry is not None:
+                files.append((path, entry.digest))
+                self._restores.accepted(path)
+        if lifted:
+            self.lift(lifted, now)
+        for path, digest in files:
+            self._outcomes.drop(path)
+            self._came(_pending(path, digest, number, self._state.wall()), now)
+        if files and self._state.settings.apply:
+            self._state.do(Touch(tuple(files)))
+        self._tell(
+            number, [self._deadlines.item(p, digest, updated=True) for p, digest in files], now
+        )
+
+    # --- time -------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Do what is due: doubts, deadlines, what was loaded."""
+        if not self.about.answers:
+            return
+        self._note_commit()
+        self._readiness.tick(now)
+        self._restores.tick(now)
+        if self._base is not self._state.base:
+            self._base = self._state.base
+            self._outcomes.tend()
+        if self._readiness.ready:
+            self._loading.go_on(now)
+        self._deadlines.tick(now)
+        self._outcomes.save()
+
+    def next_at(self) -> float | None:
+        """Return when `tick` has something to do."""
+        instants = (
+            self._readiness.next_at(),
+            self._restores.next_at(),
+            self._deadlines.next_at(),
+        )
+        return min((at for at in instants if at is not None), default=None)
+
+    def _note_commit(self) -> None:
+        """Remember when a commit began: the runtime may meet its first files before its end."""
+        job = self._advancing.job
+        if job is not None and job.phase is Stage.COMMITTING and self._began[0] != job.txid:
+            self._began = (job.txid, self._state.wall())
+
+
+def _pending(path: ArtifactPath, digest: Digest, revision: int, came: float) -> Outcome:
+    return Outcome(path, digest, Deployment.PENDING, SILENT, "", revision, came)

@@ -1,0 +1,262 @@
+"""What each saying of the runtime means: whose it is, whether it is about the bytes there now. Pure.
+
+Sayings may come twice (they are heard again from the last remembered place), late (the log is read
+after the file was looked at) and early (the runtime meets a file before this node has made a
+revision of it). So each is judged by its own time against the time since which the bytes are there,
+and the last few are kept for what is declared or committed a moment later.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import stem_of
+from syncagent.core.outcome import Deployment, Outcome
+from syncagent.core.runtime import Saying
+from syncagent.core.snapshot import Seen
+
+if TYPE_CHECKING:
+    from syncagent.agent.node.loading import Loading
+    from syncagent.agent.node.outcomes import Outcomes
+    from syncagent.agent.node.readiness import Readiness
+    from syncagent.agent.node.restores import Restores
+    from syncagent.core.artifact import ArtifactPath, Kind
+    from syncagent.core.runtime import Heard
+
+RECENT_PATHS = 2_000
+RECENT_EACH = 8
+AFTER_NACK_S = 5.0
+"""What a runtime says of an artifact this soon after it rejected it is about its own old version,
+which it puts back: its next look at the folder is later."""
+
+LOST = "the runtime serves an older version that no file leads to: restart it"
+LET_GO = "the runtime has let go of it, though its file is there"
+
+
+class Hearing:
+    """Turns sayings into outcomes. Instants are of this node's clock, `at` is wall time."""
+
+    def __init__(
+        self, outcomes: Outcomes, restores: Restores, loading: Loading, readiness: Readiness
+    ) -> None:
+        self._state = outcomes.state
+        self._observing = outcomes.observing
+        self._outcomes = outcomes
+        self._restores = restores
+        self._loading = loading
+        self._readiness = readiness
+        self._recent: dict[ArtifactPath, deque[tuple[Heard, bool]]] = {}
+        self._names: dict[ArtifactPath, str] = {}
+        """Names that are not their file's; of what is gone too, until that is confirmed."""
+        self.spoke_at = float("-inf")
+        """The instant of the last saying."""
+
+    # --- whose it is ------------------------------------------------------------------------
+
+    def name_of(self, path: ArtifactPath) -> str:
+        """Return the name of the artifact that is, or was last, at `path`."""
+        examined = self._observing.examined(path)
+        name = examined.facts.name if examined is not None else ""
+        if not name:
+            return self._names.get(path) or stem_of(path.path)
+        if name != stem_of(path.path):
+            self._names[path] = name
+        else:
+            self._names.pop(path, None)
+        return name
+
+    def forget(self, path: ArtifactPath) -> None:
+        """The artifact at `path` is gone and nobody asks for its name any more."""
+        self._names.pop(path, None)
+
+    def _whose(self, heard: Heard) -> ArtifactPath | None:
+        """Return the artifact that is meant; None if none is, or more than one may be."""
+        if heard.path is not None:
+            return heard.path if heard.path.tree in self._observing.views else None
+        if heard.kind is None:
+            return self._only(list(self._outcomes.waits)) if not heard.name else None
+        going = [
+            path
+            for path, gone in self._outcomes.going.items()
+            if (gone.kind, gone.name) == (heard.kind, heard.name)
+        ]
+        if going and heard.saying is Saying.UNDEPLOYED:
+            return self._only(going)
+        index = self._observing.index
+        named = [
+            path
+            for tree in self._observing.views
+            for path in index.named(tree, heard.kind, heard.name)
+        ]
+        return self._only(named or self._known_as(heard.kind, heard.name))
+
+    def _known_as(self, kind: Kind, name: str) -> list[ArtifactPath]:
+        """Return what had this name when it was last there."""
+        return [
+            path
+            for path in self._outcomes.known
+            if self._names.get(path, stem_of(path.path)) == name
+            and self._outcomes.kind(path) is kind
+        ]
+
+    @staticmethod
+    def _only(found: list[ArtifactPath]) -> ArtifactPath | None:
+        return found[0] if len(found) == 1 else None
+
+    # --- what it says -----------------------------------------------------------------------
+
+    def take(self, heard: Heard, now: float) -> None:
+        """Take one saying."""
+        if not heard.at:
+            heard = replace(heard, at=self._state.wall())
+        path = self._whose(heard)
+        if path is None:
+            return
+        self.spoke_at = now
+        self._readiness.spoke()
+        self._loading.spoke(path.tree, heard.at, now)
+        answered = self._apply(path, heard, now)
+        recent = self._recent.pop(path, None)
+        if recent is None:
+            recent = deque(maxlen=RECENT_EACH)
+            if len(self._recent) >= RECENT_PATHS:
+                del self._recent[next(iter(self._recent))]
+        recent.append((heard, answered))
+        self._recent[path] = recent
+
+    def replay(self, path: ArtifactPath, came: float, now: float) -> None:
+        """Take again what was said of `path` since its bytes came, before they counted here."""
+        for heard, _ in list(self._recent.get(path, ())):
+            if not before(heard.at, came):
+                self._apply(path, heard, now)
+
+    def unanswered(self, path: ArtifactPath, since: float) -> bool:
+        """Tell whether what is said about now may still be about the version before."""
+        return path in self._outcomes.waits or any(
+            answered and heard.at >= since for heard, answered in self._recent.get(path, ())
+        )
+
+    def confirmed_gone(self, path: ArtifactPath, since: float) -> bool:
+        """Tell whether the runtime has let go of what was at `path` already."""
+        return any(
+            heard.saying is Saying.UNDEPLOYED and heard.at >= since
+            for heard, _ in self._recent.get(path, ())
+        )
+
+    def _apply(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
+        """Do what follows; return whether it answers for what was waited for."""
+        match heard.saying:
+            case Saying.DEPLOYED | Saying.UPDATED:
+                return self._took(path, heard, now)
+            case Saying.REJECTED | Saying.LOST_TRACK:
+                return self._rejected(path, heard, now)
+            case Saying.UNDEPLOYED:
+                return self._let_go(path, heard, now)
+            case Saying.RESTORED | Saying.BACKED_UP:
+                self._restores.said(path, heard.saying, heard.at, now)
+                return False
+
+    def _took(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
+        known = self._known(path, heard)
+        if known is None or known.state is Deployment.DEPLOYED:
+            return False
+        if known.state is Deployment.REJECTED:
+            if heard.at < known.at + AFTER_NACK_S:
+                return False
+            self._restores.accepted(path)
+        awaited = path in self._outcomes.waits
+        taken = replace(
+            known, state=Deployment.DEPLOYED, reason="", excerpt=heard.excerpt, at=heard.at
+        )
+        self._outcomes.put(taken, now)
+        return awaited
+
+    def _known(self, path: ArtifactPath, heard: Heard) -> Outcome | None:
+        """Return the outcome of what is there now, if the saying can be about that."""
+        entry = self._state.base.get(path)
+        if entry is None or self._observing.observed(path) != entry.digest:
+            return None
+        known = self._outcomes.known.get(path)
+        if known is None:
+            seen = self._observing.views[path.tree].files.get(path.path)
+            if not isinstance(seen, Seen) or before(heard.at, seen.mtime_ns / 1e9):
+                return None
+            number = self._state.standing.revision.number
+            self.name_of(path)
+            return Outcome(path, entry.digest, Deployment.UNKNOWN, revision=number)
+        if known.digest != entry.digest or before(heard.at, self._floor(known)):
+            return None
+        return known
+
+    def _floor(self, known: Outcome) -> float:
+        wait = self._outcomes.waits.get(known.path)
+        return wait.came if wait is not None else known.at
+
+    def _rejected(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
+        if self._outcomes.going.pop(path, None) is not None:
+            # It never had what is to go.
+            self.forget(path)
+            return False
+        awaited = path in self._outcomes.waits
+        known = self._outcomes.known.get(path)
+        owed = known is not None and (awaited or known.state is Deployment.REJECTED)
+        if known is None or not owed:
+            # Bytes that wait may be overwritten by now; any others have to be there to be meant.
+            known = self._known(path, heard)
+        elif before(heard.at, self._floor(known)):
+            return False
+        if known is None:
+            self._rejected_edit(path, heard)
+            return False
+        self._nack(known, heard, now)
+        return awaited
+
+    def _nack(self, known: Outcome, heard: Heard, now: float) -> None:
+        again = known.state is Deployment.REJECTED
+        reason = (known.reason if again else "") or heard.reason or "the runtime did not take it"
+        if heard.saying is Saying.LOST_TRACK and LOST not in reason:
+            reason = f"{reason}; {LOST}"
+        excerpt = (known.excerpt if again else "") or heard.excerpt
+        said = replace(
+            known, state=Deployment.REJECTED, reason=reason, excerpt=excerpt, at=heard.at
+        )
+        self._outcomes.put(said, now)
+        self._restores.rejected(said)
+        if not again:
+            self._state.event(
+                "rejected", path=str(known.path), reason=reason, revision=known.revision
+            )
+
+    def _rejected_edit(self, path: ArtifactPath, heard: Heard) -> None:
+        """Something was refused that is no part of a revision (yet)."""
+        known = self._outcomes.known.get(path)
+        if known is None or not before(heard.at, self._floor(known)):
+            self._state.event("rejected-edit", path=str(path), reason=heard.reason)
+
+    def _let_go(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
+        if self._outcomes.going.pop(path, None) is not None:
+            self.forget(path)
+            self._state.changed = True
+            return True
+        known = self._known(path, heard)
+        if known is not None and known.state is Deployment.DEPLOYED:
+            self._outcomes.owe(known, heard.at, LET_GO, now)
+        return False
+
+    # --- restarts ---------------------------------------------------------------------------
+
+    def healed_by_start(self) -> list[ArtifactPath]:
+        """Return what the runtime could not take only for having lost track, and now can."""
+        started = self._readiness.started_at
+        return [
+            path
+            for path, known in self._outcomes.known.items()
+            if known.state is Deployment.REJECTED and LOST in known.reason and known.at < started
+        ]
+
+
+def before(at: float, floor: float) -> bool:
+    """Tell whether a saying is of before `floor`; its log may count whole seconds, or thousandths."""
+    return at + (1.0 if at.is_integer() else 0.001) <= floor

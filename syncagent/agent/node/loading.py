@@ -1,0 +1,161 @@
+"""What a runtime took up without a word for each artifact: at its start, or with its tenant.
+
+It loads all that is there and speaks of failures only, so what was there before it began and is not
+among the failures counts as deployed. What came while it was loading may or may not have been seen.
+A tenant that nobody uses is not loaded at all: its artifacts are dormant until its first saying.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from syncagent.agent.node.outcomes import Taking, Wait, taking
+from syncagent.core.artifact import ArtifactPath, tenant_of
+from syncagent.core.outcome import Deployment, Outcome, ack_deadline_s
+from syncagent.core.snapshot import Seen
+
+if TYPE_CHECKING:
+    from syncagent.agent.node.outcomes import Outcomes
+    from syncagent.agent.node.readiness import Readiness
+    from syncagent.core.artifact import TreeName
+    from syncagent.core.digest import Digest
+
+LOADED = "loaded when the runtime started"
+LOADED_WITH_TENANT = "loaded with its tenant"
+NOT_LOADED = "its tenant is not loaded: it is deployed when the tenant is used"
+NEXT_START = "no deployer watches it: it takes effect when the runtime is started again"
+
+
+class Loading:
+    """Concludes what was loaded, tree by tree. Instants are of this node's clock."""
+
+    def __init__(self, outcomes: Outcomes, readiness: Readiness) -> None:
+        self._state = outcomes.state
+        self._observing = outcomes.observing
+        self._outcomes = outcomes
+        self._readiness = readiness
+        self._about = self._state.runtime_about
+        self._left: set[TreeName] = set(self._state.settings.tree_names)
+        self._tenants: set[TreeName] = set()
+        """Trees of tenants that are loaded, as far as is known."""
+
+    def anew(self) -> None:
+        """Another process runs now: it has loaded everything again, and no tenant yet."""
+        self._left = set(self._state.settings.tree_names)
+        started = self._readiness.started_at
+        self._tenants = {
+            outcome.path.tree
+            for outcome in self._outcomes.known.values()
+            if outcome.state is Deployment.DEPLOYED
+            and tenant_of(outcome.path.tree)
+            and outcome.at >= started > 0
+        }
+
+    def again(self) -> None:
+        """This node stands on other rows than before: some of them may have been there already."""
+        self._left = set(self._state.settings.tree_names)
+
+    def go_on(self, now: float) -> list[ArtifactPath]:
+        """Conclude what the runtime loaded, of trees that were not ready before.
+
+        Return the artifacts of which nothing can be known without asking.
+        """
+        unknown: list[ArtifactPath] = []
+        for tree in [tree for tree in self._left if self._observing.views[tree].ready]:
+            self._left.discard(tree)
+            for name, entry in self._state.base.tree(tree).items():
+                path = ArtifactPath(tree, name)
+                if not self._load(path, entry.digest, now):
+                    unknown.append(path)
+        return unknown
+
+    def _load(self, path: ArtifactPath, digest: Digest, now: float) -> bool:
+        """Conclude what became of one artifact; return whether anything is known of it."""
+        how = taking(self._about, self._outcomes.kind(path))
+        known = self._outcomes.known.get(path)
+        if how is Taking.NEVER or (known is not None and known.digest != digest):
+            return True
+        if known is not None and known.state is Deployment.DEPLOYED:
+            return True
+        started = self._readiness.started_at
+        wait = self._outcomes.waits.get(path)
+        came = self._came(path, known, wait)
+        if came is None or not started:
+            return known is not None
+        if came >= started:
+            return self._missed(path, digest, how, now)
+        if known is not None and known.state is Deployment.REJECTED and known.at >= started:
+            return True
+        self._loaded(path, digest, now)
+        return True
+
+    def _came(self, path: ArtifactPath, known: Outcome | None, wait: Wait | None) -> float | None:
+        """Return the wall time at which the bytes came, None if nothing says it."""
+        if wait is not None:
+            return wait.came
+        if known is not None:
+            return known.at
+        seen = self._observing.views[path.tree].files.get(path.path)
+        return seen.mtime_ns / 1e9 if isinstance(seen, Seen) and seen.mtime_ns else None
+
+    def _missed(self, path: ArtifactPath, digest: Digest, how: Taking, now: float) -> bool:
+        """Take what came after the runtime began to load: it needs a line of its own."""
+        wait = self._outcomes.waits.get(path)
+        if wait is not None:
+            if wait.came < self._readiness.runtime.ready_at:
+                # It may have been swallowed: shown again as soon as it is looked for.
+                wait.due = now + max(1.0, self._about.scan_s)
+            return True
+        if self._outcomes.known.get(path) is not None:
+            return True
+        made = self._new(path, digest)
+        if how is Taking.AT_START:
+            state, reason = Deployment.RESTART_REQUIRED, NEXT_START
+        elif tenant_of(path.tree) and path.tree not in self._tenants:
+            state, reason = Deployment.DORMANT, NOT_LOADED
+        else:
+            return False
+        self._outcomes.put(replace(made, state=state, reason=reason, at=self._state.wall()), now)
+        return True
+
+    def _loaded(self, path: ArtifactPath, digest: Digest, now: float) -> None:
+        """Take what was there when the runtime began to load, and is not among its failures."""
+        made = self._outcomes.known.get(path) or self._new(path, digest)
+        runtime = self._readiness.runtime
+        at = runtime.ready_at or self._state.wall()
+        state, reason = Deployment.DEPLOYED, LOADED
+        if tenant_of(path.tree) and path.tree not in self._tenants:
+            state, reason = Deployment.DORMANT, NOT_LOADED
+        self._outcomes.put(replace(made, state=state, reason=reason, excerpt="", at=at), now)
+
+    def _new(self, path: ArtifactPath, digest: Digest) -> Outcome:
+        number = self._state.standing.revision.number
+        return Outcome(path, digest, Deployment.UNKNOWN, revision=number)
+
+    # --- tenants ----------------------------------------------------------------------------
+
+    def is_loaded(self, tree: TreeName) -> bool:
+        """Tell whether a tree is of no tenant, or of one that is known to be loaded."""
+        return not tenant_of(tree) or tree in self._tenants
+
+    def spoke(self, tree: TreeName, at: float, now: float) -> None:
+        """The runtime said something about a tree at the wall time `at`: its tenant is loaded."""
+        if self.is_loaded(tree) or at < self._readiness.started_at:
+            return
+        self._tenants.add(tree)
+        due = now + ack_deadline_s(self._about.scan_s, self._about.pause_s, 0)
+        for outcome in self._outcomes.among(tree, Deployment.DORMANT):
+            wait = Wait(outcome.at, due, loading_since=at)
+            self._outcomes.wait_again(outcome.path, wait, "its tenant is being loaded", now)
+
+    def loaded_with_tenant(self, path: ArtifactPath, wait: Wait, now: float) -> bool:
+        """Conclude at its deadline what was there before its tenant was loaded, if that was so."""
+        if wait.came >= wait.loading_since:
+            return False
+        self._outcomes.turn(path, now, Deployment.DEPLOYED, LOADED_WITH_TENANT)
+        return True
+
+    def unloaded(self, tree: TreeName) -> None:
+        """The runtime says nothing of this tenant any more, even when a file was touched."""
+        self._tenants.discard(tree)

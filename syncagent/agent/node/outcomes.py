@@ -1,0 +1,225 @@
+"""What is known of each artifact's deployment on this node: kept, counted, remembered. Pure.
+
+An outcome is about the bytes of one digest at one path. It is dropped as soon as this node is to
+hold other bytes there; of what has no outcome nothing is claimed (`Unknown`). What is `Pending`
+waits beside its outcome: since when the bytes are there, until when the runtime may answer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import Remember
+from syncagent.core.artifact import Kind, kind_of
+from syncagent.core.exempt import Because
+from syncagent.core.outcome import Deployment, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from syncagent.agent.node.observing import Observing
+    from syncagent.agent.node.state import State
+    from syncagent.core.artifact import ArtifactPath, TreeName
+    from syncagent.core.runtime import About
+
+
+class Taking(Enum):
+    """How a kind of runtime takes up a kind of artifact."""
+
+    HOT = auto()
+    """while it runs"""
+    AT_START = auto()
+    """when it starts; no deployer watches it"""
+    NEVER = auto()
+
+
+_POLLS = frozenset({"synapse", "carbon"})
+"""Kinds of runtime whose deployers watch folders by kind of artifact (runtime.md 1)."""
+_NOT_IN_APACHE = frozenset({Kind.INBOUND_ENDPOINT, Kind.PLAN})
+
+
+def taking(about: About, kind: Kind) -> Taking:
+    """Return how the runtime takes up what is of `kind`; whatever is told by a program may be all.
+
+    >>> from syncagent.core.runtime import About
+    >>> [taking(About("synapse", "", answers=True), kind).name for kind in (Kind.API, Kind.ROOT)]
+    ['HOT', 'AT_START']
+    """
+    if about.kind not in _POLLS:
+        return Taking.HOT
+    if kind is Kind.ROOT:
+        return Taking.AT_START
+    never = kind is Kind.FILE or (about.kind == "synapse" and kind in _NOT_IN_APACHE)
+    return Taking.NEVER if never else Taking.HOT
+
+
+_ORDER = (
+    Deployment.REJECTED,
+    Deployment.RESTART_REQUIRED,
+    Deployment.UNKNOWN,
+    Deployment.PENDING,
+    Deployment.DORMANT,
+    Deployment.DEPLOYED,
+)
+"""States from the one that needs a person most to the one that needs nobody."""
+
+
+@dataclass(slots=True)
+class Wait:
+    """An answer that is waited for.
+
+    `came` is the wall time from which a saying is about these bytes, `due` the instant at which the
+    runtime had time enough; None while it can't answer.
+    """
+
+    came: float
+    due: float | None = None
+    updated: bool = False
+    tries: int = 0
+    """How often the file was touched for the runtime to look again."""
+    asked: bool = False
+    loading_since: float = 0.0
+    """Wall time at which its tenant was heard to be loaded: it is loaded with it."""
+
+
+@dataclass(slots=True)
+class Going:
+    """A deletion that the runtime has not confirmed."""
+
+    kind: Kind
+    name: str
+    came: float
+    due: float | None
+
+
+class Outcomes:
+    """The outcomes of this node. `answered` is told of each one that waits for nothing more."""
+
+    def __init__(self, state: State, observing: Observing) -> None:
+        self.state = state
+        self.observing = observing
+        self._kinds = state.settings.tree_kinds
+        self.known: dict[ArtifactPath, Outcome] = {}
+        self.waits: dict[ArtifactPath, Wait] = {}
+        self.going: dict[ArtifactPath, Going] = {}
+        self.answered: Callable[[Outcome, float], None] = lambda _outcome, _now: None
+        self._tally: Counter[Deployment] = Counter()
+        self._unsaved: dict[ArtifactPath, Outcome | None] = {}
+
+    # --- what is remembered -----------------------------------------------------------------
+
+    def load(self) -> None:
+        """Take what was remembered, as far as it is about what this node holds."""
+        for outcome in self.state.outcomes:
+            if not self.counts(outcome):
+                self._unsaved[outcome.path] = None
+                continue
+            self.known[outcome.path] = outcome
+            self._tally[outcome.state] += 1
+            if outcome.state is Deployment.PENDING:
+                self.waits[outcome.path] = Wait(outcome.at)
+
+    def save(self, mark: str | None = None) -> None:
+        """Have remembered what has changed, and up to where the runtime was heard."""
+        if not self._unsaved and mark is None:
+            return
+        kept = tuple(outcome for outcome in self._unsaved.values() if outcome is not None)
+        gone = tuple(path for path, outcome in self._unsaved.items() if outcome is None)
+        self._unsaved = {}
+        self.state.do(Remember(kept, gone, mark))
+
+    # --- what is so -------------------------------------------------------------------------
+
+    def kind(self, path: ArtifactPath) -> Kind:
+        """Return what is at `path`, by its place."""
+        return kind_of(self._kinds[path.tree], path.path)
+
+    def counts(self, outcome: Outcome) -> bool:
+        """Tell whether an outcome is about what this node holds, or was to hold and could not."""
+        exemption = self.state.exempt.get(outcome.path)
+        if exemption is not None and exemption.because is Because.REJECTED:
+            return outcome.digest == exemption.wanted
+        entry = self.state.base.get(outcome.path)
+        return entry is not None and entry.digest == outcome.digest
+
+    def tally(self) -> Mapping[Deployment, int]:
+        """Return how many artifacts are in each state; together they are all of this node's."""
+        found = {state: self._tally[state] for state in Deployment}
+        known = sum(found.values()) - found[Deployment.UNKNOWN]
+        found[Deployment.UNKNOWN] = max(0, self.total() - known)
+        return found
+
+    def total(self) -> int:
+        """Return how many artifacts this node has, with those that its runtime moved away."""
+        base = self.state.base
+        away = sum(
+            1
+            for path, exemption in self.state.exempt.items()
+            if exemption.here is None and path in self.known and path not in base
+        )
+        return len(base) + away
+
+    def not_deployed(self) -> list[Outcome]:
+        """Return what is not Deployed, as far as anything is known of it, what is bad first."""
+        found = [o for o in self.known.values() if o.state is not Deployment.DEPLOYED]
+        return sorted(found, key=lambda outcome: (_ORDER.index(outcome.state), outcome.path))
+
+    def among(self, tree: TreeName, state: Deployment) -> list[Outcome]:
+        """Return the outcomes of a tree that are in `state`."""
+        return [o for o in self.known.values() if o.path.tree == tree and o.state is state]
+
+    # --- what becomes so --------------------------------------------------------------------
+
+    def put(self, outcome: Outcome, now: float, wait: Wait | None = None) -> None:
+        """Take a new outcome; `wait` where it is Pending."""
+        assert (outcome.state is Deployment.PENDING) == (wait is not None), "only Pending waits"
+        path = outcome.path
+        before = self.known.get(path)
+        if before is not None:
+            self._tally[before.state] -= 1
+        self.known[path] = outcome
+        self._tally[outcome.state] += 1
+        if wait is not None:
+            self.waits[path] = wait
+        else:
+            self.waits.pop(path, None)
+        if before != outcome:
+            self._unsaved[path] = outcome
+            self.state.changed = True
+        if wait is None:
+            self.answered(outcome, now)
+
+    def turn(self, path: ArtifactPath, now: float, state: Deployment, reason: str) -> None:
+        """Conclude something of an artifact without a word of the runtime."""
+        known = self.known[path]
+        at = self.state.wall()
+        self.put(replace(known, state=state, reason=reason, excerpt="", at=at), now)
+
+    def owe(self, known: Outcome, since: float, reason: str, now: float) -> None:
+        """Wait again for bytes that the runtime had taken, for what it says after `since`."""
+        self.wait_again(known.path, Wait(since), reason, now)
+
+    def wait_again(self, path: ArtifactPath, wait: Wait, reason: str, now: float) -> None:
+        """Wait (again) for what the runtime says of the bytes that an outcome is about."""
+        known = self.known[path]
+        pending = replace(known, state=Deployment.PENDING, reason=reason, excerpt="", at=wait.came)
+        self.put(pending, now, wait)
+
+    def drop(self, path: ArtifactPath) -> None:
+        """Forget what is known of `path`: other bytes are to be there, or none."""
+        outcome = self.known.pop(path, None)
+        self.waits.pop(path, None)
+        if outcome is not None:
+            self._tally[outcome.state] -= 1
+            self._unsaved[path] = None
+            self.state.changed = True
+
+    def tend(self, paths: Iterable[ArtifactPath] | None = None) -> None:
+        """Drop what is not about what this node holds (any more); None: of all paths."""
+        for path in list(self.known if paths is None else paths):
+            outcome = self.known.get(path)
+            if outcome is not None and not self.counts(outcome):
+                self.drop(path)

@@ -1,0 +1,160 @@
+"""What the local runtime itself writes into the trees: never a change to send on, never drift.
+
+A runtime that does not take an update writes its own old version over it, moves the file away, or
+brings back what can't be undeployed; its log says so beside the write. Each such saying is a licence
+for one difference at one path: bytes whose mtime is near the saying, or the file's absence. A
+difference without one is a person's. Because the look at the file may come before the line of the
+log is read, a difference where the runtime still owes an answer is in doubt for a moment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent.effects import Backfill, KeepFile
+from syncagent.core.events import Hinted, HintKind
+from syncagent.core.exempt import Because, Exemption
+from syncagent.core.intent import Keep
+from syncagent.core.outcome import Deployment
+from syncagent.core.runtime import Saying
+from syncagent.core.snapshot import Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from syncagent.agent.node.outcomes import Outcomes
+    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.entry import Entry
+    from syncagent.core.outcome import Outcome
+
+NEAR_S = 3.0
+"""A write this close to the saying is the runtime's: it logs the two within milliseconds, and some
+file systems and log formats count whole seconds."""
+DOUBT_S = 1.0
+"""How long a difference may wait for the line of the log that explains it."""
+LICENCES_MAX = 1_000
+
+
+class Restores:
+    """Tells the runtime's own writes from people's. Instants are of this node's clock."""
+
+    def __init__(self, outcomes: Outcomes) -> None:
+        self._state = outcomes.state
+        self._observing = outcomes.observing
+        self._outcomes = outcomes
+        self._licences: dict[tuple[ArtifactPath, Saying], float] = {}
+        self.doubts: dict[ArtifactPath, float] = {}
+        """Until when each difference is in doubt."""
+        self._cleared: dict[ArtifactPath, object] = {}
+        outcomes.observing.doubts = self.doubts
+
+    def load(self) -> None:
+        """Take up what a stop may have cut in two: it was rejected, what came of it was not seen."""
+        for outcome in self._outcomes.known.values():
+            if outcome.state is Deployment.REJECTED and outcome.path not in self._state.exempt:
+                self._licences[outcome.path, Saying.RESTORED] = outcome.at
+                self._licences[outcome.path, Saying.BACKED_UP] = outcome.at
+
+    # --- what is said -----------------------------------------------------------------------
+
+    def said(self, path: ArtifactPath, saying: Saying, at: float, now: float) -> None:
+        """The runtime says that it wrote `path` back, or moved it away."""
+        if len(self._licences) >= LICENCES_MAX:
+            self._licences.pop(next(iter(self._licences)))
+        self._licences[path, saying] = at
+        if not self._settle(path):
+            kind = HintKind.DELETED if saying is Saying.BACKED_UP else HintKind.WRITTEN
+            self._observing.hinted(Hinted(path.tree, path.path, kind), now)
+
+    def rejected(self, outcome: Outcome) -> None:
+        """A version was rejected: keep its bytes, and hold it back from the runtime from now on."""
+        path = outcome.path
+        self._state.do(KeepFile(path, outcome.digest, Keep.REJECTED, outcome.reason))
+        row = self._state.rows.get(path)
+        if row is not None and row.digest == outcome.digest and path not in self._state.exempt:
+            self._exempt(path, self._state.base.get(path), outcome.reason)
+        self._settle(path)
+
+    def accepted(self, path: ArtifactPath) -> None:
+        """A version that was rejected was taken after all, where it is."""
+        exemption = self._state.exempt.get(path)
+        if exemption is not None and exemption.because is Because.REJECTED:
+            left = {p: e for p, e in self._state.exempt.items() if p != path}
+            self._state.exempt_as(left)
+            self._observing.rebase(self._state.base, [path])
+
+    # --- what is seen -----------------------------------------------------------------------
+
+    def looked(self, paths: Iterable[ArtifactPath], now: float) -> None:
+        """These were looked at: see what of it is the runtime's, and what may be."""
+        for path in paths:
+            view = self._observing.views[path.tree]
+            if path.path not in view.differing:
+                self._forget(path)
+            elif not self._settle(path):
+                self._doubt(path, now)
+
+    def _forget(self, path: ArtifactPath) -> None:
+        """Nothing differs here: a file that was to be gone is there again, or was never moved."""
+        self.doubts.pop(path, None)
+        self._cleared.pop(path, None)
+        if path in self._state.base:
+            self._licences.pop((path, Saying.BACKED_UP), None)
+
+    def _doubt(self, path: ArtifactPath, now: float) -> None:
+        owes = path in self._outcomes.waits or path in self._outcomes.going
+        seen = self._observing.observed(path)
+        if owes and path not in self.doubts and self._cleared.get(path, self) != seen:
+            self.doubts[path] = now + DOUBT_S
+            self._cleared[path] = seen
+
+    def tick(self, now: float) -> None:
+        """End doubts that lasted long enough: it is a person's."""
+        for path, until in list(self.doubts.items()):
+            if now >= until:
+                del self.doubts[path]
+        if not self.doubts and len(self._cleared) > LICENCES_MAX:
+            self._cleared.clear()
+
+    def next_at(self) -> float | None:
+        """Return when `tick` has something to do."""
+        return min(self.doubts.values(), default=None)
+
+    # --- what follows -----------------------------------------------------------------------
+
+    def _settle(self, path: ArtifactPath) -> bool:
+        """Exempt what the runtime wrote at `path`; return whether it did."""
+        view = self._observing.views[path.tree]
+        if path.path not in view.differing:
+            return False
+        seen = view.files.get(path.path)
+        if isinstance(seen, Seen):
+            at = self._licences.get((path, Saying.RESTORED))
+            if at is None or abs(seen.mtime_ns / 1e9 - at) > NEAR_S:
+                return False
+            del self._licences[path, Saying.RESTORED]
+            self._licences.pop((path, Saying.BACKED_UP), None)
+            return self._take(path, seen.entry)
+        if seen is not None or self._licences.pop((path, Saying.BACKED_UP), None) is None:
+            return False
+        return self._take(path, None)
+
+    def _take(self, path: ArtifactPath, here: Entry | None) -> bool:
+        known = self._outcomes.known.get(path)
+        reason = known.reason if known and known.state is Deployment.REJECTED else ""
+        self.doubts.pop(path, None)
+        self._cleared.pop(path, None)
+        self._exempt(path, here, reason or "the runtime put its own version back")
+        self._state.event("runtime-wrote", path=str(path), digest=here.digest if here else "")
+        return True
+
+    def _exempt(self, path: ArtifactPath, here: Entry | None, detail: str) -> None:
+        state = self._state
+        row = state.rows.get(path)
+        wanted = row.digest if row else None
+        exemption = Exemption(path, Because.REJECTED, wanted, here, 0.0, detail)
+        state.exempt_as({**state.exempt, path: exemption})
+        self._observing.rebase(state.base, [path])
+        if here is not None and not state.has_blob(here.digest):
+            # If somebody edits it, this is what a repair puts back.
+            state.do(Backfill(((path, here),)))
