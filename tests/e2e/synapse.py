@@ -114,6 +114,7 @@ class SynapseHome:
         for file in (shared / "lib").iterdir():
             (self.folder / "lib" / file.name).symlink_to(file)
         shutil.copy(shared / "modules/addressing.mar", self.folder / "repository/modules")
+        shutil.copy(DATA / "axis2_blocking_client.xml", conf)
         self._fill("axis2.xml", conf / "axis2.xml", "@PORT@", self.port)
         self._fill(
             "log4j.properties", self.folder / "lib/log4j.properties", "@ROTATE_KB@", self.rotate_kb
@@ -148,7 +149,11 @@ class SynapseHome:
         return [
             *(java, "-Xmx256M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
             *self.options,
-            *(f"-Djava.io.tmpdir={home}/work/temp", "-cp", f"{conf}:{home}/lib:{home}/lib/*"),
+            *(
+                f"-Djava.io.tmpdir={Path(home, 'work', 'temp')}",
+                "-cp",
+                f"{conf}:{home}/lib:{home}/lib/*",
+            ),
             *("org.apache.synapse.SynapseServer", f"{home}/repository", f"{conf}/axis2.xml", home),
             *(f"{conf}/synapse-config", f"{home}/repository"),
         ]
