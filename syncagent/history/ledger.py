@@ -12,7 +12,8 @@ the disk lets us, and the next append first writes the whole file anew, because 
 must not be repeated (the kernel forgets which pages it could not write).
 
 Compaction writes the same standing as one record. It happens at load and when nothing is urgent,
-never within an append.
+never within an append. Which bytes a change replaced is known to the change alone, so what is about
+to be forgotten is saved first.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from syncagent.history.durable import disk_errors, read_if_there, replace_durabl
 from syncagent.history.frames import encode_frame, frames, good_frame_after
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from syncagent.core.artifact import TreeName
     from syncagent.fsio import OsFS
@@ -101,6 +102,11 @@ def replay(content: bytes, path: str) -> tuple[Standing, int]:
 
     Raises StateError if they are damaged; `path` is named in it.
     """
+    changes, end = _changes(content, path)
+    return fold(changes), end
+
+
+def _changes(content: bytes, path: str) -> tuple[list[StandingChange], int]:
     changes: list[StandingChange] = []
     end = 0
     for frame in frames(MAGIC, content):
@@ -115,7 +121,7 @@ def replay(content: bytes, path: str) -> tuple[Standing, int]:
     good = good_frame_after(MAGIC, content, end) if end < len(content) else None
     if good is not None:
         raise _damaged(path, f"bytes {end} to {good} are not a record, but later ones are")
-    return fold(changes), end
+    return changes, end
 
 
 def _read(fs: OsFS, path: str) -> bytes | None:
@@ -132,11 +138,21 @@ def _damaged(path: str, why: str) -> StateError:
 
 
 class Ledger:
-    """The ledger file at `path`. One thread at a time (see `NodeHistory`)."""
+    """The ledger file at `path`. One thread at a time (see `NodeHistory`).
 
-    def __init__(self, fs: OsFS, path: str) -> None:
+    `save` is called with the changes that a compaction is about to forget; it raises DiskError if
+    they must not be forgotten yet.
+    """
+
+    def __init__(
+        self,
+        fs: OsFS,
+        path: str,
+        save: Callable[[Sequence[StandingChange]], None] = lambda _changes: None,
+    ) -> None:
         self._fs = fs
         self._path = path
+        self._save = save
         self._fd: int | None = None
         self._size = 0
         self._suspect = False
@@ -168,18 +184,25 @@ class Ledger:
             self._standing = Standing()
             self._rewrite()
             return self._standing
-        self._standing, end = replay(content, self._path)
+        changes, end = _changes(content, self._path)
+        self._standing = fold(changes)
         self._size = len(content)
         self._open()
         with disk_errors(f"write {self._path}"):
             self._settle(end)
-        self.compact_if_large()
+        with suppress(DiskError):
+            # It stands, large or not: what could not be saved is saved by a later call.
+            self._save(changes)
+            self._compact_if_large()
         return self._standing
 
     def append(self, change: StandingChange) -> Standing:
         """Append durably; return the new standing. Raises DiskError: then the old one stands."""
         after = self._standing.after(change)
         if self._suspect or self._fd is None:
+            with suppress(DiskError, StateError):
+                # Best effort: where the node stands does not wait for what answers questions.
+                self._save_all()
             self._rewrite()
         frame = encode_frame(MAGIC, encode_change(change))
         assert self._fd is not None, "a rewrite leaves the file open"
@@ -201,7 +224,19 @@ class Ledger:
         self._rewrite()
 
     def compact_if_large(self) -> None:
-        """Compact if that is worth it: much larger than one record, and not small. Raises DiskError."""
+        """Save what the file tells, and compact it if that is worth it.
+
+        Raises DiskError, StateError (the file was damaged since it was loaded).
+        """
+        self._save_all()
+        self._compact_if_large()
+
+    def _save_all(self) -> None:
+        content = _read(self._fs, self._path)
+        self._save(_changes(content, self._path)[0] if content is not None else ())
+
+    def _compact_if_large(self) -> None:
+        """Compact a file that is much larger than one record, and not small."""
         if self._size <= COMPACT_BYTES:
             return
         if self._size > COMPACT_RATIO * len(encode_standing(self._standing)):

@@ -2,7 +2,8 @@
 
 A standing is durable in this order: first the packs (one flush, none if nothing was added), then
 the ledger (one flush). A crash between leaves bytes that nothing names, never a name without
-bytes. The records come later and may be lost.
+bytes. The records come later and may be lost: what the ledger knows of them is put back at load, and
+before it or the packs forget anything.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
+from syncagent.core.artifact import NodeName
 from syncagent.core.change import Change
+from syncagent.core.revision import REVISION_ZERO, Revision
 from syncagent.core.settings import Limits
 from syncagent.history.blobs import BlobStore
 from syncagent.history.ledger import Ledger
@@ -24,12 +27,12 @@ if TYPE_CHECKING:
     from syncagent.core.ledger import Standing, StandingChange
     from syncagent.core.manifest import Entry, Manifest
     from syncagent.core.outcome import Outcome
-    from syncagent.core.revision import Revision
     from syncagent.fsio import OsFS
 
 LEDGER_NAME: Final = "ledger"
 BLOBS_NAME: Final = "blobs"
 RECORDS_NAME: Final = "records.db"
+UNKNOWN_NOTE: Final = "put back from the ledger: who made it is not known any more"
 REVISIONS_MIN: Final = 2
 """Revisions that are remembered however old they are: one to return to (DESIGN 11)."""
 
@@ -45,7 +48,7 @@ class NodeHistory:
     ) -> None:
         self._wall = wall
         self._limits = limits or Limits()
-        self._ledger = Ledger(fs, f"{path}/{LEDGER_NAME}")
+        self._ledger = Ledger(fs, f"{path}/{LEDGER_NAME}", self._save)
         self._blobs = BlobStore(fs, f"{path}/{BLOBS_NAME}")
         self._records = Records(fs, f"{path}/{RECORDS_NAME}", wall)
         self._writing = threading.Lock()
@@ -164,8 +167,10 @@ class NodeHistory:
 
         Needed are the blobs of the current manifest, of the remembered revisions, and `also`
         (what is being prepared). A ledger that has grown is compacted. Call it when nothing is
-        urgent: `stand` waits meanwhile. Raises DiskError.
+        urgent: `stand` waits meanwhile. Raises DiskError, StateError (the ledger was damaged since).
         """
+        with self._writing:
+            self._ledger.compact_if_large()
         self._records.prune(
             keep=self._limits.history_revisions,
             newer_than=self._wall() - self._limits.history_s,
@@ -175,8 +180,23 @@ class NodeHistory:
         with self._writing:
             needed.update(entry.digest for _, entry in self._ledger.standing.manifest)
             needed.update(also)
-            self._ledger.compact_if_large()
             return self._blobs.tidy(needed)
+
+    def _save(self, changes: Sequence[StandingChange]) -> None:
+        """Have the records remember, durably, the revisions that ledger records tell of."""
+        told: list[Revision] = []
+        parent = REVISION_ZERO
+        for change in changes:
+            if change.revision is None:
+                continue
+            if change.manifest is None and change.changes:
+                told.append(
+                    Revision(
+                        change.revision, parent, change.changes, NodeName(""), note=UNKNOWN_NOTE
+                    )
+                )
+            parent = change.revision
+        self._records.save(told, self._wall())
 
     def close(self) -> None:
         """Close all files."""

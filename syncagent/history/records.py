@@ -1,7 +1,9 @@
 """Records: revisions, events and outcomes, in SQLite. They answer questions; they are not the truth.
 
-No bytes depend on them, so they are written without a flush (WAL, `synchronous = NORMAL`) and a
-damaged file is moved aside and begun anew; that is itself an event. Outcomes and the mark up to
+They are written without a flush (WAL, `synchronous = NORMAL`): a power cut, or a damaged file, which
+is moved aside and begun anew (that is itself an event), may take the last revisions. Some bytes are
+named by nothing but the revision that replaced them, so the ledger has each until `save` has made
+it durable here, and whoever drops bytes saves first. Outcomes and the mark up to
 which the runtime was heard change in one transaction: what is lost of one is lost of the other,
 and is read again from the runtime's log. The file is opened at the first use, and `sqlite3` imported then: an agent that is only asked for
 its version does not pay for it.
@@ -55,6 +57,7 @@ PRAGMA user_version = 2;
 _OUTCOMES_SINCE: Final = 2
 """Schema of which `outcomes` has this shape; before, the table was there and never written."""
 _RUNTIME: Final = "runtime"
+_SAVED: Final = "saved"
 _DEPLOYMENTS: Final[Mapping[str, Deployment]] = {state.value: state for state in Deployment}
 
 _T = TypeVar("_T")
@@ -84,6 +87,26 @@ class Records:
                 row,
             )
         )
+
+    def save(self, told: Sequence[Revision], at: float) -> None:
+        """Remember, durably, all that was recorded and what is missing of `told`, recorded `at`.
+
+        What is older than the oldest one that is remembered was forgotten on purpose. Raises
+        DiskError.
+        """
+        rows = {each.id[:2]: (*each.id[:2], at, _encode(each)) for each in told}
+
+        def run(db: sqlite3.Connection) -> None:
+            known = {(*row,) for row in db.execute("SELECT epoch, number FROM revisions")}
+            oldest = min(known, default=(0, 0))
+            missing = [row for key, row in rows.items() if key not in known and key > oldest]
+            db.executemany(
+                "INSERT INTO revisions (epoch, number, at, body) VALUES (?, ?, ?, ?)", missing
+            )
+            # One flush takes along all that was written before, but only where there is a change.
+            db.execute("INSERT OR REPLACE INTO marks VALUES (?, random())", (_SAVED,))
+
+        self._run(run, durable=True)
 
     def revisions(self, limit: int) -> list[tuple[Revision, float]]:
         """Return the newest revisions and when they were recorded, newest first. Raises DiskError."""
@@ -166,7 +189,8 @@ class Records:
     def prune(self, *, keep: int, newer_than: float, at_least: int) -> None:
         """Forget all but the newest `keep` revisions, and those not recorded after `newer_than`.
 
-        The newest `at_least` stay in any case. Old events go too. Raises DiskError.
+        The newest `at_least` stay in any case. Old events go too. Durable, so that nothing comes
+        back whose bytes were dropped. Raises DiskError.
         """
 
         def run(db: sqlite3.Connection) -> None:
@@ -183,7 +207,7 @@ class Records:
                 "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (EVENTS_MAX,)
             )
 
-        self._run(run)
+        self._run(run, durable=True)
 
     def needed(self) -> set[Digest]:
         """Return the digests that the remembered revisions name, before and after. Raises DiskError."""
@@ -205,13 +229,13 @@ class Records:
 
     # Private.
 
-    def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _run(self, work: Callable[[sqlite3.Connection], _T], *, durable: bool = False) -> _T:
         """Run `work` in one transaction; begin the file anew, once, if it turns out damaged."""
         import sqlite3  # noqa: PLC0415 - see the module docstring
 
         with self._lock:
             try:
-                return self._attempt(work)
+                return self._attempt(work, durable=durable)
             except sqlite3.OperationalError as error:
                 raise self._refused(error) from error
             except sqlite3.DatabaseError as error:
@@ -219,15 +243,21 @@ class Records:
                     raise self._refused(error) from error
                 self._move_aside(str(error))
             try:
-                return self._attempt(work)
+                return self._attempt(work, durable=durable)
             except sqlite3.Error as error:
                 raise self._refused(error) from error
 
-    def _attempt(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _attempt(self, work: Callable[[sqlite3.Connection], _T], *, durable: bool = False) -> _T:
         if self._connection is None:
             self._connection = self._open()
-        with self._connection:
-            return work(self._connection)
+        if durable:
+            self._connection.execute("PRAGMA synchronous = FULL")
+        try:
+            with self._connection:
+                return work(self._connection)
+        finally:
+            if durable:
+                self._connection.execute("PRAGMA synchronous = NORMAL")
 
     def _open(self) -> sqlite3.Connection:
         import sqlite3  # noqa: PLC0415 - see the module docstring
