@@ -7,6 +7,7 @@ goes to peers is kept in `sent`, what goes to people in `replies`; a test says w
 from __future__ import annotations
 
 import random
+from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 from syncagent.agent import effects as fx
@@ -34,6 +35,7 @@ from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import FakeDisk
 from tests.fakes.hints import FakeHints
 from tests.fakes.history import FakeGuard, FakeHistory
+from tests.fakes.runtime import FakeGateway, FakeRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from syncagent.core.events import ShellEvent
     from syncagent.core.wire.messages import Message
     from syncagent.ports import Runtime
+    from tests.fakes.runtime_words import Dialect
 
 T = TreeName("synapse")
 PLANS = TreeName("siddhi")
@@ -130,6 +133,8 @@ class Bench:
             **values,  # type: ignore[arg-type]
         )
         self.runtime: Runtime = NoRuntime()
+        self.gateway: FakeGateway | None = None
+        self.arrived: deque[ShellEvent] = deque()
         self.join(self.history, self.guard)
         self.hands: list[Effect] = []
         self.sent: list[tuple[int, Message]] = []
@@ -170,6 +175,21 @@ class Bench:
             outcomes=tuple(self.history.outcomes()),
         )
         self.node = Node(self.state)
+
+    def beside(self, dialect: Dialect) -> Bench:
+        """Have a runtime beside the node, ready, with the tree loaded as it is now.
+
+        It goes through its scans while time passes; `gateway.scan()` has it do one at once.
+        """
+        self.gateway = FakeGateway(self.disk, dialect, self.wall, wrote=self._hint)
+        self.gateway.ready()
+        self.runtime = FakeRuntime(self.gateway, self.arrived.append)
+        self.join(self.history, self.guard)
+        return self
+
+    def _hint(self, path: ArtifactPath) -> None:
+        gone = self.disk.content(path) is None
+        self.arrived.append(Hinted(*path, HintKind.DELETED if gone else HintKind.WRITTEN))
 
     def _stand(self, files: Files, manager: NodeName) -> None:
         manifest = rows(files)
@@ -234,10 +254,14 @@ class Bench:
     def rest(self) -> None:
         """Have everything done that is due now."""
         for _ in range(1_000):
+            if self.gateway is not None:
+                self.gateway.run()
+            while self.arrived:
+                self.handle(self.arrived.popleft())
             while self.step():
                 pass
             self.tick()
-            if not self.hands:
+            if not self.hands and not self.arrived:
                 return
         raise AssertionError("it never rests")
 
@@ -246,7 +270,10 @@ class Bench:
         until = self.at + seconds
         self.rest()
         while self.at < until:
-            self.at = min(until, max(self.at + 0.01, self.wake_at))
+            wake_at = self.wake_at
+            if self.gateway is not None:
+                wake_at = min(wake_at, self.gateway.due() - WALL)
+            self.at = min(until, max(self.at + 0.01, wake_at))
             self.rest()
         return self
 

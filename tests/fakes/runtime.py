@@ -1,0 +1,238 @@
+"""The `Runtime` port with a modelled runtime behind it, on a `FakeDisk` and a clock that a test moves.
+
+`FakeGateway` is the runtime's process and its log: it lives on while agents come and go. `FakeRuntime` is
+an agent's ear at it. The log's text is skipped: what a line means goes straight into `Heard`.
+
+    gateway = FakeGateway(disk, SYNAPSE, wall)
+    gateway.boot()
+    gateway.run()          # carries out all that is due by now
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName, kind_of
+from syncagent.core.events import RuntimeHeard, RuntimeTurned
+from syncagent.core.runtime import About, Heard, Phase, RuntimeState
+from tests.fakes.disk import SECOND_NS
+from tests.fakes.runtime_deployer import Moved, Said, Turned, Wrote
+from tests.fakes.runtime_model import RuntimeModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from syncagent.core.events import ShellEvent
+    from syncagent.core.runtime import Order
+    from tests.fakes.disk import FakeDisk
+    from tests.fakes.runtime_deployer import Deed
+    from tests.fakes.runtime_words import Dialect
+
+TREE = TreeName("synapse")
+
+
+def _nobody(_path: ArtifactPath) -> None:
+    """Watch nothing."""
+
+
+@dataclass
+class FakeGateway:
+    """One runtime beside an agent. `wrote` is told of each of its own writes, as a watcher would be.
+
+    `refuses` returns why it refuses a well-formed artifact, "" if it takes it. `mute` makes it say
+    nothing of what it does, as if its log were lost.
+    """
+
+    disk: FakeDisk
+    dialect: Dialect
+    wall: Callable[[], float]
+    tree: TreeName = TREE
+    refuses: Callable[[str, bytes], str] = lambda _path, _content: ""
+    wrote: Callable[[ArtifactPath], None] = _nobody
+    regenerates: Mapping[str, bytes] = field(default_factory=dict)
+    mute: bool = False
+    log: list[Heard | RuntimeState] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.model = RuntimeModel(
+            self.dialect,
+            f"/{self.tree}",
+            self._refused,
+            self.regenerates,
+        )
+        self.state = RuntimeState(Phase.DOWN)
+        self.listeners: list[FakeRuntime] = []
+        self._starts = 0
+
+    @property
+    def about(self) -> About:
+        """What an agent is told of it."""
+        dialect = self.dialect
+        return About(
+            dialect.name,
+            dialect.label,
+            answers=True,
+            scan_s=dialect.scan_s,
+            pause_s=dialect.pause_s,
+            shy=True,
+            log=f"/{self.tree}.log",
+        )
+
+    # --- its life -----------------------------------------------------------------------------
+
+    def boot(self, *, begun_s: float = 0.0) -> None:
+        """Start the process, or have it been started so long ago; quiet if it runs."""
+        if self.model.phase is not Phase.DOWN:
+            return
+        self._starts += 1
+        at = self.wall() - begun_s
+        name, pid = f"start-{self._starts}", f"pid {self._starts}"
+        self.state = RuntimeState(Phase.DOWN, name, started_at=at, detail=pid)
+        self._take(self.model.start(at), at)
+
+    def ready(self) -> FakeGateway:
+        """Start it and be ready at once, with the tree loaded as it is now."""
+        self.boot(begun_s=self.dialect.start_s)
+        self.run()
+        return self
+
+    def kill(self) -> None:
+        """End the process; quiet if it does not run."""
+        if self.model.phase is not Phase.DOWN:
+            self._take(self.model.kill(), self.wall())
+
+    def due(self) -> float:
+        """Return the wall time at which it does something next."""
+        return self.model.due()
+
+    def run(self) -> bool:
+        """Carry out all that is due by now; tell whether anything was."""
+        busy = False
+        while (at := self.model.due()) <= self.wall():
+            busy = True
+            self._take(self.model.turn(at, self._files()), at)
+        return busy
+
+    def scan(self) -> None:
+        """Have it scan now, whenever it would have, and go through all that it finds."""
+        before = self.model.phase
+        assert before is Phase.READY, f"it is {before}"
+        self._take(self.model.scan_now(self.wall(), self._files()), self.wall())
+
+    def serves(self, folder: str, name: str) -> bytes | None:
+        """Return what answers under this name, None if nothing does."""
+        return self.model.serves(folder, name)
+
+    # --- private ------------------------------------------------------------------------------
+
+    def _refused(self, path: str, content: bytes) -> str:
+        """Ask as it is now: a test may change its mind."""
+        return self.refuses(path, content)
+
+    def _files(self) -> dict[str, tuple[bytes, int]]:
+        return dict(self.disk.trees[self.tree])
+
+    def _take(self, deeds: list[Deed], at: float) -> None:
+        before = len(self.log)
+        for deed in deeds:
+            match deed:
+                case Wrote(path, content):
+                    self._write(path, content, at)
+                case Moved(path, target):
+                    tree = self.disk.trees[self.tree]
+                    tree[target] = tree.pop(path)
+                    self.wrote(ArtifactPath(self.tree, path))
+                    self.wrote(ArtifactPath(self.tree, target))
+                case Turned(phase, console):
+                    self._turn(phase, console, at)
+                case Said():
+                    self._say(deed, at)
+        if len(self.log) > before:
+            for listener in self.listeners:
+                listener.read_on()
+
+    def _write(self, path: str, content: bytes, at: float) -> None:
+        where = ArtifactPath(self.tree, path)
+        self.disk.put(where, content)
+        self.disk.trees[self.tree][path] = (content, int(at * SECOND_NS))
+        self.wrote(where)
+
+    def _turn(self, phase: Phase, console: str, at: float) -> None:
+        detail = f"its deployer died: {console}" if phase is Phase.STUCK else self.state.detail
+        ready_at = at if phase is Phase.READY else self.state.ready_at
+        self.state = replace(self.state, phase=phase, ready_at=ready_at, detail=detail)
+        self.log.append(self.state)
+
+    def _say(self, said: Said, at: float) -> None:
+        if said.word is None or self.mute:
+            return
+        word = said.word
+        path = ArtifactPath(self.tree, word.path)
+        kind = kind_of(TreeKind.SYNAPSE, word.path)
+        text = said.line.text
+        self.log.append(Heard(word.saying, path, kind, word.name, word.reason, text, at))
+
+
+class FakeRuntime:
+    """An agent's ear at a gateway. The mark is the number of log entries that were heard."""
+
+    def __init__(self, gateway: FakeGateway, post: Callable[[ShellEvent], None]) -> None:
+        self.gateway = gateway
+        self.told: list[Order] = []
+        self.asked: list[Order] = []
+        self._post = post
+        self._read = 0
+
+    @property
+    def about(self) -> About:
+        return self.gateway.about
+
+    def start(self, mark: str | None) -> None:
+        """Say the present state, then all that was said since the mark, or since the last start."""
+        log = self.gateway.log
+        if mark is not None and mark.isdecimal() and int(mark) <= len(log):
+            self._read = int(mark)
+        else:
+            self._read = _last_start(log)
+        self._post(RuntimeTurned(self.gateway.state))
+        self.gateway.listeners.append(self)
+        self.read_on(told=True)
+
+    def tell(self, order: Order) -> None:
+        self.told.append(order)
+
+    def verify(self, order: Order) -> None:
+        self.asked.append(order)
+
+    def stop(self) -> None:
+        if self in self.gateway.listeners:
+            self.gateway.listeners.remove(self)
+
+    def read_on(self, *, told: bool = False) -> None:
+        """Post what was said since; a change of state in its place among the sayings."""
+        log, heard = self.gateway.log, list[Heard]()
+        while self._read < len(log):
+            entry = log[self._read]
+            self._read += 1
+            if isinstance(entry, Heard):
+                heard.append(entry)
+                continue
+            self._flush(heard, self._read - 1)
+            if not told:
+                self._post(RuntimeTurned(entry))
+        self._flush(heard, self._read)
+
+    def _flush(self, heard: list[Heard], mark: int) -> None:
+        if heard:
+            self._post(RuntimeHeard(tuple(heard), str(mark)))
+            heard.clear()
+
+
+def _last_start(log: list[Heard | RuntimeState]) -> int:
+    starts = (
+        number
+        for number, entry in reversed(list(enumerate(log)))
+        if isinstance(entry, RuntimeState) and entry.phase is Phase.STARTING
+    )
+    return next(starts, 0)
