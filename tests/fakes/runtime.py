@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName, kind_of
+from syncagent.core.artifact import FOLDERS, ArtifactPath, TreeName
 from syncagent.core.events import RuntimeHeard, RuntimeTurned
 from syncagent.core.runtime import About, Heard, Phase, RuntimeState
 from tests.fakes.disk import SECOND_NS
-from tests.fakes.runtime_deployer import Moved, Said, Turned, Wrote
+from tests.fakes.runtime_deployer import Moved, Said, Turned, Wrote, folder_of
 from tests.fakes.runtime_model import RuntimeModel
 
 if TYPE_CHECKING:
@@ -168,8 +168,8 @@ class FakeGateway:
         if said.word is None or self.mute:
             return
         word = said.word
-        path = ArtifactPath(self.tree, word.path)
-        kind = kind_of(TreeKind.SYNAPSE, word.path)
+        path = ArtifactPath(self.tree, word.path) if word.path else None
+        kind = FOLDERS[word.folder or folder_of(word.path)]
         text = said.line.text
         self.log.append(Heard(word.saying, path, kind, word.name, word.reason, text, at))
 

@@ -34,12 +34,13 @@ NO_BACKUP = "NO_BACKUP_ON_WORKER.INFO"
 
 @dataclass(frozen=True)
 class Word:
-    """What a line means, as who knows the rules reads it."""
+    """What a line means to who reads the log: `path` is empty where it names no file."""
 
     saying: Saying
     path: str
     name: str = ""
     reason: str = ""
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,9 @@ class Deployer:
         title = WORDS[folder].title
         if not read.fault:
             self.add(path, read, content)
+            if folder == "api":
+                word = Word(Saying.DEPLOYED, "", read.name, folder=folder)
+                yield Said(Line("INFO", "API", f"Initializing API: {read.name}"), word)
             return
         if self.dialect.name == "carbon":
             text = (
@@ -130,7 +134,8 @@ class Deployer:
             # Neither file nor name is said ([L] startup.log).
             text = f"{title} configuration cannot be built - Continue in fail-safe mode"
             yield Said(Line("ERROR", title, read.reason))
-            yield Said(Line("WARN", "SynapseXMLConfigurationFactory", text))
+            word = Word(Saying.REJECTED, "", folder=folder, reason=read.reason)
+            yield Said(Line("WARN", "SynapseXMLConfigurationFactory", text), word)
         else:
             text = f"Error while building {title} configuration from file : {base}"
             line = Line(
@@ -146,9 +151,7 @@ class Deployer:
         elif path not in self.names:
             if self.dialect.strict:
                 text = f"Artifact representing the filename {self._full(path)} is not deployed on Synapse"
-                served = any(each.file == path for each in self.artifacts.values())
-                word = Word(Saying.LOST_TRACK, path) if served and path in files else None
-                yield Said(Line("ERROR", ABSTRACT, text), word)
+                yield Said(Line("ERROR", ABSTRACT, text), Word(Saying.LOST_TRACK, path))
                 raise AbortedError
         elif path not in files:
             yield from self._take_away(path)
@@ -161,14 +164,17 @@ class Deployer:
         if folder == "sequences" and name in DEFAULTS.values():
             yield Said(Line("ERROR", "SequenceDeployer", f"Cannot Undeploy the {name} sequence"))
             text = f"Unable to undeploy the artifact from file : {self._full(path)}"
-            yield Said(Line("ERROR", ABSTRACT, text))
+            yield Said(Line("ERROR", ABSTRACT, text), Word(Saying.REJECTED, path, name))
             text = f"Restoring the artifact into the file : {self._full(path)}"
             yield from self._restore(path, name, text)
             return
         del self.names[path]
         self.artifacts.pop((key_space(folder), name), None)
         text = WORDS[folder].is_gone.format(n=name)
-        yield Said(Line("INFO", WORDS[folder].deployer, text), Word(Saying.UNDEPLOYED, path, name))
+        yield Said(
+            Line("INFO", WORDS[folder].deployer, text),
+            Word(Saying.UNDEPLOYED, "", name, folder=folder),
+        )
 
     # --- deploying ([S] D/AbstractSynapseArtifactDeployer.deploy) ---------------------------------
 
@@ -229,7 +235,9 @@ class Deployer:
         if read.name != old:
             self.artifacts.pop((key_space(folder), old), None)
             gone = f"{words.title}: {old} has been undeployed"
-            yield Said(Line("INFO", words.deployer, gone), Word(Saying.UNDEPLOYED, path, old))
+            yield Said(
+                Line("INFO", words.deployer, gone), Word(Saying.UNDEPLOYED, "", old, folder=folder)
+            )
         self.add(path, read, content)
         text = words.updated.format(n=read.name, f=file)
         yield Said(Line("INFO", words.deployer, text), Word(Saying.UPDATED, path, read.name))
