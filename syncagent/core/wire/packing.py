@@ -12,6 +12,7 @@ serve one thread at a time, so they are kept in a free list: `pop` and `append` 
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import msgpack
@@ -47,8 +48,8 @@ _LARGE_HASH_LOG_MAX = 23
 line changed: 2.5 MB, with tables of 2**23 475 bytes); below, larger tables only cost time."""
 _SPARE_MAX = 4
 
-_compressors: list[zstandard.ZstdCompressor] = []
-_decompressors: list[zstandard.ZstdDecompressor] = []
+_compressors: deque[zstandard.ZstdCompressor] = deque(maxlen=_SPARE_MAX)
+_decompressors: deque[zstandard.ZstdDecompressor] = deque(maxlen=_SPARE_MAX)
 
 
 def pack(value: object) -> bytes:
@@ -97,8 +98,7 @@ def squeeze(raw: bytes) -> bytes:
     except IndexError:
         compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
     frame = compressor.compress(raw)
-    if len(_compressors) < _SPARE_MAX:
-        _compressors.append(compressor)
+    _compressors.append(compressor)
     return frame
 
 
@@ -225,16 +225,16 @@ def _inflate_plain(frame: bytes, size: int) -> bytes:
     except IndexError:
         decompressor = zstandard.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG_MAX)
     raw = _inflate(decompressor, frame, size)
-    if len(_decompressors) < _SPARE_MAX:
-        _decompressors.append(decompressor)
+    _decompressors.append(decompressor)
     return raw
 
 
 def _inflate(decompressor: zstandard.ZstdDecompressor, frame: bytes, size: int) -> bytes:
+    """Return the `size` bytes of `frame`, which says so (`_check_frame`).
+
+    zstd refuses a frame that holds another number of bytes than it says. Raises ProtocolError.
+    """
     try:
-        raw = decompressor.decompress(frame, max_output_size=size, allow_extra_data=False)
+        return decompressor.decompress(frame, max_output_size=size, allow_extra_data=False)
     except (zstandard.ZstdError, MemoryError) as error:
         raise ProtocolError(f"the zstd frame is damaged: {error}") from error
-    if len(raw) != size:
-        raise ProtocolError(f"the zstd frame holds {len(raw)} bytes, its entries {size}")
-    return raw

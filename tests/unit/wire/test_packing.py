@@ -129,6 +129,17 @@ def test_a_frame_that_hides_its_size_is_refused() -> None:
         packing.split_batch([entry_of(b"ten bytes!")], frame)
 
 
+@pytest.mark.parametrize("said", [9, 11])
+def test_a_frame_that_lies_about_its_size_is_refused(said: int) -> None:
+    honest = b"ten bytes!"
+    frame = bytearray(zstandard.ZstdCompressor().compress(honest))
+    where = frame.index(len(honest), 5)
+    frame[where] = said
+    assert zstandard.get_frame_parameters(bytes(frame)).content_size == said
+    with pytest.raises(ProtocolError, match="damaged"):
+        packing.apply_delta(b"", bytes(frame), said)
+
+
 def test_bytes_with_another_digest_are_refused() -> None:
     _, frame = packing.compress_batch(items_of([b"one", b"two"]))
     with pytest.raises(ProtocolError, match="are others"):
