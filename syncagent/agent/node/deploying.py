@@ -57,7 +57,7 @@ class Deploying:
     """The outcomes of this node, and what brings them about. Instants are of this node's clock."""
 
     def __init__(self, state: State, observing: Observing, advancing: Advancing) -> None:
-        self._state = state
+        self.state = state
         self._observing = observing
         self._advancing = advancing
         self.about: About = state.runtime_about
@@ -122,7 +122,7 @@ class Deploying:
         known = self._outcomes.known.get(path)
         if known is not None:
             return self.outcome(path, known.digest)
-        entry = self._state.base.get(path)
+        entry = self.state.base.get(path)
         return self.outcome(path, entry.digest) if entry is not None else None
 
     def counts(self) -> Mapping[Deployment, int]:
@@ -133,9 +133,12 @@ class Deploying:
         """Return how many artifacts this node has, with those that its runtime moved away."""
         return self._outcomes.total()
 
-    def not_deployed(self) -> list[Outcome]:
-        """Return what is not Deployed, as far as anything is known of it, what is bad first."""
-        return [self.outcome(known.path, known.digest) for known in self._outcomes.not_deployed()]
+    def not_deployed(self, at_most: int) -> list[Outcome]:
+        """Return what is not (known to be) Deployed, what is bad first; all, or `at_most`."""
+        known = self._outcomes.not_deployed()[:at_most]
+        found = [self.outcome(each.path, each.digest) for each in known]
+        unheard = self._outcomes.unheard(at_most - len(found))
+        return found + [self.outcome(path, digest) for path, digest in unheard]
 
     def waiting(self, paths: Collection[ArtifactPath] | None = None) -> bool:
         """Tell whether any artifact (of `paths`) may still be answered for before its deadline."""
@@ -151,7 +154,7 @@ class Deploying:
     def _why_unknown(self, path: ArtifactPath) -> str:
         if not self.about.answers:
             return ""
-        if path.tree in self._state.settings.tree_names:
+        if path.tree in self.state.settings.tree_names:
             how = taking(self.about, self._outcomes.kind(path))
             if how is Taking.NEVER:
                 return NOBODY
@@ -173,7 +176,7 @@ class Deploying:
         if not self.about.answers:
             return
         anew = self._readiness.turned(event.state, now)
-        self._state.changed = True
+        self.state.changed = True
         if anew:
             self._loading.anew()
         if self._readiness.ready:
@@ -192,7 +195,7 @@ class Deploying:
         mine = self._outcomes
         for path in paths:
             self._restores.looked((path,), now)
-            exemption = self._state.exempt.get(path)
+            exemption = self.state.exempt.get(path)
             if (
                 exemption is not None
                 and exemption.because is Because.REJECTED
@@ -204,7 +207,7 @@ class Deploying:
                 # Somebody put it there again: the runtime is asked again.
                 mine.drop(path)
                 self._restores.accepted(path)
-                number = self._state.standing.revision.number
+                number = self.state.standing.revision.number
                 self._came(_pending(path, exemption.wanted, number, self._seen_at(path)), now)
                 self._deadlines.schedule(now)
 
@@ -213,9 +216,7 @@ class Deploying:
         if self.about.answers:
             differing = self._observing.views[tree].differing
             paths = [ArtifactPath(tree, path) for path in sorted(differing)]
-            paths.extend(
-                p for p in self._state.exempt if p.tree == tree and p.path not in differing
-            )
+            paths.extend(p for p in self.state.exempt if p.tree == tree and p.path not in differing)
             self.looked(paths, now)
 
     # --- what this node does ----------------------------------------------------------------
@@ -231,8 +232,8 @@ class Deploying:
         if not self.about.answers:
             return
         job, began = self._began
-        wall = self._state.wall()
-        since = began if job == self._state.standing.txid else wall
+        wall = self.state.wall()
+        since = began if job == self.state.standing.txid else wall
         items: list[OrderItem] = []
         for step in steps:
             updated = step.after is not None and step.expected is not None
@@ -252,7 +253,7 @@ class Deploying:
             self._loading.again()
         done = {step.path for step in steps}
         for path in paths or ():
-            entry = self._state.base.get(path)
+            entry = self.state.base.get(path)
             if path not in done and entry is not None and path not in self._outcomes.known:
                 # It was there already: this node's own proposal comes back as a revision.
                 self._came(_pending(path, entry.digest, revision, self._seen_at(path)), now)
@@ -268,7 +269,7 @@ class Deploying:
             updated = change.before is not None and digest is not None
             items.append(self._deadlines.item(change.path, digest, updated=updated))
             if digest is None:
-                self._goes(change.path, self._state.wall() - RENAMED_S, now)
+                self._goes(change.path, self.state.wall() - RENAMED_S, now)
             elif revision == 1:
                 # All that was there before anybody looked: what the runtime has of it is concluded.
                 self._loading.again()
@@ -281,16 +282,16 @@ class Deploying:
         self._tell(revision, items, now)
 
     def _tell(self, revision: int, items: list[OrderItem], now: float) -> None:
-        self._base = self._state.base
+        self._base = self.state.base
         if items:
-            self._state.do(TellRuntime(Order(revision, tuple(items))))
+            self.state.do(TellRuntime(Order(revision, tuple(items))))
         self._deadlines.schedule(now)
         self._outcomes.save()
 
     def _came(self, made: Outcome, now: float, *, updated: bool = True) -> None:
         """New bytes are there: wait for what is said of them, or conclude what nobody says."""
         path, came = made.path, made.at
-        entry = self._state.base.get(path)
+        entry = self.state.base.get(path)
         how = taking(self.about, self._outcomes.kind(path))
         if entry is None or entry.digest != made.digest or how is Taking.NEVER:
             return
@@ -312,7 +313,7 @@ class Deploying:
 
         An old mtime says nothing of when it came, so only what is said from now on counts.
         """
-        wall = self._state.wall()
+        wall = self.state.wall()
         seen = self._observing.views[path.tree].files.get(path.path)
         mtime = seen.mtime_ns / 1e9 if isinstance(seen, Seen) else wall
         return mtime if wall - RECENT_S <= mtime <= wall else wall
@@ -321,7 +322,7 @@ class Deploying:
         """The file at `path` is gone: wait until the runtime says that it has let go of it."""
         known = self._outcomes.known.get(path)
         kind, name = self._outcomes.kind(path), self._hearing.name_of(path)
-        gone = path not in self._state.base and taking(self.about, kind) is Taking.HOT
+        gone = path not in self.state.base and taking(self.about, kind) is Taking.HOT
         deployed = known is not None and known.state is Deployment.DEPLOYED
         self._outcomes.drop(path)
         if gone and deployed and not self._hearing.confirmed_gone(path, since):
@@ -337,10 +338,10 @@ class Deploying:
             return
         lifted: list[ArtifactPath] = []
         files: list[tuple[ArtifactPath, Digest]] = []
-        number = self._state.standing.revision.number
+        number = self.state.standing.revision.number
         for path in paths:
-            exemption = self._state.exempt.get(path)
-            entry = self._state.base.get(path)
+            exemption = self.state.exempt.get(path)
+            entry = self.state.base.get(path)
             if exemption is not None and (entry is None or entry.digest != exemption.wanted):
                 lifted.append(path)
             elif entry is not None:
@@ -350,9 +351,9 @@ class Deploying:
             self.lift(lifted, now)
         for path, digest in files:
             self._outcomes.drop(path)
-            self._came(_pending(path, digest, number, self._state.wall()), now)
-        if files and self._state.settings.apply:
-            self._state.do(Touch(tuple(files)))
+            self._came(_pending(path, digest, number, self.state.wall()), now)
+        if files and self.state.settings.apply:
+            self.state.do(Touch(tuple(files)))
         self._tell(
             number, [self._deadlines.item(p, digest, updated=True) for p, digest in files], now
         )
@@ -366,8 +367,8 @@ class Deploying:
         self._note_commit()
         self._readiness.tick(now)
         self._restores.tick(now)
-        if self._base is not self._state.base:
-            self._base = self._state.base
+        if self._base is not self.state.base:
+            self._base = self.state.base
             self._outcomes.tend()
         if self._readiness.ready:
             self._loading.go_on(now)
@@ -387,7 +388,7 @@ class Deploying:
         """Remember when a commit began: the runtime may meet its first files before its end."""
         job = self._advancing.job
         if job is not None and job.phase is Stage.COMMITTING and self._began[0] != job.txid:
-            self._began = (job.txid, self._state.wall())
+            self._began = (job.txid, self.state.wall())
 
 
 def _pending(path: ArtifactPath, digest: Digest, revision: int, came: float) -> Outcome:

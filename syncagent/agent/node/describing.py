@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node import rows
+from syncagent.agent.node.deployed import said_by_peer
 from syncagent.core.artifact import ArtifactPath, TreeName, kind_of, stem_of
 from syncagent.core.errors import RefusedError
 from syncagent.core.groups import groups
+from syncagent.core.outcome import Deployment
 from syncagent.core.snapshot import Seen
 
 if TYPE_CHECKING:
@@ -102,13 +104,19 @@ def _own(node: Parts, path: ArtifactPath) -> dict[str, JSON]:
     entry = node.state.base.get(path)
     refused = node.state.refused.get(path)
     same = digest == (entry.digest if entry else None)
-    reason = NO_RUNTIME if same else OTHER_BYTES
-    return {
+    row: dict[str, JSON] = {
         "node": node.state.me,
         "digest": digest,
-        "state": "Refused" if refused else "Unknown",
-        "reason": refused.problem.reason if refused else reason,
+        "state": "Unknown",
+        "reason": NO_RUNTIME if same else OTHER_BYTES,
+        "excerpt": "",
     }
+    said = node.deploying.here(path) if node.deploying.about.answers else None
+    if refused:
+        row |= {"state": "Refused", "reason": refused.problem.reason}
+    elif said is not None and (same or said.state is Deployment.REJECTED):
+        row |= {"state": str(said.state), "reason": said.reason, "excerpt": said.excerpt}
+    return row
 
 
 def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
@@ -128,11 +136,16 @@ def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
         return {"node": peer.name, "digest": None, "state": "Unknown", "reason": reason}
     if _stands_here(node, peer) and entry is not None:
         listed = not peer.trees or path.tree in peer.trees
+        digest = entry.digest if listed else None
+        said = said_by_peer(peer.report, path, digest)
+        without = NO_RUNTIME if listed else "this node does not list the tree"
+        outcome, reason, excerpt = said or ("Unknown", without, "")
         return {
             "node": peer.name,
-            "digest": entry.digest if listed else None,
-            "state": "Unknown",
-            "reason": NO_RUNTIME if listed else "this node does not list the tree",
+            "digest": digest,
+            "state": outcome,
+            "reason": reason,
+            "excerpt": excerpt,
         }
     return {"node": peer.name, "digest": None, "state": "Unknown", "reason": _why(node, peer)}
 

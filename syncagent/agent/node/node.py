@@ -62,7 +62,7 @@ class Node:
         self.working = Working(state, self.observing, self.advancing)
         self.proposing = Proposing(state, self.observing, self.advancing, self.declaring)
         self.housekeeping = Housekeeping(state, self.observing, self.advancing)
-        self.reporting = Reporting(state, self.observing, self.advancing, self.leading)
+        self.reporting = Reporting(self.observing, self.advancing, self.leading, self.deploying)
         parts = Parts(
             state,
             self.observing,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Remember
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import State
     from syncagent.core.artifact import ArtifactPath, TreeName
+    from syncagent.core.digest import Digest
     from syncagent.core.runtime import About
 
 
@@ -166,6 +168,14 @@ class Outcomes:
         """Return what is not Deployed, as far as anything is known of it, what is bad first."""
         found = [o for o in self.known.values() if o.state is not Deployment.DEPLOYED]
         return sorted(found, key=lambda outcome: (_ORDER.index(outcome.state), outcome.path))
+
+    def unheard(self, at_most: int) -> list[tuple[ArtifactPath, Digest]]:
+        """Return artifacts of which nothing was ever heard or concluded."""
+        left = self.total() - len(self.known)
+        if left <= 0 or at_most <= 0:
+            return []
+        found = ((p, e.digest) for p, e in self.state.base if p not in self.known)
+        return list(islice(found, min(left, at_most)))
 
     def among(self, tree: TreeName, state: Deployment) -> list[Outcome]:
         """Return the outcomes of a tree that are in `state`."""

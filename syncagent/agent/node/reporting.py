@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Send
 from syncagent.agent.node import lately, rows
+from syncagent.agent.node.deployed import COUNTS, outcomes_report, runtime_counts
 from syncagent.agent.node.job import Stage
 from syncagent.agent.node.state import Phase, Role
 from syncagent.core.artifact import TreeName
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from syncagent.agent.node.advancing import Advancing
+    from syncagent.agent.node.deploying import Deploying
     from syncagent.agent.node.leading import Leading
     from syncagent.agent.node.observing import Observing
-    from syncagent.agent.node.state import Peer, State
+    from syncagent.agent.node.state import Peer
     from syncagent.agent.results import KeptFile, Trouble
     from syncagent.core.desk import JSON
     from syncagent.core.events import StrangerRefused
@@ -34,12 +36,17 @@ class Reporting:
     """Builds and exchanges what `status` shows."""
 
     def __init__(
-        self, state: State, observing: Observing, advancing: Advancing, leading: Leading
+        self,
+        observing: Observing,
+        advancing: Advancing,
+        leading: Leading,
+        deploying: Deploying,
     ) -> None:
-        self._state = state
+        self._state = deploying.state
         self._observing = observing
         self._advancing = advancing
         self._leading = leading
+        self._deploying = deploying
         self._sent_at = -EVERY_S
         self._due_at: float | None = None
         self._behind: dict[str, float] = {}
@@ -125,6 +132,7 @@ class Reporting:
             ),
             "alarms": list(self._state.alarms.values()),
             "progress": self.own_progress(),
+            **outcomes_report(self._deploying),
         }
 
     def own_progress(self) -> dict[str, JSON] | None:
@@ -155,11 +163,8 @@ class Reporting:
             "state": status,
             "revision": state.standing.revision.number,
             "lag_s": 0.0,
-            "artifacts": len(state.base),
-            "deployed": 0,
-            "pending": 0,
-            "rejected": 0,
-            "unknown": len(state.base),
+            "artifacts": self._deploying.total(),
+            **runtime_counts(self._deploying),
             "refused": len(state.refused),
             "watch": watch,
             "seen_s": 0.0,
@@ -276,10 +281,8 @@ class Reporting:
             "revision": peer.standing.number if peer.standing else None,
             "lag_s": self._lag(peer, now),
             "artifacts": None,
-            "deployed": None,
-            "pending": None,
-            "rejected": None,
-            "unknown": None,
+            **dict.fromkeys(COUNTS),
+            "runtime": None,
             "refused": None,
             "watch": None,
             "seen_s": None if peer.seen_at is None else round(now - peer.seen_at, 1),
@@ -287,7 +290,7 @@ class Reporting:
         }
         known = peer.report.get("row")
         if isinstance(known, dict):
-            kept = ("artifacts", "deployed", "pending", "rejected", "unknown", "refused", "watch")
+            kept = ("artifacts", *COUNTS, "runtime", "refused", "watch")
             row.update({name: known.get(name) for name in kept})
             row["state"] = str(known.get("state") or "Unknown")
             row["reason"] = str(known.get("reason") or "")
@@ -308,7 +311,9 @@ class Reporting:
             # Its own report is on its way; what it holds follows from where it stands.
             held = self._state.standing.manifest.project(TreeName(tree) for tree in peer.trees)
             row["state"], row["reason"] = "Synced", ""
-            row["artifacts"] = row["unknown"] = len(held)
+            row["artifacts"] = len(held)
+            said = sum(n for c in COUNTS if c != "unknown" and isinstance(n := row[c], int))
+            row["unknown"] = max(0, len(held) - said)
         return row
 
     def _lag(self, peer: Peer, now: float) -> float | None:
