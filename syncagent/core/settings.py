@@ -72,10 +72,16 @@ class ElectionSettings:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings:
-    """How the local runtime is told and asked."""
+    """How the local runtime is told and asked.
+
+    `command` and `timeout_s` are for the kind `command`: the program with its arguments, and how long
+    it may take.
+    """
 
     kind: str = "auto"
     log: str = ""
+    command: tuple[str, ...] = ()
+    timeout_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

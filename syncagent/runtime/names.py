@@ -1,0 +1,88 @@
+"""From what a runtime calls a file or an artifact to the artifact's path in a tree.
+
+Runtimes name files by their canonical path, so each tree is known by its resolved root too. A root
+that can't be resolved (a mount that is late) is tried again when a name fits none.
+
+An agent beside the runtime in another container sees the same folders under other names. What lies
+under no root is therefore also tried by the product's own folders (`synapse-configs/default/`, ...),
+if the file would be one of ours there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import FOLDERS, ArtifactPath, Kind, TreeKind, kind_of, tenant_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from syncagent.core.settings import TreeSettings
+
+SUPER_TENANT = "-1234"
+"""What Carbon logs for the super tenant; also empty or 0 before a tenant is set."""
+
+_FOLDER_OF = {kind: folder for folder, kind in FOLDERS.items()}
+_PLACES = re.compile(
+    r"/(?:repository/tenants/(?P<tenant>\d+)/|repository/deployment/server/|repository/conf/|conf/)"
+    r"(?:synapse-configs/default/|synapse-config/|(?P<plans>executionplans)/)(?P<rest>.+)"
+)
+
+
+class Names:
+    """Maps names to artifacts. `resolve` returns a folder's canonical path (`os.path.realpath`)."""
+
+    def __init__(self, trees: Sequence[TreeSettings], resolve: Callable[[str], str]) -> None:
+        self._trees = {tree.name: tree for tree in trees}
+        self._resolve = resolve
+        self._roots: list[tuple[str, TreeSettings]] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Resolve the roots again: a mount may have come."""
+        roots = {}
+        for tree in self._trees.values():
+            path = tree.path.rstrip("/")
+            roots[f"{path}/"] = tree
+            roots[f"{self._resolve(path)}/"] = tree
+        self._roots = sorted(roots.items(), key=lambda each: -len(each[0]))
+
+    def of_file(self, file: str) -> ArtifactPath | None:
+        """Return the artifact at an absolute path; None if it lies in no tree."""
+        for root, tree in self._roots:
+            if file.startswith(root):
+                return ArtifactPath(tree.name, file[len(root) :])
+        found = _PLACES.search(file)
+        if found is None:
+            return None
+        kind = TreeKind.SIDDHI if found["plans"] else TreeKind.SYNAPSE
+        tree_found = self._tree(kind, found["tenant"] or "")
+        return ArtifactPath(tree_found.name, found["rest"]) if tree_found else None
+
+    def of_base(self, kind: Kind | None, base: str, tenant: str) -> ArtifactPath | None:
+        """Return the artifact in a file of that name, in the folder of its kind.
+
+        None if the kind has no folder, or no tree is the tenant's.
+        """
+        if "/" in base:
+            return self.of_file(base)
+        own = "" if tenant in {"", "0", SUPER_TENANT} else tenant
+        if kind is Kind.PLAN:
+            tree = self._tree(TreeKind.SIDDHI, own)
+            return ArtifactPath(tree.name, base) if tree else None
+        folder = _FOLDER_OF.get(kind) if kind else None
+        tree = self._tree(TreeKind.SYNAPSE, own)
+        return ArtifactPath(tree.name, f"{folder}/{base}") if tree and folder else None
+
+    def kind(self, path: ArtifactPath) -> Kind:
+        """Return the kind of the artifact at a path."""
+        return kind_of(self._trees[path.tree].kind, path.path)
+
+    def _tree(self, kind: TreeKind, tenant: str) -> TreeSettings | None:
+        fitting = [
+            tree
+            for tree in self._trees.values()
+            if tree.kind is kind and tenant_of(tree.name) == tenant
+        ]
+        return fitting[0] if len(fitting) == 1 else None

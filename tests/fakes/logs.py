@@ -1,0 +1,79 @@
+"""Logs that are written and rotated as the runtimes' appenders and logrotate do it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Log:
+    """A log at `path`. `lines` is what was written to it so far, without line ends."""
+
+    def __init__(self, path: Path, keep: int = 10) -> None:
+        self.path = path
+        self.keep = keep
+        self.lines: list[bytes] = []
+        self.rotations = 0
+
+    def write(self, count: int) -> None:
+        """Write numbered lines, no two alike."""
+        for _ in range(count):
+            line = f"2026-11-21 10:00:00,{len(self.lines):09d} line {len(self.lines)}".encode()
+            self.lines.append(line)
+            self.write_raw(line + b"\n")
+
+    def write_raw(self, content: bytes) -> None:
+        """Write bytes that are not counted among the lines."""
+        with self.path.open("ab") as file:
+            file.write(content)
+
+    def rotate(self) -> None:
+        """Put the log away under another name."""
+        raise AssertionError("each scheme has its own")
+
+
+class Numbered(Log):
+    """log4j 1's RollingFileAppender, and logrotate: `.1` is the newest, the oldest is deleted."""
+
+    def rotate(self) -> None:
+        self.rotations += 1
+        for number in range(self.keep, 0, -1):
+            old = self.path.with_name(f"{self.path.name}.{number}")
+            if not old.is_file():
+                continue
+            if number == self.keep:
+                old.unlink()
+            else:
+                old.rename(self.path.with_name(f"{self.path.name}.{number + 1}"))
+        if self.path.is_file():
+            self.path.rename(self.path.with_name(f"{self.path.name}.1"))
+
+
+class Dated(Log):
+    """log4j 2 as the WSO2 products set it up: `STEM-11-21-2026-N.log`, N rising."""
+
+    def rotate(self) -> None:
+        self.rotations += 1
+        if not self.path.is_file():
+            return
+        # Its clock: files that are put away in the same tick of the kernel's are told apart by N.
+        name = f"{self.path.stem}-11-21-2026-{self.rotations}{self.path.suffix}"
+        self.path.rename(self.path.with_name(name))
+
+
+class Truncated(Log):
+    """logrotate with `copytruncate`: the copy is `.1`, the log keeps its inode."""
+
+    def rotate(self) -> None:
+        self.rotations += 1
+        for number in range(self.keep - 1, 0, -1):
+            old = self.path.with_name(f"{self.path.name}.{number}")
+            if old.is_file():
+                old.replace(self.path.with_name(f"{self.path.name}.{number + 1}"))
+        if self.path.is_file():
+            shutil.copyfile(self.path, self.path.with_name(f"{self.path.name}.1"))
+            os.truncate(self.path, 0)
