@@ -11,7 +11,8 @@ this module. The verbs and what each answers:
     nodes      {}                       [node]
     artifacts  {}                       [{tree, path, kind, name, digest, state, reason?}]
     revisions  {limit}                  [{number, epoch, digest, author, note, at, added, updated,
-                                         deleted}]
+                                         deleted}]; at and the counts are null where this node
+                                         caught up, and the note says from where
     held, refused, quarantine, conflicts {}   [entry]
     kept       {what}                   {entries: [entry], missing: [{node, reason}]}: what all nodes
                                          that this one leads have kept, `what` as in the line above

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from syncagent.core.desk import JSON
     from syncagent.core.intent import Kept
     from syncagent.core.manifest import Manifest
+    from syncagent.core.revision import Revision, RevisionId
     from syncagent.ports import Clock, Disk, History
 
 LOG = logging.getLogger("syncagent")
@@ -96,23 +97,21 @@ class Fetching:
         return [kept_row(kept, "") for kept in _newest(found, arguments)]
 
     def _revisions(self, arguments: dict[str, JSON]) -> list[JSON]:
+        """List the revisions that led here, and where this node caught up without them."""
+        limit = _count(arguments.get("limit"), 50)
         found: list[JSON] = []
-        for revision, at in self._history.revisions(_count(arguments.get("limit"), 50)):
-            words = [change.word for change in revision.changes]
-            found.append(
-                {
-                    "number": revision.id.number,
-                    "epoch": revision.id.epoch,
-                    "digest": revision.id.digest,
-                    "author": revision.author,
-                    "note": revision.note,
-                    "at": when(at),
-                    "added": words.count("add"),
-                    "updated": words.count("update"),
-                    "deleted": words.count("delete"),
-                }
-            )
-        return found
+        # Where the last one listed came from: the next one, unless it is not remembered.
+        expected = self._history.standing().revision
+        for revision, at in self._history.revisions(limit):
+            if revision.id.number < expected.number:
+                found.append(_caught_up(revision.id.number, expected))
+            if revision.id.number <= expected.number:
+                # Else a deposed manager's, which led nowhere.
+                expected = revision.parent
+            found.append(_revision_row(revision, at))
+        if not found and expected.number:
+            found.append(_caught_up(0, expected))
+        return found[:limit]
 
     def _events(self, arguments: dict[str, JSON]) -> list[JSON]:
         after, limit = _count(arguments.get("after"), 0), _count(arguments.get("limit"), 100)
@@ -245,6 +244,39 @@ class Fetching:
     def _keys_trust(self, arguments: dict[str, JSON]) -> JSON:
         key = arguments.get("key")
         return self._trust(str(arguments.get("name")), str(key) if key else None)
+
+
+def _revision_row(revision: Revision, at: float) -> dict[str, JSON]:
+    words = [change.word for change in revision.changes]
+    return {
+        "number": revision.id.number,
+        "epoch": revision.id.epoch,
+        "digest": revision.id.digest,
+        "author": revision.author,
+        "note": revision.note,
+        "at": when(at),
+        "added": words.count("add"),
+        "updated": words.count("update"),
+        "deleted": words.count("delete"),
+    }
+
+
+def _caught_up(before: int, to: RevisionId) -> dict[str, JSON]:
+    """Return the row of a revision of which only the manifest came, after number `before`."""
+    came = "came as a whole: what it changed"
+    if to.number - before > 1:
+        came = f"caught up from {before} to {to.number}: what each of them changed"
+    return {
+        "number": to.number,
+        "epoch": to.epoch,
+        "digest": to.digest,
+        "author": "",
+        "note": f"{came} is not remembered here",
+        "at": None,
+        "added": None,
+        "updated": None,
+        "deleted": None,
+    }
 
 
 def _label(number: JSON, current: int) -> str:
