@@ -289,6 +289,12 @@ def _lines(wish: Wish, gateway: Gateway | None) -> Iterator[str]:
     yield ""
     yield "[election]"
     yield f"manager = {toml_text(_manager(wish))}  # leads until `promote` or `switchover`"
+    yield ""
+    yield "[runtime]"
+    if gateway is not None:
+        yield f'kind = "auto"  # the answers of {gateway.label} are read from its log'
+    else:
+        yield 'kind = "none"  # no runtime was found: nobody is asked what became of the files'
 
 
 def _manager(wish: Wish) -> str:

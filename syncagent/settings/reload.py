@@ -92,4 +92,6 @@ def _tree_changes(
 
 
 def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        value = " ".join(str(each) for each in value)
     return "nothing" if value in {"", None} else str(value)

@@ -73,7 +73,7 @@ def build(groups: Groups, mistakes: Mistakes) -> Built:
         gateway_home=groups["gateway"][0].text("home"),
         peers=peers,
         election=_election(groups, peers, mistakes),
-        runtime=RuntimeSettings(kind=groups["runtime"][0].text("kind")),
+        runtime=_runtime(groups, gateway, mistakes),
         rollout=_rollout(groups["rollout"][0]),
         limits=_limits(groups["limits"][0], gateway, origins, mistakes),
     )
@@ -182,7 +182,62 @@ def _rollout(group: Group) -> RolloutSettings:
         canary=group.text("canary"),
         max_unavailable=group.number("max_unavailable"),
         on_reject=group.text("on_reject"),
+        ordered=group.flag("ordered"),
     )
+
+
+def _runtime(groups: Groups, gateway: Gateway | None, mistakes: Mistakes) -> RuntimeSettings:
+    group = groups["runtime"][0]
+    runtime = RuntimeSettings(
+        kind=group.text("kind"),
+        log=group.text("log"),
+        command=group.texts("command"),
+        timeout_s=group.number("timeout"),
+    )
+    home_is_wrong = gateway is None and groups["gateway"][0].text("home")
+    if group.sound("kind", "command") and not home_is_wrong:
+        _check_runtime(runtime, group, gateway, mistakes)
+    return runtime
+
+
+def _check_runtime(
+    runtime: RuntimeSettings, group: Group, gateway: Gateway | None, mistakes: Mistakes
+) -> None:
+    """Say what a kind needs and has not, and what was written that it has no use for."""
+    kind, command = runtime.kind, runtime.command
+    if kind == "command":
+        if not command:
+            mistakes.add(group.cell("kind"), 'runtime.kind = "command" needs runtime.command')
+        if command and not command[0].startswith("/"):
+            what = f"{command[0]!r} is no path from / on, and a daemon has no other"
+            mistakes.add(group.cell("command"), f"runtime.command: {what}")
+    elif command:
+        what = 'runtime.command needs runtime.kind = "command"; write that, or take it out'
+        mistakes.add(group.cell("command"), what)
+    if kind in {"command", "none"}:
+        if runtime.log:
+            what = f'runtime.log is not read by runtime.kind = "{kind}"; take it out'
+            mistakes.add(group.cell("log"), what)
+    elif group.sound("log"):
+        _check_log(runtime, group, gateway, mistakes)
+
+
+def _check_log(
+    runtime: RuntimeSettings, group: Group, gateway: Gateway | None, mistakes: Mistakes
+) -> None:
+    """Say where no log is known, or not whose it is."""
+    kind = runtime.kind
+    if gateway is not None and kind != "auto":
+        fits = "carbon" if gateway.is_carbon else "synapse"
+        if kind != fits:
+            what = f'{gateway.home} is {gateway.label}; write "auto", or "{fits}"'
+            mistakes.add(group.cell("kind"), f'runtime.kind = "{kind}": {what}')
+    elif gateway is None and kind != "auto" and not runtime.log:
+        what = f'runtime.kind = "{kind}" needs gateway.home, or runtime.log'
+        mistakes.add(group.cell("kind"), what)
+    elif gateway is None and kind == "auto" and runtime.log:
+        what = 'runtime.log: whose log it is needs gateway.home, or runtime.kind = "synapse" or "carbon"'
+        mistakes.add(group.cell("log"), what)
 
 
 def _limits(

@@ -181,11 +181,23 @@ _RUNTIME_SECTION = Section(
     (
         Key(
             "kind",
-            Choice(("auto", "none"), ("synapse", "carbon", "command")),
-            "auto: the best way that this version has; none: files only.",
+            Choice(("auto", "synapse", "carbon", "command", "none")),
+            "auto: as the product at the gateway's home asks; none: files only.",
             _RUNTIME.kind,
         ),
-        Key("log", AbsolutePath(), "The gateway's log.", later=True),
+        Key("log", AbsolutePath(), "The gateway's log, if not where its home says.", ""),
+        Key(
+            "command",
+            TextList(),
+            "Of kind command: a program and its arguments; it gets each change as JSON.",
+            _RUNTIME.command,
+        ),
+        Key(
+            "timeout",
+            Duration(1.0, _HOUR_S),
+            "How long one run of that program may take.",
+            _RUNTIME.timeout_s,
+        ),
     ),
 )
 _ROLLOUT_SECTION = Section(
@@ -193,7 +205,10 @@ _ROLLOUT_SECTION = Section(
     "In which order nodes get a revision.",
     (
         Key(
-            "canary", Choice(("manager", "worker", "none")), "Who tries it first.", _ROLLOUT.canary
+            "canary",
+            Choice(("manager", "worker", "none")),
+            "Whose runtime tries a change first; the others get it once that one has answered.",
+            _ROLLOUT.canary,
         ),
         Key(
             "max_unavailable",
@@ -203,11 +218,17 @@ _ROLLOUT_SECTION = Section(
         ),
         Key(
             "on_reject",
-            Choice(("hold", "continue"), ("rollback",)),
-            "What happens when a node refuses a change.",
+            Choice(("hold", "rollback", "continue")),
+            "What happens when a runtime rejects a change: the others don't get it, all get the "
+            "last good version back, or all go on.",
             _ROLLOUT.on_reject,
         ),
-        Key("ordered", Flag(), "Kind after kind.", _ROLLOUT.ordered, later=True),
+        Key(
+            "ordered",
+            Flag(),
+            "Dependencies are confirmed by the runtimes before what depends on them.",
+            _ROLLOUT.ordered,
+        ),
     ),
 )
 _LIMITS_SECTION = Section(

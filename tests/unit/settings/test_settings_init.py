@@ -58,6 +58,11 @@ def test_what_init_writes_loads_without_mistakes(wish: Wish) -> None:
     assert [path.name for path in Path(wish.path).parent.iterdir()] == ["syncagent.toml"]
 
 
+def test_without_a_home_no_runtime_is_asked(wish: Wish) -> None:
+    init(OsFS(), wish, make_key)
+    assert load(wish.path, {}).runtime.kind == "none"
+
+
 def test_a_text_that_needs_quoting_is_quoted(wish: Wish, tmp_path: Path) -> None:
     odd = tmp_path / 'a "b" \\ # ü'
     tree = replace(wish.trees[0], path=str(odd))
@@ -160,7 +165,10 @@ def test_a_home_is_written_once_and_its_trees_found_from_it(wish: Wish, tmp_path
     settings = load(wish.path, {})
     assert settings.gateway_home == home
     assert [tree.name for tree in settings.trees] == ["synapse"]
-    assert "[[tree]]" not in Path(wish.path).read_text()
+    assert settings.runtime.kind == "auto"
+    text = Path(wish.path).read_text()
+    assert 'kind = "auto"  # the answers of API Manager 3.1.0 are read from its log' in text
+    assert "[[tree]]" not in text
 
 
 def test_a_home_whose_synchronizer_is_on_makes_nothing(wish: Wish, tmp_path: Path) -> None:

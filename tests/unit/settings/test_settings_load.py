@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from syncagent.core.artifact import TreeKind
 from syncagent.core.errors import ExitCode, SettingsError
 from syncagent.core.lease import Timing
-from syncagent.core.settings import Drift, Limits, Settings, WatchMode, Writers
+from syncagent.core.settings import (
+    Drift,
+    Limits,
+    RolloutSettings,
+    RuntimeSettings,
+    Settings,
+    WatchMode,
+    Writers,
+)
 from syncagent.settings.load import interpret, load, read
 from syncagent.settings.sheet import FILE_BYTES_MAX
 
@@ -158,11 +166,20 @@ manager = "gw-1"
         ("[limits]\nhistory_revisions = 1", "this has to be from 2 to"),
         ('[limits]\nreconnect_first = "2m"', "s.toml:11: limits.reconnect_first is longer than limits.reconnect_max"),
         ('[limits]\nsettle_cap = "300ms"', "s.toml:11: limits.settle_created is longer than limits.settle_cap"),
-        ("[rollout]\nordered = true", "s.toml:11: rollout.ordered is not in this version; take it out"),
-        ('[rollout]\non_reject = "rollback"', '"rollback" is not in this version; write "hold" or "continue"'),
+        ('[rollout]\nordered = "yes"', "s.toml:11: rollout.ordered = \"yes\": this has to be true or false, without quotes"),
+        ('[rollout]\non_reject = "stop"', 'write "hold" or "rollback" or "continue"'),
         ('[rollout]\ncanary = "all"', 'write "manager" or "worker" or "none"'),
-        ('[runtime]\nkind = "carbon"', 's.toml:11: runtime.kind = "carbon": "carbon" is not in this version; write "auto" or "none"'),
-        ('[runtime]\nlog = "/x"', "s.toml:11: runtime.log is not in this version; take it out"),
+        ('[runtime]\nkind = "tomcat"', 'write "auto" or "synapse" or "carbon" or "command" or "none"'),
+        ('[runtime]\nkind = "carbon"', 's.toml:11: runtime.kind = "carbon" needs gateway.home, or runtime.log'),
+        ('[runtime]\nlog = "/x"', "s.toml:11: runtime.log: whose log it is needs gateway.home, or runtime.kind"),
+        ('[runtime]\nlog = "logs/x"', "s.toml:11: runtime.log = \"logs/x\": a daemon has no folder to start from"),
+        ('[runtime]\nkind = "none"\nlog = "/x"', 's.toml:12: runtime.log is not read by runtime.kind = "none"; take it out'),
+        ('[runtime]\nkind = "command"', 's.toml:11: runtime.kind = "command" needs runtime.command'),
+        ('[runtime]\nkind = "command"\ncommand = []', 's.toml:11: runtime.kind = "command" needs runtime.command'),
+        ('[runtime]\nkind = "command"\ncommand = ["deploy"]', "s.toml:12: runtime.command: 'deploy' is no path from / on"),
+        ('[runtime]\nkind = "command"\ncommand = "/bin/deploy"', "s.toml:12: runtime.command = \"/bin/deploy\": this has to be a list of texts"),
+        ('[runtime]\ncommand = ["/bin/deploy"]', 's.toml:11: runtime.command needs runtime.kind = "command"'),
+        ('[runtime]\ntimeout = "10ms"', "s.toml:11: runtime.timeout = \"10ms\": this has to be from 1s to 1h"),
         ('[shared]\nform = "shadow"', "s.toml:10: [shared] is not in this version; take the section out"),
         ('[http]\nlisten = "a:1"', "s.toml:10: [http] is not in this version"),
         ('[election]\nbackend = "etcd"', '"etcd" is not in this version; write "static"'),
@@ -192,6 +209,56 @@ manager = "gw-1"
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_line(added: str, expected: str) -> None:
     assert expected in only_mistake(MINIMAL + added + "\n")
+
+
+def test_all_mistakes_about_the_runtime_are_said_at_once() -> None:
+    text = '[runtime]\nkind = "none"\nlog = "/x"\ncommand = ["deploy"]\ntimeout = 5\n'
+    text += '[rollout]\ncanary = "all"\nmax_unavailable = 25\nordered = 1\n'
+    said = "\n".join(mistakes_of(MINIMAL + text))
+    for words in ("12: runtime.log", "13: runtime.command", "14: runtime.timeout"):
+        assert f"s.toml:{words}" in said
+    for words in ("16: rollout.canary", "17: rollout.max_unavailable", "18: rollout.ordered"):
+        assert f"s.toml:{words}" in said
+
+
+def test_a_runtime_and_a_rollout_land_in_their_fields() -> None:
+    settings = loaded(
+        MINIMAL
+        + """\
+[runtime]
+kind = "command"
+command = ["/usr/local/bin/deploy", "--json"]
+timeout = "90s"
+[rollout]
+canary = "worker"
+max_unavailable = "50%"
+on_reject = "rollback"
+ordered = true
+"""
+    )
+    assert settings.runtime == RuntimeSettings(
+        "command", "", ("/usr/local/bin/deploy", "--json"), 90.0
+    )
+    assert settings.rollout == RolloutSettings("worker", 0.5, "rollback", ordered=True)
+
+
+@pytest.mark.parametrize("kind", ["synapse", "carbon"])
+def test_a_log_may_be_followed_where_no_home_is_known(kind: str) -> None:
+    text = f'[runtime]\nkind = "{kind}"\nlog = "/var/log/gateway.log"\n'
+    assert loaded(MINIMAL + text).runtime == RuntimeSettings(kind, "/var/log/gateway.log")
+
+
+def test_the_kind_has_to_fit_the_home(tmp_path: Path) -> None:
+    (tmp_path / "repository/conf/synapse-config").mkdir(parents=True)
+    home = f'[gateway]\nhome = "{tmp_path}"\n[runtime]\nlog = "/var/log/x.log"\n'
+    text = MINIMAL.partition("[[tree]]")[0] + home
+    assert loaded(text).runtime.kind == "auto"
+    assert loaded(text + 'kind = "synapse"\n').runtime.kind == "synapse"
+    said = only_mistake(text + 'kind = "carbon"\n')
+    assert 'runtime.kind = "carbon"' in said
+    assert 'is Apache Synapse; write "auto", or "synapse"' in said
+    gone = (text + 'kind = "synapse"\n').replace(str(tmp_path), "/nowhere/home")
+    assert "gateway.home: there is no folder" in only_mistake(gone)
 
 
 @pytest.mark.parametrize(

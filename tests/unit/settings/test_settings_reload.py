@@ -26,7 +26,7 @@ LIVE = replace(
     OLD,
     peers=(PeerSettings(NodeName("m"), "m:1", ""),),
     limits=Limits(delete_files=9, history_revisions=5),
-    rollout=RolloutSettings(ordered=True),
+    rollout=RolloutSettings(canary="none", max_unavailable=0.5, on_reject="rollback", ordered=True),
     trees=(replace(TREE, drift=Drift.REPORT),),
 )
 
@@ -48,6 +48,11 @@ def test_peers_limits_rollout_and_drift_are_taken_up_without_a_restart() -> None
         (replace(OLD, gateway_home="/g"), "gateway.home: nothing -> /g"),
         (replace(OLD, election=ElectionSettings(lease_s=20.0)), "election.lease: 15.0 -> 20.0"),
         (replace(OLD, runtime=RuntimeSettings(kind="none")), "runtime.kind: auto -> none"),
+        (
+            replace(OLD, runtime=RuntimeSettings(command=("/bin/deploy", "-v"))),
+            "runtime.command: nothing -> /bin/deploy -v",
+        ),
+        (replace(OLD, runtime=RuntimeSettings(timeout_s=5.0)), "runtime.timeout: 60.0 -> 5.0"),
         (replace(OLD, limits=Limits(poll_s=9.0)), "limits.poll: 2.0 -> 9.0"),
         (replace(OLD, limits=Limits(file_bytes=1)), "limits.file_size: 5242880 -> 1"),
         (replace(OLD, trees=()), "tree synapse: taken out"),

@@ -35,6 +35,13 @@ address = "gw-2:7421"
 key = "{KEY}"
 [election]
 manager = "gw-2"
+[runtime]
+kind = "command"
+command = ["/bin/deploy", "--node", "x y"]
+timeout = "90s"
+[rollout]
+on_reject = "rollback"
+ordered = true
 [limits]
 delete_share = "12.5%"
 file_size = "3MiB"
