@@ -12,8 +12,9 @@ from syncagent.agent.node.asking import Asking
 from syncagent.agent.node.collecting import Collecting
 from syncagent.agent.node.deciding import Deciding
 from syncagent.agent.node.describing import describe
+from syncagent.agent.node.directing import Directing
 from syncagent.agent.node.restoring import Restoring
-from syncagent.agent.node.waiting import Waiting
+from syncagent.agent.node.waiting import Waiting, Wish
 from syncagent.core.errors import SettingsError, SyncagentError
 
 if TYPE_CHECKING:
@@ -36,15 +37,18 @@ class Answering:
         self.deciding = Deciding(node, self.asking)
         self.collecting = Collecting(node, self.asking)
         self.restoring = Restoring(node, self.asking, self.collecting)
+        self.directing = Directing(node, self.asking)
         self._fetches: dict[int, Callable[[Fetched, float], None]] = {}
         self._verbs: dict[str, Callable[[Asked, float], None]] = {
             "status": self._say(node.reporting.status),
             "nodes": self._say(lambda now: node.reporting.status(now)["nodes"]),
             "artifacts": self._say(
-                lambda _now: list(rows.artifact_rows(node.state, node.observing))
+                lambda _now: list(
+                    rows.artifact_rows(node.state, node.observing, node.deploying.here)
+                )
             ),
             "held": self._say(lambda now: node.reporting.status(now)["held"]),
-            "refused": self._say(lambda _now: self._refused()),
+            "refused": self._say(lambda _now: list(node.reporting.refused())),
             "progress": self._say(lambda _now: self._progress()),
             "strangers": self._say(lambda _now: self._strangers()),
             "describe": self._describe,
@@ -59,6 +63,8 @@ class Answering:
             "approve": self.deciding.approve,
             "reject": self.deciding.reject,
             "restore": self._restore,
+            "redeploy": self.directing.direct,
+            "undeploy": self.directing.direct,
             "adopt": self.restoring.adopt,
             "promote": self._promote,
             "keys_trust": self._fetch("keys_trust", "name", "key"),
@@ -99,10 +105,16 @@ class Answering:
         self.deciding.tick(now)
         self.waiting.tick(now)
         self.collecting.tick(now)
+        self.directing.tick(now)
 
     def next_at(self, now: float) -> float | None:
         """Return when `tick` has something to do: waiting requests are looked at often."""
-        instants = (self.waiting.next_at(now), self.collecting.next_at(), self.deciding.next_at())
+        instants = (
+            self.waiting.next_at(now),
+            self.collecting.next_at(),
+            self.deciding.next_at(),
+            self.directing.next_at(),
+        )
         return min((at for at in instants if at is not None), default=None)
 
     def job_finished(self, job: Job, fault: str | None) -> None:
@@ -163,17 +175,15 @@ class Answering:
 
     def _wait(self, asked: Asked, now: float) -> None:
         revision = asked.arguments.get("revision")
-        for word in ("deployed", "ready"):
-            if asked.arguments.get(word):
-                raise SettingsError(
-                    f"wait --{word}: not in this version: no runtime answers yet",
-                    hint="syncagent wait --synced",
-                )
-        self.waiting.wait(
-            asked.request,
-            now,
+        deployed, ready = (bool(asked.arguments.get(word)) for word in ("deployed", "ready"))
+        wish = Wish(
+            synced=bool(asked.arguments.get("synced")) or not (deployed or ready),
+            deployed=deployed,
+            ready=ready,
             revision=_number(revision) if revision is not None else None,
-            timeout_s=_seconds(asked.arguments, asked.timeout_s),
+        )
+        self.waiting.wait(
+            asked.request, now, wish=wish, timeout_s=_seconds(asked.arguments, asked.timeout_s)
         )
 
     def _own_kept(self, asked: Asked, now: float) -> None:
@@ -205,13 +215,6 @@ class Answering:
         self._node.electing.promote(asked.request, now, forced=forced)
 
     # --- lists ------------------------------------------------------------------------------
-
-    def _refused(self) -> list[JSON]:
-        state = self._node.state
-        found: list[JSON] = list(rows.own_refused(state))
-        for peer in state.peers.values():
-            found.extend(rows.listed(peer.report, "refused"))
-        return found
 
     def _strangers(self) -> list[JSON]:
         return [

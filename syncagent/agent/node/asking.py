@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import NodeName
     from syncagent.core.desk import JSON
 
-PEER_VERBS = frozenset({"approve", "reject", "reconcile", "quarantine", "conflicts", "restore"})
+PEER_VERBS = frozenset(
+    "approve reject reconcile quarantine conflicts restore redeploy undeploy".split()  # noqa: SIM905 - a list of words
+)
 """What a manager may ask of a worker on a person's behalf."""
 WORKER_VERBS = frozenset({"adopt"})
 """What a worker may ask of its manager on a person's behalf."""

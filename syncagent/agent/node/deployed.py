@@ -12,7 +12,7 @@ from syncagent.agent.node import rows
 from syncagent.core.outcome import Deployment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from syncagent.agent.node.deploying import Deploying
     from syncagent.core.artifact import ArtifactPath
@@ -23,6 +23,9 @@ OUTCOMES_MAX = 500
 """Outcomes that a report lists; more are only counted."""
 EXCERPTS_MAX = 50
 """How many of them carry the runtime's own words: each may be some lines of a log."""
+
+REJECTED_BY_RUNTIME = "rejected-by-runtime"
+"""The code, among those of what is refused, of what a runtime did not take."""
 
 COUNTS = ("deployed", "pending", "rejected", "unknown", "restart_required", "dormant")
 """The fields of a node's row that together are all of its artifacts."""
@@ -43,23 +46,30 @@ def runtime_counts(deploying: Deploying) -> dict[str, JSON]:
     found: dict[str, JSON] = {
         name: counts[state] for name, state in zip(COUNTS, _STATES, strict=True)
     }
-    found["runtime"] = str(deploying.runtime.phase) if deploying.about.answers else None
+    found["runtime"] = runtime_row(deploying) if deploying.about.answers else None
     return found
+
+
+def runtime_row(deploying: Deploying) -> dict[str, JSON]:
+    """Return which runtime it is and what it is doing."""
+    about, runtime = deploying.about, deploying.runtime
+    return {
+        "kind": about.kind,
+        "label": about.label,
+        "phase": str(runtime.phase),
+        "detail": runtime.detail,
+        "answers": about.answers,
+        "scan_s": about.scan_s,
+        "pause_s": about.pause_s,
+    }
 
 
 def outcomes_report(deploying: Deploying) -> dict[str, JSON]:
     """Return what a node's report says of its runtime."""
-    about, runtime = deploying.about, deploying.runtime
-    listed = deploying.not_deployed(OUTCOMES_MAX) if about.answers else []
+    listed = deploying.not_deployed(OUTCOMES_MAX) if deploying.about.answers else []
     counts = deploying.counts()
     return {
-        "runtime": {
-            "kind": about.kind,
-            "label": about.label,
-            "phase": str(runtime.phase),
-            "detail": runtime.detail,
-            "answers": about.answers,
-        },
+        "runtime": runtime_row(deploying),
         "outcomes": [
             outcome_row(outcome, excerpt=number < EXCERPTS_MAX)
             for number, outcome in enumerate(listed)
@@ -80,6 +90,24 @@ def outcome_row(outcome: Outcome, *, excerpt: bool = True) -> dict[str, JSON]:
         "revision": outcome.revision,
         "at": rows.when(outcome.at) if outcome.at else None,
     }
+
+
+def rejected_rows(node: str, outcomes: Iterable[Mapping[str, JSON]]) -> list[dict[str, JSON]]:
+    """Return what a node's runtime rejected, in the rows of `get refused`."""
+    return [
+        {
+            "id": f"{row.get('tree')}:{row.get('path')}",
+            "tree": row.get("tree"),
+            "path": row.get("path"),
+            "reason": f"rejected by the runtime: {row.get('reason') or 'it did not say why'}",
+            "at": row.get("at"),
+            "node": node,
+            "code": REJECTED_BY_RUNTIME,
+            "line": None,
+        }
+        for row in outcomes
+        if row.get("state") == Deployment.REJECTED
+    ]
 
 
 def said_by_peer(

@@ -28,7 +28,7 @@ def describe(node: Parts, what: str) -> dict[str, JSON]:
 
     Raises RefusedError if nothing or more than one artifact answers to it.
     """
-    row = _find(node, what)
+    row = find(node, what)
     path = _path(row)
     state = node.state
     entry = state.base.get(path)
@@ -71,13 +71,14 @@ def _group(node: Parts, path: ArtifactPath) -> dict[str, JSON] | None:
     return {"head": head, "members": members}
 
 
-def _find(node: Parts, what: str) -> dict[str, JSON]:
+def find(node: Parts, what: str) -> dict[str, JSON]:
+    """Return the row of the artifact that `what` names: see `describe`. Raises RefusedError."""
     tree, colon, rest = what.partition(":")
     if not colon or tree not in node.observing.views:
         tree, rest = "", what
     found = [
         row
-        for row in rows.artifact_rows(node.state, node.observing)
+        for row in rows.artifact_rows(node.state, node.observing, node.deploying.here)
         if (not tree or row["tree"] == tree)
         and rest in {f"{row['kind']}/{row['name']}", str(row["path"])}
     ]
@@ -112,15 +113,31 @@ def _own(node: Parts, path: ArtifactPath) -> dict[str, JSON]:
         "excerpt": "",
     }
     said = node.deploying.here(path) if node.deploying.about.answers else None
-    if refused:
+    until = _undeployed(rows.undeployed_rows(node.state, node.observing), path)
+    if until:
+        row["reason"] = until
+    elif refused:
         row |= {"state": "Refused", "reason": refused.problem.reason}
     elif said is not None and (same or said.state is Deployment.REJECTED):
         row |= {"state": str(said.state), "reason": said.reason, "excerpt": said.excerpt}
     return row
 
 
+def _undeployed(found: list[dict[str, JSON]], path: ArtifactPath) -> str:
+    """Say until when an artifact is on a list of what is undeployed; empty if it is not."""
+    for row in found:
+        if (row.get("tree"), row.get("path")) == (path.tree, path.path):
+            return f"undeployed until {row.get('until')}"
+    return ""
+
+
 def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
     """Return what a peer holds: its revision's digest, unless its report says otherwise."""
+    told = peer.report if node.state.leads else node.state.view
+    away = [r for r in rows.listed(told, "undeployed") if r.get("node") == peer.name]
+    until = _undeployed(away, path)
+    if until:
+        return {"node": peer.name, "digest": None, "state": "Unknown", "reason": until}
     for row in rows.listed(peer.report, "differing"):
         if (row.get("tree"), row.get("path")) == (path.tree, path.path):
             return {

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Send
 from syncagent.agent.node import lately, rows
-from syncagent.agent.node.deployed import COUNTS, outcomes_report, runtime_counts
+from syncagent.agent.node.deployed import (
+    COUNTS,
+    OUTCOMES_MAX,
+    outcome_row,
+    outcomes_report,
+    rejected_rows,
+    runtime_counts,
+)
 from syncagent.agent.node.job import Stage
 from syncagent.agent.node.state import Phase, Role
 from syncagent.core.artifact import TreeName
@@ -88,12 +95,16 @@ class Reporting:
         for peer in self._state.peers.values():
             peer.report = {"refused": [row for row in refused if row.get("node") == peer.name]}
 
-    def _refused(self) -> list[JSON]:
-        """Return what is refused anywhere, for the view."""
-        found: list[JSON] = list(rows.own_refused(self._state))
+    def refused(self) -> list[dict[str, JSON]]:
+        """Return what is refused on any node, and what its runtime rejected."""
+        deploying = self._deploying
+        said = deploying.not_deployed(OUTCOMES_MAX) if deploying.about.answers else []
+        own = [outcome_row(outcome) for outcome in said]
+        found = [*rows.own_refused(self._state), *rejected_rows(self._state.me, own)]
         for peer in self._state.peers.values():
             found.extend(rows.listed(peer.report, "refused"))
-        return found[: rows.DIFFERING_MAX]
+            found.extend(rejected_rows(peer.name, rows.listed(peer.report, "outcomes")))
+        return found
 
     # --- when it travels --------------------------------------------------------------------
 
@@ -108,7 +119,7 @@ class Reporting:
         self._state.changed, self._due_at, self._sent_at = False, None, now
         self._state.forget_noticed()
         if self._state.leads:
-            body = json.dumps({**self.status(now), "refused": self._refused()})
+            body = json.dumps({**self.status(now), "refused": self.refused()[: rows.DIFFERING_MAX]})
             for peer in self._state.peers.values():
                 if peer.link is not None and peer.admitted:
                     self._state.do(Send(peer.link, View(body)))
@@ -131,6 +142,7 @@ class Reporting:
                 rows.differing_rows(self._state, self._observing, self._advancing.wanted)
             ),
             "alarms": list(self._state.alarms.values()),
+            "undeployed": list(rows.undeployed_rows(self._state, self._observing)),
             "progress": self.own_progress(),
             **outcomes_report(self._deploying),
         }
@@ -217,6 +229,9 @@ class Reporting:
         held = rows.own_holds(state)
         for peer in state.peers.values() if state.leads else ():
             held.extend(lately.held(peer))
+        undeployed = rows.undeployed_rows(state, self._observing)
+        for peer in state.peers.values() if state.leads else ():
+            undeployed.extend(rows.listed(peer.report, "undeployed"))
         return {
             "apiVersion": API_VERSION,
             "cluster": state.settings.cluster,
@@ -229,6 +244,7 @@ class Reporting:
             "nodes": nodes,
             "held": held,
             "alarms": alarms,
+            "undeployed": undeployed,
         }
 
     def _why_no_manager(self) -> str:
@@ -251,7 +267,8 @@ class Reporting:
                 return f"{peer.name} is not connected yet"
             if peer.link is not None and peer.standing != self._leading.newest():
                 return f"{peer.name} is at revision {peer.standing}: {peer.reason or peer.phase}"
-        return "" if self._state.leads else self._why_no_manager()
+        known = self._state.leads or self._state.manager_link is not None
+        return "" if known else self._why_no_manager()
 
     def _from_view(self, view: Mapping[str, object], now: float) -> dict[str, JSON]:
         """Return the manager's view, aged, with what it says of this node fresh."""
@@ -267,8 +284,12 @@ class Reporting:
             if isinstance(seen, float | int):
                 row["seen_s"] = round(seen + age, 1)
         status["nodes"] = nodes
-        theirs = [row for row in rows.listed(status, "held") if row.get("node") != self._state.me]
-        status["held"] = [*rows.own_holds(self._state), *theirs]
+        for name, own in (
+            ("held", rows.own_holds(self._state)),
+            ("undeployed", rows.undeployed_rows(self._state, self._observing)),
+        ):
+            theirs = [row for row in rows.listed(status, name) if row.get("node") != self._state.me]
+            status[name] = [*own, *theirs]
         status["state"] = rows.worst([row.get("state") for row in nodes])
         return status
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from syncagent.core.artifact import kind_of, stem_of
 from syncagent.core.diff import diff
 from syncagent.core.errors import RefusedError
+from syncagent.core.exempt import Because
 from syncagent.core.intent import Keep
 from syncagent.core.plan import Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import State
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from syncagent.core.entry import Entry
     from syncagent.core.intent import Kept
     from syncagent.core.manifest import Manifest
+    from syncagent.core.outcome import Outcome
     from syncagent.core.safety import Hold
     from syncagent.core.verdict import Refused
 
@@ -107,22 +109,29 @@ def _why_kept(kept: Kept) -> str:
     return _KEPT[kept.reason]
 
 
-def artifact_rows(state: State, observing: Observing) -> list[dict[str, JSON]]:
-    """Return one row per artifact of this node: what should be here, and what is refused."""
-    rows: list[dict[str, JSON]] = []
-    for path, entry in state.base:
-        rows.append(artifact_row(state, observing, path, entry.digest))
+def artifact_rows(
+    state: State, observing: Observing, said: Callable[[ArtifactPath], Outcome | None]
+) -> list[dict[str, JSON]]:
+    """Return one row per artifact of this node: what should be here, and what is refused.
+
+    `said` tells what the runtime made of an artifact. What is kept away from here for a while is
+    listed too, without a digest.
+    """
     known = state.base
-    rows.extend(
-        artifact_row(state, observing, path, None)
-        for path in sorted(state.refused)
-        if path not in known
-    )
+    away = [path for path in state.exempt if path not in known and path in state.rows]
+    only_refused = [path for path in state.refused if path not in known and path not in away]
+    rows = [artifact_row(state, observing, path, entry.digest, said(path)) for path, entry in known]
+    rows += [artifact_row(state, observing, path, None, said(path)) for path in sorted(away)]
+    rows += [artifact_row(state, observing, path, None, None) for path in sorted(only_refused)]
     return rows
 
 
 def artifact_row(
-    state: State, observing: Observing, path: ArtifactPath, digest: str | None
+    state: State,
+    observing: Observing,
+    path: ArtifactPath,
+    digest: str | None,
+    outcome: Outcome | None,
 ) -> dict[str, JSON]:
     """Return the row of one artifact. Without a runtime that answers its state is `Unknown`."""
     view = observing.views.get(path.tree)
@@ -134,13 +143,38 @@ def artifact_row(
         "kind": str(kind),
         "name": (examined.facts.name if examined else "") or stem_of(path.path),
         "digest": digest,
-        "state": "Unknown",
+        "state": str(outcome.state) if outcome is not None else "Unknown",
     }
+    if outcome is not None and outcome.reason:
+        row["reason"] = outcome.reason
+    exemption = state.exempt.get(path)
+    if exemption is not None and exemption.because is Because.UNDEPLOYED:
+        # The name was written down when its bytes could still be read.
+        row["name"] = exemption.detail.partition("/")[2] or row["name"]
+        row["state"], row["reason"] = "Unknown", f"undeployed until {when(exemption.until)}"
     refused = state.refused.get(path)
     if refused is not None:
         row["state"] = "Refused"
         row["reason"] = refused.problem.reason
     return row
+
+
+def undeployed_rows(state: State, observing: Observing) -> list[dict[str, JSON]]:
+    """Return what a person took away from this node, and until when."""
+    found: list[dict[str, JSON]] = []
+    for path, exemption in sorted(state.exempt.items()):
+        if exemption.because is Because.UNDEPLOYED:
+            row = artifact_row(state, observing, path, None, None)
+            left_s = max(0.0, round(exemption.until - state.wall(), 1))
+            found.append(
+                {
+                    "node": state.me,
+                    **{name: row[name] for name in ("tree", "path", "kind", "name")},
+                    "until": when(exemption.until),
+                    "left_s": left_s,
+                }
+            )
+    return found
 
 
 def differing(

@@ -2,7 +2,8 @@
 
 Both first have everything scanned that was on disk when they were called, here and on every worker
 that can be reached, twice where absence has to be confirmed. `reconcile` ends when what came of it
-is live, or waits for a person; `wait` ends when nothing is left to be done. A dry run changes
+is live, or waits for a person; `wait` ends when nothing is left to be done, here (`ready`), on all
+nodes that can be reached (`synced`), and by their runtimes too (`deployed`). A dry run changes
 nothing while it lasts: this node neither declares nor mends.
 """
 
@@ -15,6 +16,7 @@ from syncagent.agent.effects import Reply
 from syncagent.agent.node import rows
 from syncagent.agent.node.job import Stage
 from syncagent.agent.node.rounds import Round, Rounds
+from syncagent.agent.node.runtimes import Runtimes
 from syncagent.agent.node.state import Role
 from syncagent.core.errors import BusyError, DeadlineError, HeldError
 from syncagent.core.settings import Drift, Writers
@@ -32,6 +34,21 @@ CHECK_S = 0.02
 """How often a request is looked at while it waits; it costs a few microseconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a `wait` is for; several: all of them. `revision` is the least that counts."""
+
+    synced: bool = True
+    deployed: bool = False
+    ready: bool = False
+    revision: int | None = None
+
+    @property
+    def only_here(self) -> bool:
+        """Whether no other node has to be as asked for."""
+        return self.ready and not (self.synced or self.deployed)
+
+
 @dataclass(slots=True)
 class Waiter:
     """One request that waits. `since`: scans that began earlier do not count."""
@@ -41,7 +58,7 @@ class Waiter:
     since: float
     until: float
     dry_run: bool = False
-    revision: int | None = None
+    wish: Wish = field(default_factory=Wish)
     start_revision: int = 0
     made_before: int = 0
     """`State.made_count` when it was asked, 0 for all since the start of the process."""
@@ -54,6 +71,7 @@ class Waiting:
     def __init__(self, node: Parts, asking: Asking) -> None:
         self._node = node
         self._rounds = Rounds(node, asking)
+        self._runtimes = Runtimes(node)
         self._waiters: dict[int, Waiter] = {}
         self.one_round = False
         """This process lives for one reconcile: all that it does belongs to the answer."""
@@ -77,9 +95,9 @@ class Waiting:
         for name in self._node.observing.views:
             self._node.observing.want_scan(name, now)
 
-    def wait(self, request: int, now: float, *, revision: int | None, timeout_s: float) -> None:
-        """Answer when this cluster is in sync, and at `revision` at least."""
-        waiter = Waiter(request, "wait", now, now + timeout_s, revision=revision)
+    def wait(self, request: int, now: float, *, wish: Wish, timeout_s: float) -> None:
+        """Answer when it is as wished."""
+        waiter = Waiter(request, "wait", now, now + timeout_s, wish=wish)
         waiter.round = Round(dry_run=False, timeout_s=timeout_s)
         self._begin(waiter, now)
         for name in self._node.observing.views:
@@ -93,10 +111,10 @@ class Waiting:
     def tick(self, now: float) -> None:
         """Answer who can be answered."""
         for waiter in list(self._waiters.values()):
-            if self._over(waiter):
+            if self._over(waiter, now):
                 self._answer(waiter, now)
             elif now >= waiter.until:
-                self._late(waiter)
+                self._late(waiter, now)
 
     def next_at(self, now: float) -> float | None:
         """Return when to look again."""
@@ -104,17 +122,17 @@ class Waiting:
 
     # --- is it so ---------------------------------------------------------------------------
 
-    def _over(self, waiter: Waiter) -> bool:
+    def _over(self, waiter: Waiter, now: float) -> bool:
         node = self._node
         # First, so that the workers scan beside this node and not after it.
-        workers_done = self._rounds.over(waiter.round)
+        workers_done = waiter.wish.only_here or self._rounds.over(waiter.round)
         if not node.observing.scans_begun(waiter.since) or not node.observing.quiet:
             return False
         if node.state.role in BECOMING and not self._stopped():
             return False
         if not workers_done:
             return False
-        return waiter.dry_run or (self._idle() and self._reached(waiter))
+        return waiter.dry_run or (self._idle() and self._reached(waiter, now))
 
     def _idle(self) -> bool:
         """True if nothing is on its way here that would end by itself."""
@@ -123,9 +141,9 @@ class Waiting:
         settled = job is None or job.phase in {Stage.HELD, Stage.TREES, Stage.STUCK}
         return settled and not node.declaring.busy and not node.proposing.busy
 
-    def _reached(self, waiter: Waiter) -> bool:
+    def _reached(self, waiter: Waiter, now: float) -> bool:
         if waiter.verb == "wait":
-            return self._in_sync(waiter)
+            return self._as_wished(waiter.wish, now)
         return not self._open() or self._stopped()
 
     def _stopped(self) -> bool:
@@ -146,21 +164,43 @@ class Waiting:
             if path not in state.refused and path.tree not in left
         ]
 
-    def _in_sync(self, waiter: Waiter) -> bool:
+    def _as_wished(self, wish: Wish, now: float) -> bool:
         state = self._node.state
         number = state.standing.revision.number
-        if waiter.revision is not None and number < waiter.revision:
+        if wish.revision is not None and number < wish.revision:
             return False
-        if self._open() or not self._node.observing.ready or state.holds:
+        if not self._whole() or not self._newest_is_known():
             return False
+        if wish.only_here:
+            return True
+        return self._in_sync() and (not wish.deployed or self._runtimes.answered(now))
+
+    def _whole(self) -> bool:
+        """Tell whether this node's trees are what its revision says."""
+        node = self._node
+        return not self._open() and node.observing.ready and not node.state.holds
+
+    def _newest_is_known(self) -> bool:
+        """Tell whether this node stands on the newest revision that can be learned."""
+        state = self._node.state
         if state.leads:
-            newest = self._node.leading.newest()
-            return newest.number == 0 or all(
+            return True
+        seen = state.view.get("revision")
+        number = state.standing.revision.number
+        return state.manager_link is not None and isinstance(seen, int) and number >= seen
+
+    def _in_sync(self) -> bool:
+        """Tell whether the workers that this node leads, if any, stand on the newest revision."""
+        state = self._node.state
+        newest = self._node.leading.newest()
+        return (
+            not state.leads
+            or newest.number == 0
+            or all(
                 peer.unreachable or (peer.standing == newest and _says_synced(peer, newest.number))
                 for peer in state.peers.values()
             )
-        seen = state.view.get("revision")
-        return state.manager_link is not None and isinstance(seen, int) and number >= seen
+        )
 
     # --- the answer -------------------------------------------------------------------------
 
@@ -168,13 +208,18 @@ class Waiting:
         del self._waiters[waiter.request]
         state = self._node.state
         if waiter.verb == "wait":
-            result: dict[str, JSON] = {
-                "revision": state.standing.revision.number,
-                "state": "Synced",
-            }
-            state.do(Reply(waiter.request, result))
+            state.do(Reply(waiter.request, self._told(waiter.wish, now)))
             return
         state.do(Reply(waiter.request, self.outcome(waiter, now)))
+
+    def _told(self, wish: Wish, now: float) -> dict[str, JSON]:
+        """Return what a `wait` that has come true answers."""
+        told: dict[str, JSON] = {"revision": self._node.state.standing.revision.number}
+        if not wish.deployed:
+            return {**told, "state": "Ready" if wish.only_here else "Synced"}
+        rejected = self._runtimes.rejected()
+        told["state"] = "Rejected" if rejected else "Deployed"
+        return {**told, "rejected": list(rejected), "warnings": list(self._runtimes.warnings(now))}
 
     def outcome(self, waiter: Waiter, now: float) -> dict[str, JSON]:
         """Return what a reconcile found or did."""
@@ -204,23 +249,46 @@ class Waiting:
         known = {(row["tree"], row["path"]) for row in made}
         return [*made, *(r for r in theirs if (r.get("tree"), r.get("path")) not in known)]
 
-    def _late(self, waiter: Waiter) -> None:
+    def _late(self, waiter: Waiter, now: float) -> None:
         del self._waiters[waiter.request]
         state = self._node.state
+        if waiter.wish.only_here and self._last_good(waiter.wish):
+            why = self._node.reporting.why_not_synced()
+            number = state.standing.revision.number
+            warning = (
+                f"no manager answered within {waiter.until - waiter.since:.0f} s ({why}): "
+                f"revision {number}, the last good one here, may not be the newest"
+            )
+            result = {"revision": number, "state": "Ready", "warnings": [warning]}
+            state.do(Reply(waiter.request, result))
+            return
         hold = next(iter(state.holds.values()), None)
         error: Exception
         if hold is not None:
             error = HeldError(hold.text, hint=f"syncagent approve {hold.id}")
         else:
-            reason = self._node.reporting.why_not_synced() or self._still(waiter)
+            reason = self._node.reporting.why_not_synced() or self._still(waiter.wish, now)
             error = DeadlineError(f"not reached in time: {reason}", hint="syncagent status")
         state.do(Reply(waiter.request, None, error))
 
-    def _still(self, waiter: Waiter) -> str:
+    def _last_good(self, wish: Wish) -> bool:
+        """Tell whether nobody can say what is newest, and a whole revision is here."""
+        state = self._node.state
+        alone = not state.leads and state.manager_link is None
+        number = state.standing.revision.number
+        least = max(1, wish.revision or 0)
+        return alone and number >= least and self._idle() and self._whole()
+
+    def _still(self, wish: Wish, now: float) -> str:
         """Say what is missing where everything that is known is in sync."""
         number = self._node.state.standing.revision.number
-        if waiter.revision is not None and number < waiter.revision:
-            return f"this node stands on revision {number}, not {waiter.revision}"
+        if wish.revision is not None and number < wish.revision:
+            return f"this node stands on revision {number}, not {wish.revision}"
+        newest = self._node.state.view.get("revision")
+        if not self._node.state.leads and isinstance(newest, int) and newest > number:
+            return f"this node stands on revision {number}, the manager on {newest}"
+        if wish.deployed and (pending := self._runtimes.pending(now)):
+            return pending
         return "files are still changing or being looked at"
 
     def stepped_down(self, reason: str) -> None:

@@ -103,13 +103,6 @@ def test_a_word_that_is_no_verb_is_not_in_this_version() -> None:
         bench.answer("dance")
 
 
-@pytest.mark.parametrize("word", ["deployed", "ready"])
-def test_what_only_a_runtime_can_say_is_not_in_this_version(word: str) -> None:
-    bench, _ = managing()
-    with pytest.raises(SettingsError, match=f"--{word}: not in this version"):
-        bench.answer("wait", **{word: True})
-
-
 # --- status ---------------------------------------------------------------------------------------
 
 
