@@ -136,6 +136,11 @@ def lies_at_home(tree: TreeSettings, home: str) -> bool:
     return Path(tree.path) in places
 
 
+def lies_at_apache(tree: TreeSettings, home: str) -> bool:
+    """Tell whether this is the tree of an Apache Synapse at `home`."""
+    return Path(tree.path) == Path(home) / _APACHE
+
+
 def with_known_trees(settings: Settings, before: Settings) -> Settings:
     """Return the settings with the trees that were found at the same home before and are gone now.
 

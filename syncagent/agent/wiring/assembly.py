@@ -40,6 +40,7 @@ from syncagent.history.node_history import NodeHistory
 from syncagent.leases.elector import Elector
 from syncagent.leases.static import StaticStore
 from syncagent.ports import Instant, LinkId
+from syncagent.runtime.listening import Means
 from syncagent.settings.gateway import with_new_trees
 from syncagent.settings.trusted import trust
 from syncagent.ssh.keys import KEY_FILE, fingerprint, load_key, make_key, parse_pinned
@@ -113,7 +114,8 @@ class Assembly:
         )
         self.elector = Elector(store, election, self.clock, self._lead_changed)
         self.memory = Memory(ArtifactValidator(settings.limits.file_bytes), settings.tree_kinds)
-        self.runtime = make_runtime(settings, self.post)
+        means = Means(fs, self.clock, self.post, settings.trees)
+        self.runtime = make_runtime(settings, means)
         outcomes, self._mark = remembered(self.history)
         self.state = State(
             settings=settings,

@@ -28,6 +28,7 @@ from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.home import inspect_home
 from syncagent.history.ledger import peek
+from syncagent.runtime.listening import Means
 from syncagent.settings.gateway import discover, refuse_synchronizer, with_new_trees
 from syncagent.settings.load import load
 from syncagent.ssh.keys import KEY_FILE, fingerprint, load_key
@@ -171,7 +172,7 @@ def _gateway(settings: Settings) -> Iterator[Check]:
 
 
 def _runtime(fs: OsFS, settings: Settings) -> Iterator[Check]:
-    about = make_runtime(settings, lambda _event: None).about
+    about = make_runtime(settings, Means(fs, SystemClock(), lambda _event: None)).about
     if not about.answers:
         text = "no runtime is asked here: every artifact stays Unknown"
         wanted = settings.runtime.kind == "none"

@@ -5,24 +5,35 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from syncagent.core.errors import DiskError
-from syncagent.runtime.none import NoRuntime
+from syncagent.core.errors import DiskError, SettingsError
+from syncagent.runtime.choose import NO_HOME, Home, choose
+from syncagent.settings.gateway import discover, lies_at_apache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from syncagent.core.events import ShellEvent
     from syncagent.core.outcome import Outcome
     from syncagent.core.settings import Settings
     from syncagent.ports import History, Runtime
+    from syncagent.runtime.listening import Means
 
 LOG = logging.getLogger("syncagent")
 
 
-def make_runtime(settings: Settings, post: Callable[[ShellEvent], None]) -> Runtime:
-    """Return how the runtime beside this agent is told and heard."""
-    del settings, post
-    return NoRuntime()
+def make_runtime(settings: Settings, means: Means) -> Runtime:
+    """Return how the runtime beside this agent is told and heard. Raises SettingsError."""
+    return choose(means, settings.runtime, home_of(settings))
+
+
+def home_of(settings: Settings) -> Home:
+    """Return what is at the gateway's home; what its trees tell, if it can't be looked at now."""
+    if not settings.gateway_home:
+        return NO_HOME
+    try:
+        found = discover(settings.gateway_home)
+    except SettingsError as error:
+        LOG.warning("what is at the gateway's home can't be seen now: %s", error)
+        apache = any(lies_at_apache(tree, settings.gateway_home) for tree in settings.trees)
+        return Home(settings.gateway_home, carbon=not apache)
+    return Home(found.home, str(found.product), found.version, found.is_carbon)
 
 
 def remembered(history: History) -> tuple[tuple[Outcome, ...], str | None]:
