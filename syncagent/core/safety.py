@@ -33,6 +33,8 @@ class HoldReason(StrEnum):
     FIRST_CONTACT = "first-contact"
     ROOT_REPLACED = "root-replaced"
     ROOT_MISSING = "root-missing"
+    NACKED = "nacked"
+    """a runtime refused what a revision brought (see `core.trials`)"""
     UNREADABLE = "unreadable"
 
 

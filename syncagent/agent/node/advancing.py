@@ -58,6 +58,8 @@ class Advancing:
         """What a job leads to on this node, given its rows of the revision (see `exempting`)."""
         self.may_write: Callable[[], bool] = lambda: True
         """False while the runtime would miss what is written."""
+        self.committing: Callable[[Job], None] = lambda _job: None
+        """Told of each job just before it is made live."""
         self.finished: Callable[[Job, str | None, float], None] = lambda _job, _fault, _now: None
         self._txid = state.standing.txid
 
@@ -288,6 +290,7 @@ class Advancing:
             self._state.do(Send(link, Declined(revision, "failed", "it is not prepared here")))
 
     def _commit(self, job: Job) -> None:
+        self.committing(job)
         job.phase = Stage.COMMITTING
         intent = Intent(job.txid, job.revision, job.steps)
         self._state.do(CommitIntent(job.token, intent, job.change, job.record))

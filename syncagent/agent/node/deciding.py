@@ -105,6 +105,11 @@ class Deciding:
         hold = self._hold(asked, now)
         if hold is None:
             return
+        if hold.reason is HoldReason.NACKED:
+            self.may_write()
+            self._node.trying.roll_back(hold, now)
+            self._reply(asked, hold)
+            return
         own = hold.node == self._node.state.me and self._node.state.leads
         if hold.reason not in DECLARED_HOLDS or not own:
             raise _not_rejected(hold)

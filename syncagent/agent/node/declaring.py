@@ -23,7 +23,7 @@ from syncagent.core.verdict import Refused, Severity
 from syncagent.core.wire.messages import Propose
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.observing import Observing
@@ -60,6 +60,8 @@ class Declaring:
         self._state = state
         self._observing = observing
         self._advancing = advancing
+        self.begins: Callable[[Sequence[Change], int], None] = lambda _changes, _number: None
+        """Told of each revision just before it is declared."""
         self.pending: Revision | None = None
         self._not_before = 0.0
         self._wake_at: float | None = None
@@ -96,6 +98,7 @@ class Declaring:
     ) -> Revision:
         """Begin to declare `changes`, which the trees of this node hold already."""
         revision = self.revision(tuple(changes), note=note, released=released)
+        self.begins(revision.changes, revision.id.number)
         assert self._state.token is not None, "only a manager declares"
         self.pending, self._state.recording = revision, True
         blobs = tuple((c.path, c.after) for c in changes if c.after is not None)

@@ -92,7 +92,7 @@ class Exempting:
     def _withheld(self, job: Job, rows: Manifest) -> Exemptions:
         """Return what the manager withholds, as far as this node does not hold it anyway."""
         state = self._state
-        if job.withhold is None and job.why is Why.REPAIR:
+        if job.withhold is None and job.why in {Why.REPAIR, Why.CATCH_UP}:
             job.withheld_as = state.withheld_as
             names = [p for p, e in state.withheld.items() if e.because is Because.WITHHELD]
         else:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from syncagent.agent.effects import Hangup, KeepBlobs, Send, Serve
 from syncagent.agent.node.gathering import AHEAD_BYTES_MAX
 from syncagent.agent.node.state import Phase
+from syncagent.agent.node.trying import answers
 from syncagent.core.artifact import TreeName
+from syncagent.core.exempt import paths_digest
 from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import REVISION_ZERO, RevisionId
 from syncagent.core.rollout import Progress, Standing, may_commit
@@ -21,7 +23,9 @@ from syncagent.core.wire.packing import compress_batch
 if TYPE_CHECKING:
     from syncagent.agent.node.declaring import Declaring
     from syncagent.agent.node.state import Peer, State
+    from syncagent.agent.node.trying import Trying
     from syncagent.agent.results import Declared, Lacking
+    from syncagent.core.artifact import ArtifactPath
     from syncagent.core.change import Change
     from syncagent.core.manifest import Manifest
     from syncagent.core.revision import Revision, Token
@@ -42,9 +46,10 @@ ADMIT_EVERY_S = 30.0
 class Leading:
     """Keeps every worker on the newest revision."""
 
-    def __init__(self, state: State, declaring: Declaring) -> None:
+    def __init__(self, state: State, declaring: Declaring, trying: Trying) -> None:
         self._state = state
         self._declaring = declaring
+        self._trying = trying
         self._current: Revision | None = None
         self._ahead: tuple[RevisionId, Blobs | None] | None = None
         self._began: tuple[Token, RevisionId] | None = None
@@ -65,7 +70,7 @@ class Leading:
         Its bytes are in memory, and the flush here overlaps with staging there.
         """
         pending = self._declaring.pending
-        if pending is None or len(pending.changes) > EARLY_CHANGES_MAX:
+        if pending is None or len(pending.changes) > EARLY_CHANGES_MAX or self._trying.trials:
             return None
         size = sum(change.after.size for change in pending.changes if change.after is not None)
         return pending if size <= EARLY_BYTES_MAX else None
@@ -96,14 +101,20 @@ class Leading:
         newest = self.newest()
         if peer.link is None or not peer.admitted or newest.number == 0:
             return
-        astray = peer.phase in {Phase.OFFERED, Phase.PREPARED} and peer.offered != newest
-        if peer.standing == newest and not astray:
+        withheld = self._withheld_from(peer)
+        named = paths_digest(withheld)
+        under_way = peer.phase in {Phase.OFFERED, Phase.PREPARED}
+        same = (peer.offered, peer.offered_as) == (newest, named)
+        if (peer.standing, peer.withheld) == (newest, named) and (same or not under_way):
             peer.phase = Phase.DONE
             return
         if peer.phase is Phase.COMMITTING:
             return
         waiting = peer.phase is Phase.DECLINED and now < peer.phase_at + DECLINED_AGAIN_S
-        if peer.offered == newest and (peer.phase in {Phase.OFFERED, Phase.PREPARED} or waiting):
+        if same and (under_way or waiting):
+            return
+        if withheld and not under_way and self._trying.nothing_for(peer.standing):
+            self._phase(peer, Phase.IDLE, now, f"waits for the runtime of {self._state.me}")
             return
         assert self._state.token is not None, "only a manager offers"
         record = self._early() or self._current
@@ -117,17 +128,26 @@ class Leading:
             note=record.note if record is not None and known else "",
             released=record.released if record is not None and known else (),
             changes=self._changes(record, peer) if record is not None and known else None,
+            withheld=tuple(sorted(withheld)),
         )
         self._phase(peer, Phase.OFFERED, now)
-        peer.offered = newest
+        peer.offered, peer.offered_as = newest, named
         ahead = self._ahead_of(offer)
         if ahead is not None:
             self._state.do(Send(peer.link, ahead))
         self._state.do(Send(peer.link, offer))
 
+    def _withheld_from(self, peer: Peer) -> frozenset[ArtifactPath]:
+        """Return what waits for a canary, but for a peer whose protocol can't say so."""
+        return self._trying.withheld if peer.version != 1 else frozenset()
+
     def _ahead_of(self, offer: Offer) -> Blobs | None:
         """Return the bytes of a small offer, to be sent before it: they save the asking."""
-        if offer.changes is None or offer.revision.number <= self._state.standing.revision.number:
+        if (
+            offer.withheld
+            or offer.changes is None
+            or offer.revision.number <= self._state.standing.revision.number
+        ):
             return None
         if self._ahead is None or self._ahead[0] != offer.revision:
             self._ahead = offer.revision, self._packed(offer.changes)
@@ -170,16 +190,29 @@ class Leading:
         if self._declaring.pending is not None:
             return
         rows = [
-            Progress(peer.name, _STANDING.get(peer.phase, Standing.BEHIND), answers=False)
+            Progress(peer.name, self._progress(peer), answers=answers(peer))
             for peer in self._state.peers.values()
-            if peer.offered == newest and peer.link is not None
+            if peer.link is not None and newest in {peer.offered, peer.standing}
         ]
-        for name in may_commit(rows, self._state.settings.rollout, manager_acked=None):
+        acked = True if self._trying.has_canary else None
+        for name in may_commit(rows, self._state.settings.rollout, manager_acked=acked):
             peer = self._state.peers[name]
             assert peer.link is not None, "filtered"
             assert self._state.token is not None, "only a manager commits"
             self._phase(peer, Phase.COMMITTING, now)
             self._state.do(Send(peer.link, Commit(self._state.token, newest)))
+
+    def _progress(self, peer: Peer) -> Standing:
+        """Return how far a peer is; what a runtime refused is withheld, and stops nobody else."""
+        if peer.phase in {Phase.DONE, Phase.IDLE}:
+            return Standing.ACKED if self._trying.acked(peer) else Standing.COMMITTED
+        return _STANDING.get(peer.phase, Standing.BEHIND)
+
+    def reported(self, peer: Peer, now: float) -> None:
+        """A worker has told how far its runtime is: the next wave may go."""
+        if self._state.leads:
+            self._trying.reported(peer, now)
+            self._commit_prepared(now)
 
     # --- what workers say -------------------------------------------------------------------
 
@@ -240,6 +273,7 @@ class Leading:
     def done(self, peer: Peer, message: Done, now: float) -> None:
         """A worker stands on a revision; the digest of its rows must be what we think."""
         peer.standing, peer.projection = message.revision, message.projection
+        peer.withheld = message.withheld
         self._phase(peer, Phase.DONE if message.revision == self.newest() else Phase.IDLE, now)
         self._compare(peer)
         self._offer(peer, now)
@@ -293,9 +327,7 @@ class Leading:
         """The answer to the comparison: offer again if the worker stands elsewhere."""
         if self._state.leads and peer.phase is Phase.DONE:
             self._compare(peer)
-            if peer.standing != self.newest():
-                self._phase(peer, Phase.IDLE, now)
-                self._offer(peer, now)
+            self._offer(peer, now)
 
     def next_at(self) -> float | None:
         """Return when `tick` has something to do."""

@@ -28,6 +28,7 @@ from syncagent.agent.node.reloading import Reloading
 from syncagent.agent.node.reporting import Reporting
 from syncagent.agent.node.state import Role
 from syncagent.agent.node.talking import Talking
+from syncagent.agent.node.trying import Trying
 from syncagent.agent.node.working import Working
 from syncagent.core import events as ev
 from syncagent.core.artifact import ArtifactPath
@@ -57,7 +58,8 @@ class Node:
         self.declaring = Declaring(state, self.observing, self.advancing)
         self.electing = Electing(state, self.advancing)
         self.connecting = Connecting(state)
-        self.leading = Leading(state, self.declaring)
+        self.trying = Trying(state, self.observing, self.advancing, self.deploying)
+        self.leading = Leading(state, self.declaring, self.trying)
         self.exempting = Exempting(state, self.observing, self.advancing)
         self.working = Working(state, self.observing, self.advancing)
         self.proposing = Proposing(state, self.observing, self.advancing, self.declaring)
@@ -76,6 +78,7 @@ class Node:
             self.reporting,
             self.exempting,
             deploying=self.deploying,
+            trying=self.trying,
         )
         self.answering = Answering(parts)
         self.talking = Talking(parts, self.answering)
@@ -94,6 +97,10 @@ class Node:
         self.connecting.lost = self._link_lost
         self.connecting.failed = self.electing.unreachable
         self.deploying.lift = self.exempting.lift
+        self.deploying.answered = self.trying.answered
+        self.trying.changed = self.leading.push
+        self.declaring.begins = self.trying.declaring
+        self.advancing.committing = self.trying.committing
         self.advancing.may_write = lambda: self.deploying.may_write
         self.exempting.answers = lambda: self.deploying.answers
         self.exempting.busy = self.deploying.waiting
@@ -162,6 +169,7 @@ class Node:
         self.proposing.tick(now)
         self.deploying.tick(now)
         self.exempting.tick(now)
+        self.trying.tick(now)
         self._settle(now)
         self.reporting.tick(now)
         self.answering.tick(now)
@@ -185,6 +193,7 @@ class Node:
             for at in (
                 self.declaring.next_at(now),
                 self.deploying.next_at(),
+                self.trying.next_at(),
                 self.electing.next_at(),
                 self.connecting.next_at(),
                 self.leading.next_at(),
@@ -274,6 +283,7 @@ class Node:
 
     def _job_finished(self, job: Job, fault: str | None, now: float) -> None:
         self.exempting.finished(job, fault)
+        self.trying.finished(job, fault, now)
         if fault is None:
             whole = job.changes is None or bool(job.change.notes)
             paths = None if whole else [change.path for change in job.changes or ()]

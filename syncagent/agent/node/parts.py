@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.proposing import Proposing
     from syncagent.agent.node.reporting import Reporting
     from syncagent.agent.node.state import State
+    from syncagent.agent.node.trying import Trying
     from syncagent.agent.node.working import Working
 
 
@@ -35,4 +36,5 @@ class Parts:
     proposing: Proposing
     reporting: Reporting
     exempting: Exempting
+    trying: Trying
     deploying: Deploying

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from syncagent.core.safety import Hold
     from syncagent.core.settings import Settings
     from syncagent.core.verdict import Refused
+    from syncagent.core.wire.messages import Admitted, Surveyed
 
 
 MADE_MAX = 1_000
@@ -96,6 +97,8 @@ class Peer:
     trees: tuple[str, ...] = ()
     phase: Phase = Phase.IDLE
     offered: RevisionId | None = None
+    offered_as: Digest = NONE_WITHHELD
+    """Names the paths that are withheld with that offer."""
     phase_at: float = 0.0
     reason: str = ""
     report: Mapping[str, object] = field(default_factory=dict)
@@ -123,11 +126,17 @@ class Peer:
         since = now if self.missed_since is None else self.missed_since
         self.given_up = self.given_up or now - since >= GIVEN_UP_S
 
+    def stands(self, answer: Surveyed | Admitted) -> None:
+        """Take where it says that it stands."""
+        self.standing, self.projection = answer.revision, answer.projection
+        self.trees, self.withheld = answer.trees, answer.withheld
+
     def disconnected(self, reason: str) -> None:
         """Forget what was true of the connection only."""
         self.link = self.reported_at = None
         self.surveyed = self.admitted = False
         self.phase, self.offered = Phase.IDLE, None
+        self.offered_as = NONE_WITHHELD
         self.down_reason = reason
 
 

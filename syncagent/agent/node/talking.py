@@ -126,6 +126,7 @@ class Talking:
         peer = self._node.state.peer_of(link)
         if peer is not None:
             self._node.reporting.reported(peer, message.body, now)
+            self._node.leading.reported(peer, now)
 
     def _view(self, link: int, message: msg.View, now: float) -> None:
         if link == self._node.state.manager_link:

@@ -1,0 +1,337 @@
+"""The manager's runtime tries a change first; a refusal anywhere stops its group everywhere."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from syncagent.core.artifact import NodeName
+from syncagent.core.change import Change
+from syncagent.core.exempt import NONE_WITHHELD, paths_digest
+from syncagent.core.ledger import StandingChange
+from syncagent.core.safety import HoldReason
+from syncagent.core.settings import PeerSettings, RolloutSettings
+from syncagent.core.wire.messages import Commit, Done, Offer, Prepared, Report
+from tests.fakes.agent_bench import PEER, THIRD, XMLNS, Bench, at, entry, revision, rows, sequence
+from tests.fakes.runtime_words import CARBON, SYNAPSE, Dialect
+
+if TYPE_CHECKING:
+    from tests.fakes.runtime import FakeGateway
+
+A, B, S = "api/a.xml", "api/b.xml", "sequences/s.xml"
+
+
+def api(name: str, uses: str = "", text: str = "") -> bytes:
+    inner = f'<sequence key="{uses}"/>' if uses else ""
+    return (
+        f'<api xmlns="{XMLNS}" name="{name}" context="/{name}"><resource methods="GET"><inSequence>'
+        f"{inner}<!--{text}--></inSequence></resource></api>"
+    ).encode()
+
+
+OLD = {A: api("a", "s"), B: api("b"), S: sequence("s")}
+
+
+class Cluster:
+    """A manager with a runtime, and one worker of which a test says what it answers."""
+
+    def __init__(
+        self,
+        *,
+        answers: bool = True,
+        peers: int = 1,
+        dialect: Dialect = CARBON,
+        **rollout: object,
+    ) -> None:
+        names = (PEER, THIRD, NodeName("gw-4"), NodeName("gw-5"))[:peers]
+        self.bench = Bench(
+            OLD,
+            standing=OLD,
+            rollout=RolloutSettings(**rollout),  # type: ignore[arg-type]
+            peers=tuple(PeerSettings(name, f"{name}:1", "") for name in names),
+        ).beside(dialect)
+        self.bench.lead()
+        self.answers = answers
+        self.links = {name: self.bench.follow(name) for name in names}
+        for name in names:
+            self.report(name)
+        self.bench.said(Offer)
+
+    @property
+    def gateway(self) -> FakeGateway:
+        assert self.bench.gateway is not None
+        return self.bench.gateway
+
+    def edit(self, **content: bytes) -> None:
+        for name, data in content.items():
+            self.bench.put({"a": A, "b": B, "s": S}[name], data)
+        self.bench.pass_(1.0)
+
+    def report(self, peer: NodeName = PEER, *, pending: int = 0, **refused: bytes) -> None:
+        known = self.bench.state.peers[peer]
+        body = {
+            "row": {
+                "name": peer,
+                "state": "Synced",
+                "revision": known.standing.number if known.standing else 0,
+                "pending": pending,
+            },
+            "runtime": {"answers": self.answers},
+            "withheld": known.withheld,
+            "portions": 0,
+            "outcomes": [
+                {
+                    "tree": "synapse",
+                    "path": {"a": A, "b": B, "s": S}[name],
+                    "digest": entry(content).digest,
+                    "state": "Rejected",
+                    "reason": "it has no such class",
+                }
+                for name, content in refused.items()
+            ],
+        }
+        self.bench.hear(self.links[peer], Report(json.dumps(body)))
+
+    def take(self, peer: NodeName = PEER) -> Offer:
+        """Have the worker take what it is offered."""
+        link = self.links[peer]
+        (offer,) = self.bench.said(Offer, link)
+        self.bench.hear(link, Prepared(offer.revision))
+        assert self.bench.said(Commit, link)
+        self.done(offer, peer)
+        return offer
+
+    def done(self, offer: Offer, peer: NodeName = PEER) -> None:
+        digest = self.bench.state.rows.digest
+        named = paths_digest(offer.withheld)
+        self.bench.hear(self.links[peer], Done(offer.revision, digest, named))
+        self.report(peer)
+
+    def holds(self) -> list[str]:
+        return [
+            hold.id for hold in self.bench.state.holds.values() if hold.reason is HoldReason.NACKED
+        ]
+
+
+def test_a_change_waits_for_the_manager_s_own_runtime() -> None:
+    cluster = Cluster(dialect=SYNAPSE)
+    cluster.edit(b=api("b", text="new"))
+    assert cluster.bench.state.standing.revision.number == 2
+    assert not cluster.bench.said(Offer), "its runtime has not looked yet"
+    cluster.bench.pass_(20.0)
+    offer = cluster.take()
+    assert offer.revision.number == 2
+    assert offer.withheld == ()
+    assert not cluster.bench.node.trying.trials, "every runtime has answered"
+
+
+def test_without_a_canary_a_change_goes_out_at_once() -> None:
+    cluster = Cluster(canary="none")
+    cluster.edit(b=api("b", text="new"))
+    assert cluster.take().revision.number == 2
+
+
+def test_what_the_manager_s_runtime_refuses_is_held_and_the_rest_goes_on() -> None:
+    cluster = Cluster()
+    bad = api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no such class" if content == bad else ""
+    cluster.edit(b=bad, s=sequence("s", text="new"))
+    cluster.bench.pass_(60.0)
+    (offer,) = cluster.bench.said(Offer)
+    assert offer.withheld == (at(B),)
+    (hold,) = cluster.holds()
+    text = cluster.bench.state.holds[hold].text
+    assert "api/b" in text
+    assert "no such class" in text
+
+
+def test_a_refusal_stops_all_that_changed_in_its_group() -> None:
+    cluster = Cluster()
+    bad = api("a", "s", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.edit(a=bad, s=sequence("s", text="new"), b=api("b", text="new"))
+    cluster.bench.pass_(100.0)
+    offers = cluster.bench.said(Offer)
+    assert offers[-1].withheld == (at(A), at(S))
+
+
+def test_a_refusal_at_a_worker_stops_the_group_at_the_others() -> None:
+    cluster = Cluster(peers=4, dialect=SYNAPSE, max_unavailable=0.25)
+    new = api("b", text="new")
+    cluster.edit(b=new)
+    cluster.bench.pass_(20.0)
+    names = list(cluster.links)
+    for name in names:
+        (offer,) = cluster.bench.said(Offer, cluster.links[name])
+        cluster.bench.hear(cluster.links[name], Prepared(offer.revision))
+    committed = [name for name in names if cluster.bench.said(Commit, cluster.links[name])]
+    assert len(committed) == 1, "a quarter of four, one after the other"
+    cluster.bench.hear(
+        cluster.links[committed[0]],
+        Done(offer.revision, cluster.bench.state.rows.digest, NONE_WITHHELD),
+    )
+    cluster.report(committed[0], b=new)
+    assert cluster.holds()
+    for name in names:
+        if name not in committed:
+            again = cluster.bench.said(Offer, cluster.links[name])
+            assert [offer.withheld for offer in again] == [(at(B),)]
+            assert not cluster.bench.said(Commit, cluster.links[name])
+
+
+def test_the_next_wave_goes_when_the_one_before_has_acked() -> None:
+    cluster = Cluster(peers=4, dialect=SYNAPSE, max_unavailable=0.5)
+    cluster.edit(b=api("b", text="new"))
+    cluster.bench.pass_(20.0)
+    offers = {name: cluster.bench.said(Offer, link)[0] for name, link in cluster.links.items()}
+    for name, offer in offers.items():
+        cluster.bench.hear(cluster.links[name], Prepared(offer.revision))
+    told = [name for name, link in cluster.links.items() if cluster.bench.said(Commit, link)]
+    assert told == [PEER, THIRD]
+    digest = cluster.bench.state.rows.digest
+    cluster.bench.hear(cluster.links[PEER], Done(offers[PEER].revision, digest, NONE_WITHHELD))
+    cluster.report(PEER, pending=1)
+    assert not cluster.bench.said(Commit), "committed is not acked"
+    cluster.report(PEER, pending=0)
+    (commit,) = cluster.bench.said(Commit)
+    assert commit.revision.number == 2
+
+
+def test_a_person_lets_a_refused_group_pass() -> None:
+    cluster = Cluster()
+    bad = api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.edit(b=bad)
+    cluster.bench.pass_(60.0)
+    (hold,) = cluster.holds()
+    cluster.bench.said(Offer)
+    cluster.bench.answer("approve", id=hold)
+    cluster.bench.pass_(1.0)
+    assert cluster.take().withheld == ()
+    assert not cluster.holds()
+
+
+def test_a_person_has_the_group_put_back_everywhere_by_a_new_revision() -> None:
+    cluster = Cluster()
+    bad = api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.edit(b=bad)
+    cluster.bench.pass_(60.0)
+    (hold,) = cluster.holds()
+    cluster.bench.answer("reject", id=hold)
+    cluster.bench.pass_(20.0)
+    state = cluster.bench.state
+    assert state.standing.revision.number == 3
+    assert cluster.bench.files[B] == OLD[B]
+    assert not cluster.holds()
+    assert any("Publisher" in alarm for alarm in state.alarms.values())
+    assert cluster.take().revision.number == 3
+    cluster.edit(b=api("b", text="good"))
+    cluster.bench.pass_(5.0)
+    assert not any("Publisher" in alarm for alarm in state.alarms.values())
+
+
+def test_on_reject_rollback_goes_back_without_a_person() -> None:
+    cluster = Cluster(on_reject="rollback")
+    bad = api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.edit(b=bad)
+    cluster.bench.pass_(60.0)
+    assert cluster.bench.state.standing.revision.number == 3
+    assert cluster.bench.files[B] == OLD[B]
+
+
+def test_on_reject_continue_goes_on() -> None:
+    cluster = Cluster(on_reject="continue")
+    bad = api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.edit(b=bad)
+    cluster.bench.pass_(60.0)
+    assert cluster.take().withheld == ()
+
+
+def test_a_mended_file_ends_the_hold() -> None:
+    cluster = Cluster()
+    bad = api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.edit(b=bad)
+    cluster.bench.pass_(60.0)
+    assert cluster.holds()
+    cluster.edit(b=api("b", text="good"))
+    cluster.bench.pass_(60.0)
+    assert not cluster.holds()
+    assert cluster.bench.said(Offer)[-1].withheld == ()
+
+
+def test_a_refused_group_is_held_over_a_restart_of_the_manager() -> None:
+    cluster = Cluster()
+    bad = api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.edit(b=bad)
+    cluster.bench.pass_(60.0)
+    (hold,) = cluster.holds()
+    cluster.bench.join(cluster.bench.history, cluster.bench.guard)
+    cluster.bench.lead()
+    assert cluster.holds() == [hold]
+
+
+def test_a_canary_that_goes_away_does_not_stop_the_cluster_for_ever() -> None:
+    cluster = Cluster()
+    cluster.edit(b=api("b", text="new"))
+    cluster.gateway.kill()
+    cluster.bench.pass_(30.0)
+    assert not cluster.bench.said(Offer)
+    cluster.bench.pass_(60.0)
+    assert cluster.take().revision.number == 2
+    assert cluster.bench.events("untried")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_runtime_that_says_nothing_delays_a_change_until_its_deadline(answers: bool) -> None:
+    cluster = Cluster(answers=answers)
+    cluster.gateway.mute = True
+    cluster.edit(b=api("b", text="new"))
+    cluster.bench.pass_(30.0)
+    assert not cluster.bench.said(Offer)
+    cluster.bench.pass_(200.0)
+    assert cluster.take().withheld == ()
+
+
+def test_what_kills_the_deployer_of_the_canary_goes_no_further() -> None:
+    cluster = Cluster(dialect=SYNAPSE)
+    bad = api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.edit(b=bad)
+    cluster.bench.pass_(300.0)
+    assert not cluster.bench.said(Offer)
+    (hold,) = cluster.holds()
+    assert "died" in cluster.bench.state.holds[hold].text
+    cluster.gateway.kill()
+    cluster.gateway.ready()
+    cluster.bench.pass_(60.0)
+    (hold,) = cluster.holds()
+    assert "refused api/b" in cluster.bench.state.holds[hold].text, "its start said so"
+    assert not cluster.bench.said(Offer)
+
+
+def test_what_was_withheld_from_a_worker_that_leads_now_is_tried_by_its_own_runtime() -> None:
+    bench = Bench(OLD, manager=PEER, standing=OLD).beside(SYNAPSE).start()
+    link, token = bench.managed()
+    new = api("b", text="new")
+    changes = (Change(at(B), entry(OLD[B]), entry(new)),)
+    of = revision(bench.state.standing.revision, rows(OLD), changes, epoch=2)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes, (at(B),)))
+    (prepared,) = bench.said(Prepared, link)
+    bench.hear(link, Commit(token, prepared.revision))
+    bench.history.stand(StandingChange(), [(entry(new), new)])
+    assert bench.files == OLD
+    bench.cut(link)
+    bench.ask("promote", force=True)
+    bench.pass_(7.0)
+    assert bench.state.leads
+    assert bench.files == {**OLD, B: new}
+    assert at(B) in bench.node.trying.withheld
+    bench.pass_(20.0)
+    assert not bench.node.trying.withheld

@@ -1,0 +1,106 @@
+"""What is on trial, what workers don't get meanwhile, and what a rollback goes back to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from syncagent.core.artifact import ArtifactPath, TreeName
+from syncagent.core.change import Change
+from syncagent.core.digest import digest_of
+from syncagent.core.entry import Entry
+from syncagent.core.trials import (
+    Trial,
+    begun,
+    from_note,
+    proven,
+    stopped_groups,
+    ties,
+    to_note,
+    withheld,
+)
+
+T = TreeName("synapse")
+
+
+def at(path: str) -> ArtifactPath:
+    return ArtifactPath(T, path)
+
+
+def entry(text: str) -> Entry:
+    return Entry(digest_of(text.encode()), len(text))
+
+
+API, SEQ, OTHER = at("api/a.xml"), at("sequences/a.xml"), at("api/b.xml")
+ONE, TWO, THREE = entry("one"), entry("two"), entry("three")
+
+
+def three() -> dict[ArtifactPath, Trial]:
+    changes = [Change(API, ONE, TWO), Change(SEQ, None, ONE), Change(OTHER, ONE, THREE)]
+    return begun({}, changes, {API: "g", SEQ: "g", OTHER: "h"}, 7)
+
+
+def test_what_is_not_proven_is_withheld_with_its_group() -> None:
+    trials = three()
+    assert withheld(trials, nacks_stop=True) == {API, SEQ, OTHER}
+    trials[OTHER] = proven(trials[OTHER])
+    trials[API] = proven(trials[API])
+    assert withheld(trials, nacks_stop=True) == {API, SEQ}
+    trials[SEQ] = proven(trials[SEQ])
+    assert withheld(trials, nacks_stop=True) == frozenset()
+
+
+def test_a_refusal_withholds_a_group_that_was_proven() -> None:
+    trials = {path: proven(trial) for path, trial in three().items()}
+    trials[API] = replace(trials[API], nacked_by="gw-2", reason="no")
+    assert withheld(trials, nacks_stop=True) == {API, SEQ}
+    assert withheld(trials, nacks_stop=False) == frozenset()
+    assert list(stopped_groups(trials)) == ["g"]
+    assert [trial.path for trial in stopped_groups(trials)["g"]] == [API, SEQ]
+
+
+def test_what_a_dead_canary_has_not_proved_stops_too() -> None:
+    trials = three()
+    trials[OTHER] = proven(trials[OTHER])
+    assert list(stopped_groups(trials)) == []
+    assert list(stopped_groups(trials, stuck=True)) == ["g"]
+
+
+def test_a_refusal_that_stops_nobody_is_as_good_as_a_proof() -> None:
+    trials = three()
+    trials[OTHER] = replace(trials[OTHER], nacked_by="gw-1")
+    assert OTHER not in withheld(trials, nacks_stop=False)
+
+
+def test_a_second_try_goes_back_to_what_was_there_before_the_first() -> None:
+    trials = three()
+    trials[API] = replace(trials[API], nacked_by="gw-1")
+    again = begun(trials, [Change(API, TWO, THREE)], {API: "g"}, 8)
+    assert again[API] == Trial(API, "g", ONE, THREE, 8)
+
+
+def test_a_change_after_a_proven_one_goes_back_to_the_proven_one() -> None:
+    trials = {path: proven(trial) for path, trial in three().items()}
+    assert begun(trials, [Change(API, TWO, THREE)], {API: "g"}, 8)[API].before == TWO
+
+
+def test_going_back_by_hand_is_no_trial() -> None:
+    assert API not in begun(three(), [Change(API, TWO, ONE)], {API: "g"}, 8)
+
+
+def test_a_change_without_a_group_is_not_tried() -> None:
+    assert not begun({}, [Change(API, ONE, TWO)], {}, 7)
+
+
+def test_a_deletion_is_tied_to_what_is_new_in_its_folder() -> None:
+    new = at("api/new.xml")
+    assert ties([Change(API, ONE, None), Change(new, None, ONE)]) == {API: new}
+    assert ties([Change(API, ONE, None), Change(SEQ, None, ONE)]) == {}
+    assert ties([Change(API, ONE, None), Change(OTHER, ONE, TWO)]) == {}
+
+
+def test_the_note_gives_back_what_was_written_down() -> None:
+    trials = three()
+    trials[API] = replace(proven(trials[API]), nacked_by="gw-2", reason="said so")
+    assert from_note(to_note(trials)) == trials
+    assert to_note({}) == ""
+    assert from_note("") == {}
