@@ -202,7 +202,7 @@ class Discover:
 
 @dataclass(frozen=True, slots=True)
 class KeepFile:
-    """Copy the live bytes at a path into quarantine, if they are (still) `digest`."""
+    """Copy bytes of a path into quarantine: the live ones, or what the history has of `digest`."""
 
     path: ArtifactPath
     digest: Digest

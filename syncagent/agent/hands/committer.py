@@ -366,6 +366,9 @@ class Committer:
             if content is None:
                 content = self._disk.read(effect.path, effect.digest)
             if content is None:
+                # A runtime overwrites what it rejects.
+                content = self._history.blob(effect.digest)
+            if content is None:
                 return None
             if any(
                 row.digest == effect.digest and row.path == effect.path for row in self._disk.kept()

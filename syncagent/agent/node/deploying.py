@@ -24,7 +24,6 @@ from syncagent.core.artifact import ArtifactPath
 from syncagent.core.exempt import Because
 from syncagent.core.outcome import Deployment, Outcome
 from syncagent.core.runtime import Order, OrderItem, Phase
-from syncagent.core.snapshot import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -39,11 +38,10 @@ if TYPE_CHECKING:
     from syncagent.core.intent import Step
     from syncagent.core.runtime import About, RuntimeState
 
-RECENT_S = 60.0
-"""A file written this long ago at most may still be on its way into the runtime."""
-OVERLAP_S = 0.25
-"""What is said this soon after a write may be about the version before, if that was unanswered:
-a runtime reads a file some milliseconds before it says so."""
+QUIET_S = 0.5
+"""What was loaded at a start is concluded when nothing was heard for so long: no failure is left."""
+BACKLOG_S = 30.0
+"""... or so long after it: others go on speaking."""
 
 RENAMED_S = 10.0
 """A file that is declared gone went this long ago at most: absence is believed after a second."""
@@ -69,6 +67,9 @@ class Deploying:
         self._deadlines = Deadlines(self._outcomes, self._readiness, self._loading, self._hearing)
         self.lift: Callable[[Collection[ArtifactPath], float], None] = lambda _paths, _now: None
         """Has the revision's versions put back (`Exempting.lift`)."""
+        self._loading.rejected = self._restores.rejected
+        self._loading.taken = self._restores.accepted
+        self._listened_at = self._heard_at = 0.0
         self._began: tuple[int, float] = (-1, 0.0)
         self._base = state.base
         if self.about.answers:
@@ -169,6 +170,7 @@ class Deploying:
         for heard in event.heard:
             self._hearing.take(heard, now)
         self._deadlines.schedule(now)
+        self._heard_at = now
         self._outcomes.save(event.mark)
 
     def turned(self, event: RuntimeTurned, now: float) -> None:
@@ -181,18 +183,19 @@ class Deploying:
             self._loading.anew()
         if self._readiness.ready:
             self._deadlines.schedule(now)
-            self._loading.go_on(now)
+            self._listened_at = self._heard_at = now
             lost = self._hearing.healed_by_start()
             if lost:
                 self.lift(lost, now)
         elif event.state.phase is not Phase.UNKNOWN:
+            if event.state.phase is Phase.STUCK:
+                self._hearing.killed(event.state.detail, now)
             self._deadlines.suspend()
 
     def looked(self, paths: Iterable[ArtifactPath], now: float) -> None:
         """These were looked at: see what the runtime itself has written."""
         if not self.about.answers:
             return
-        mine = self._outcomes
         for path in paths:
             self._restores.looked((path,), now)
             exemption = self.state.exempt.get(path)
@@ -205,10 +208,12 @@ class Deploying:
                 and exemption.here.digest != exemption.wanted
             ):
                 # Somebody put it there again: the runtime is asked again.
-                mine.drop(path)
-                self._restores.accepted(path)
+                self._outcomes.drop(path)
+                self._restores.put_again(path)
                 number = self.state.standing.revision.number
-                self._came(_pending(path, exemption.wanted, number, self._seen_at(path)), now)
+                self._came(
+                    _pending(path, exemption.wanted, number, self._hearing.seen_at(path)), now
+                )
                 self._deadlines.schedule(now)
 
     def scanned(self, tree: TreeName, now: float) -> None:
@@ -245,7 +250,7 @@ class Deploying:
             if step.after is None:
                 self._goes(step.path, since, now)
             else:
-                came = self._came_at(step.path, since, wall)
+                came = self._hearing.came_at(step.path, since, wall)
                 made = _pending(step.path, step.after.digest, revision, came)
                 self._came(made, now, updated=updated)
         self._outcomes.tend(paths)
@@ -256,7 +261,7 @@ class Deploying:
             entry = self.state.base.get(path)
             if path not in done and entry is not None and path not in self._outcomes.known:
                 # It was there already: this node's own proposal comes back as a revision.
-                self._came(_pending(path, entry.digest, revision, self._seen_at(path)), now)
+                self._came(_pending(path, entry.digest, revision, self._hearing.seen_at(path)), now)
         self._tell(revision, items, now)
 
     def declared(self, changes: Sequence[Change], revision: int, now: float) -> None:
@@ -274,8 +279,8 @@ class Deploying:
                 # All that was there before anybody looked: what the runtime has of it is concluded.
                 self._loading.again()
             else:
-                since = self._seen_at(change.path)
-                came = self._came_at(change.path, since, since)
+                since = self._hearing.seen_at(change.path)
+                came = self._hearing.came_at(change.path, since, since)
                 made = _pending(change.path, digest, revision, came)
                 self._came(made, now, updated=updated)
         self._outcomes.tend([change.path for change in changes])
@@ -303,20 +308,6 @@ class Deploying:
         else:
             self._outcomes.put(made, now, Wait(came, updated=updated))
             self._hearing.replay(path, came, now)
-
-    def _came_at(self, path: ArtifactPath, since: float, latest: float) -> float:
-        """Return from when on a saying is about what came to `path` between these wall times."""
-        return latest + OVERLAP_S if self._hearing.unanswered(path, since) else since
-
-    def _seen_at(self, path: ArtifactPath) -> float:
-        """Return the wall time before which nothing can be said of what somebody put at `path`.
-
-        An old mtime says nothing of when it came, so only what is said from now on counts.
-        """
-        wall = self.state.wall()
-        seen = self._observing.views[path.tree].files.get(path.path)
-        mtime = seen.mtime_ns / 1e9 if isinstance(seen, Seen) else wall
-        return mtime if wall - RECENT_S <= mtime <= wall else wall
 
     def _goes(self, path: ArtifactPath, since: float, now: float) -> None:
         """The file at `path` is gone: wait until the runtime says that it has let go of it."""
@@ -370,7 +361,7 @@ class Deploying:
         if self._base is not self.state.base:
             self._base = self.state.base
             self._outcomes.tend()
-        if self._readiness.ready:
+        if self._readiness.ready and now >= self._conclude_at():
             self._loading.go_on(now)
         self._deadlines.tick(now)
         self._outcomes.save()
@@ -381,8 +372,13 @@ class Deploying:
             self._readiness.next_at(),
             self._restores.next_at(),
             self._deadlines.next_at(),
+            self._conclude_at() if self._readiness.ready and self._loading.left else None,
         )
         return min((at for at in instants if at is not None), default=None)
+
+    def _conclude_at(self) -> float:
+        """Return when all may have been heard that was said while the runtime started."""
+        return min(self._heard_at + QUIET_S, self._listened_at + BACKLOG_S)
 
     def _note_commit(self) -> None:
         """Remember when a commit began: the runtime may meet its first files before its end."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import stem_of
 from syncagent.core.outcome import Deployment, Outcome
-from syncagent.core.runtime import Saying
+from syncagent.core.runtime import Heard, Saying
 from syncagent.core.snapshot import Seen
 
 if TYPE_CHECKING:
@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     from syncagent.agent.node.readiness import Readiness
     from syncagent.agent.node.restores import Restores
     from syncagent.core.artifact import ArtifactPath, Kind
-    from syncagent.core.runtime import Heard
 
 RECENT_PATHS = 2_000
 RECENT_EACH = 8
+RECENT_S = 60.0
+"""A file written this long ago at most may still be on its way into the runtime."""
+OVERLAP_S = 0.25
+"""What is said this soon after a write may be about the version before, if that was unanswered:
+a runtime reads a file some milliseconds before it says so."""
 AFTER_NACK_S = 5.0
 """What a runtime says of an artifact this soon after it rejected it is about its own old version,
 which it puts back: its next look at the folder is later."""
@@ -75,8 +79,10 @@ class Hearing:
         """Return the artifact that is meant; None if none is, or more than one may be."""
         if heard.path is not None:
             return heard.path if heard.path.tree in self._observing.views else None
+        if not heard.name:
+            return self._only([path for path in self._outcomes.waits if self._may(path, heard)])
         if heard.kind is None:
-            return self._only(list(self._outcomes.waits)) if not heard.name else None
+            return None
         going = [
             path
             for path, gone in self._outcomes.going.items()
@@ -101,6 +107,10 @@ class Hearing:
             and self._outcomes.kind(path) is kind
         ]
 
+    def _may(self, path: ArtifactPath, heard: Heard) -> bool:
+        """Tell whether a failure that names nothing may be that of `path`."""
+        return heard.kind is None or self._outcomes.kind(path) is heard.kind
+
     @staticmethod
     def _only(found: list[ArtifactPath]) -> ArtifactPath | None:
         return found[0] if len(found) == 1 else None
@@ -111,6 +121,11 @@ class Hearing:
         """Take one saying."""
         if not heard.at:
             heard = replace(heard, at=self._state.wall())
+        nameless = heard.path is None and not heard.name and heard.kind is not None
+        if nameless and heard.saying is Saying.REJECTED and heard.kind is not None:
+            reason = heard.reason or heard.excerpt
+            if self._loading.failed(heard.kind, heard.at, reason):
+                return
         path = self._whose(heard)
         if path is None:
             return
@@ -138,6 +153,20 @@ class Hearing:
             answered and heard.at >= since for heard, answered in self._recent.get(path, ())
         )
 
+    def came_at(self, path: ArtifactPath, since: float, latest: float) -> float:
+        """Return from when on a saying is about what came to `path` between these wall times."""
+        return latest + OVERLAP_S if self.unanswered(path, since) else since
+
+    def seen_at(self, path: ArtifactPath) -> float:
+        """Return the wall time before which nothing can be said of what somebody put at `path`.
+
+        An old mtime says nothing of when it came, so only what is said from now on counts.
+        """
+        wall = self._state.wall()
+        seen = self._observing.views[path.tree].files.get(path.path)
+        mtime = seen.mtime_ns / 1e9 if isinstance(seen, Seen) else wall
+        return mtime if wall - RECENT_S <= mtime <= wall else wall
+
     def confirmed_gone(self, path: ArtifactPath, since: float) -> bool:
         """Tell whether the runtime has let go of what was at `path` already."""
         return any(
@@ -160,7 +189,9 @@ class Hearing:
 
     def _took(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
         known = self._known(path, heard)
-        if known is None or known.state is Deployment.DEPLOYED:
+        if known is None:
+            return False
+        if known.state is Deployment.DEPLOYED and known.at >= self._readiness.started_at:
             return False
         if known.state is Deployment.REJECTED:
             if heard.at < known.at + AFTER_NACK_S:
@@ -244,6 +275,15 @@ class Hearing:
         if known is not None and known.state is Deployment.DEPLOYED:
             self._outcomes.owe(known, heard.at, LET_GO, now)
         return False
+
+    def killed(self, why: str, now: float) -> None:
+        """The deployer died of an update and did not say which: if only one waits, of that one."""
+        updates = [path for path, wait in self._outcomes.waits.items() if wait.updated]
+        path = self._only(updates)
+        if path is not None:
+            known, at = self._outcomes.known[path], self._state.wall()
+            said = Heard(Saying.REJECTED, path, reason=why, at=max(at, known.at))
+            self._nack(known, said, now)
 
     # --- restarts ---------------------------------------------------------------------------
 

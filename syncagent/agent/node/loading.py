@@ -13,17 +13,22 @@ from typing import TYPE_CHECKING
 from syncagent.agent.node.outcomes import Taking, Wait, taking
 from syncagent.core.artifact import ArtifactPath, tenant_of
 from syncagent.core.outcome import Deployment, Outcome, ack_deadline_s
+from syncagent.core.runtime import Phase
 from syncagent.core.snapshot import Seen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from syncagent.agent.node.outcomes import Outcomes
     from syncagent.agent.node.readiness import Readiness
-    from syncagent.core.artifact import TreeName
+    from syncagent.core.artifact import Kind, TreeName
     from syncagent.core.digest import Digest
 
 LOADED = "loaded when the runtime started"
 LOADED_WITH_TENANT = "loaded with its tenant"
 NOT_LOADED = "its tenant is not loaded: it is deployed when the tenant is used"
+_SAID = frozenset({Deployment.REJECTED, Deployment.UNKNOWN})
+"""What is known to have failed, or may have, since the start."""
 NEXT_START = "no deployer watches it: it takes effect when the runtime is started again"
 
 
@@ -37,12 +42,19 @@ class Loading:
         self._readiness = readiness
         self._about = self._state.runtime_about
         self._left: set[TreeName] = set(self._state.settings.tree_names)
+        self.rejected: Callable[[Outcome], None] = lambda _outcome: None
+        """Told of what was refused at the start (`Restores.rejected`)."""
+        self.taken: Callable[[ArtifactPath], None] = lambda _path: None
+        """Told of what was loaded at the start (`Restores.accepted`)."""
         self._tenants: set[TreeName] = set()
         """Trees of tenants that are loaded, as far as is known."""
+        self._nameless: dict[Kind, set[tuple[float, str]]] = {}
+        """When and why the runtime refused something at its start, where it does not say what."""
 
     def anew(self) -> None:
         """Another process runs now: it has loaded everything again, and no tenant yet."""
         self._left = set(self._state.settings.tree_names)
+        self._nameless.clear()
         started = self._readiness.started_at
         self._tenants = {
             outcome.path.tree
@@ -56,6 +68,21 @@ class Loading:
         """This node stands on other rows than before: some of them may have been there already."""
         self._left = set(self._state.settings.tree_names)
 
+    @property
+    def left(self) -> bool:
+        """True while something can be concluded."""
+        return any(self._observing.views[tree].ready for tree in self._left)
+
+    def failed(self, kind: Kind, at: float, reason: str) -> bool:
+        """The runtime refused an artifact that it does not name; return whether at its start."""
+        started, ready = self._readiness.started_at, self._readiness.runtime.ready_at
+        starting = self._readiness.runtime.phase is Phase.STARTING
+        if at < started or not (starting or at <= ready):
+            return False
+        self._nameless.setdefault(kind, set()).add((at, reason))
+        self._left.update(tree for tree in self._state.settings.tree_names if not tenant_of(tree))
+        return True
+
     def go_on(self, now: float) -> list[ArtifactPath]:
         """Conclude what the runtime loaded, of trees that were not ready before.
 
@@ -64,6 +91,8 @@ class Loading:
         unknown: list[ArtifactPath] = []
         for tree in [tree for tree in self._left if self._observing.views[tree].ready]:
             self._left.discard(tree)
+            if self._nameless and not tenant_of(tree):
+                self._blame(tree, now)
             for name, entry in self._state.base.tree(tree).items():
                 path = ArtifactPath(tree, name)
                 if not self._load(path, entry.digest, now):
@@ -83,12 +112,59 @@ class Loading:
         came = self._came(path, known, wait)
         if came is None or not started:
             return known is not None
-        if came >= started:
+        if came > started:
             return self._missed(path, digest, how, now)
-        if known is not None and known.state is Deployment.REJECTED and known.at >= started:
+        if known is not None and known.at >= started and known.state in _SAID:
             return True
         self._loaded(path, digest, now)
         return True
+
+    def _blame(self, tree: TreeName, now: float) -> None:
+        """Find what the runtime refused at its start without naming it, or who it may have been."""
+        for kind, failures in list(self._nameless.items()):
+            found = self._candidates(tree, kind)
+            reason = "; ".join(sorted({reason for _, reason in failures if reason}))
+            reason = reason or "refused when the runtime started"
+            if not found:
+                self._state.event("refused-at-start", kind=str(kind), reason=reason)
+                continue
+            certain = len(found) == len(failures)
+            state = Deployment.REJECTED if certain else Deployment.UNKNOWN
+            text = (
+                reason if certain else f"it may be what the runtime refused at its start: {reason}"
+            )
+            at = max(at for at, _ in failures)
+            for path, digest in found:
+                made = self._outcomes.known.get(path) or self._new(path, digest)
+                said = replace(made, state=state, reason=text, excerpt="", at=at)
+                self._outcomes.put(said, now)
+                if certain:
+                    self.rejected(said)
+
+    def _candidates(self, tree: TreeName, kind: Kind) -> list[tuple[ArtifactPath, Digest]]:
+        """Return what of a kind may have been refused at the start.
+
+        Where the runtime names those that it took, the others; else those that were not deployed
+        before, as they are now.
+        """
+        started = self._readiness.started_at
+        rows = (
+            (ArtifactPath(tree, name), entry.digest)
+            for name, entry in self._state.base.tree(tree).items()
+        )
+        named, before, found = [], [], []
+        for path, digest in rows:
+            if self._outcomes.kind(path) is not kind:
+                continue
+            known = self._outcomes.known.get(path)
+            deployed = known is not None and known.state is Deployment.DEPLOYED
+            if deployed and known is not None and known.at >= started and known.excerpt:
+                named.append(path)
+            elif deployed:
+                before.append((path, digest))
+            else:
+                found.append((path, digest))
+        return [*found, *before] if named else found
 
     def _came(self, path: ArtifactPath, known: Outcome | None, wait: Wait | None) -> float | None:
         """Return the wall time at which the bytes came, None if nothing says it."""
@@ -122,12 +198,13 @@ class Loading:
     def _loaded(self, path: ArtifactPath, digest: Digest, now: float) -> None:
         """Take what was there when the runtime began to load, and is not among its failures."""
         made = self._outcomes.known.get(path) or self._new(path, digest)
-        runtime = self._readiness.runtime
-        at = runtime.ready_at or self._state.wall()
+        at = self._readiness.started_at
         state, reason = Deployment.DEPLOYED, LOADED
         if tenant_of(path.tree) and path.tree not in self._tenants:
             state, reason = Deployment.DORMANT, NOT_LOADED
         self._outcomes.put(replace(made, state=state, reason=reason, excerpt="", at=at), now)
+        if state is Deployment.DEPLOYED:
+            self.taken(path)
 
     def _new(self, path: ArtifactPath, digest: Digest) -> Outcome:
         number = self._state.standing.revision.number

@@ -78,6 +78,13 @@ class Restores:
     def accepted(self, path: ArtifactPath) -> None:
         """A version that was rejected was taken after all, where it is."""
         exemption = self._state.exempt.get(path)
+        here = exemption.here.digest if exemption is not None and exemption.here else None
+        if exemption is not None and here == exemption.wanted:
+            self.put_again(path)
+
+    def put_again(self, path: ArtifactPath) -> None:
+        """The version that was rejected is there: it is not held back any more."""
+        exemption = self._state.exempt.get(path)
         if exemption is not None and exemption.because is Because.REJECTED:
             left = {p: e for p, e in self._state.exempt.items() if p != path}
             self._state.exempt_as(left)

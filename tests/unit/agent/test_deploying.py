@@ -1,0 +1,548 @@
+"""What a node knows of its runtime's doings, with a modelled runtime beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.core.artifact import Kind, TreeKind, TreeName
+from syncagent.core.change import Change
+from syncagent.core.digest import digest_of
+from syncagent.core.events import RuntimeHeard, RuntimeTurned
+from syncagent.core.exempt import Because
+from syncagent.core.ignore import Ignore
+from syncagent.core.outcome import Deployment
+from syncagent.core.runtime import Heard, Phase, RuntimeState, Saying
+from syncagent.core.wire.messages import Blobs, Commit, Prepared, Want
+from syncagent.core.wire.packing import compress_batch
+from tests.fakes.agent_bench import PEER, XMLNS, Bench, Files, T, at, entry, revision, sequence
+from tests.fakes.disk import SECOND_NS
+from tests.fakes.runtime_words import CARBON, SYNAPSE, Dialect
+
+if TYPE_CHECKING:
+    from syncagent.core.revision import Token
+
+D = Deployment
+
+
+FIRST_SCAN_S = 16.0
+"""Until a runtime's first scan is over: on Carbon it swallows what was changed before."""
+
+
+def api(name: str, text: str = "", *, context: str = "") -> bytes:
+    """Return an API that the validator takes; `text` tells versions of it apart."""
+    return (
+        f'<api xmlns="{XMLNS}" name="{name}" context="{context or "/" + name}">'
+        f'<resource methods="GET"><inSequence><!--{text}--><respond/></inSequence></resource></api>'
+    ).encode()
+
+
+def leading(files: Files, dialect: Dialect = SYNAPSE) -> Bench:
+    """Return a manager beside a runtime that has loaded these files."""
+    return _aged(Bench(files, peers=())).beside(dialect).lead().pass_(FIRST_SCAN_S)
+
+
+def following(files: Files, dialect: Dialect = SYNAPSE) -> Bench:
+    """Return a worker that stands on a revision which its runtime has loaded."""
+    bench = _aged(Bench(files, manager=PEER, standing=files))
+    return bench.beside(dialect).start().pass_(FIRST_SCAN_S)
+
+
+def _aged(bench: Bench) -> Bench:
+    """Have all files be there since before the runtime was started."""
+    hides = Ignore(TreeKind.SYNAPSE).hides_way
+    bench.disk.ignored = lambda _tree, path: hides(path)
+    tree = bench.disk.trees[T]
+    tree.update({path: (row[0], row[1] - 60 * SECOND_NS) for path, row in tree.items()})
+    return bench
+
+
+def state_of(bench: Bench, path: str) -> Deployment | None:
+    """Return in which state an artifact is."""
+    known = bench.node.deploying.here(at(path))
+    return known.state if known is not None else None
+
+
+def bring(bench: Bench, files: dict[str, bytes | None]) -> None:
+    """Have a manager bring a revision with these changes, and commit it."""
+    standing = bench.state.standing
+    changes = [
+        Change(at(p), standing.manifest.get(at(p)), entry(c) if c is not None else None)
+        for p, c in files.items()
+    ]
+    made = revision(standing.revision, standing.manifest, changes, epoch=2)
+    link, token = _manager(bench)
+    bench.offer(link, token, made)
+    wanted = bench.said(Want)
+    if wanted:
+        contents = [(entry(c), c) for c in files.values() if c is not None]
+        bench.hear(link, Blobs(*compress_batch(contents)))
+    assert bench.said(Prepared), bench.sent
+    bench.hear(link, Commit(token, made.id))
+    assert bench.state.standing.revision == made.id
+
+
+OLD: Files = {"api/A.xml": api("A"), "api/B.xml": api("B"), "sequences/s.xml": sequence("s")}
+
+
+def _manager(bench: Bench) -> tuple[int, Token]:
+    """Return the connection to the manager, and its token."""
+    if bench.state.manager_link is None:
+        return bench.managed()
+    assert bench.state.guard.highest is not None
+    return bench.state.manager_link, bench.state.guard.highest
+
+
+def test_what_the_runtime_loaded_at_its_start_counts_as_deployed() -> None:
+    for bench in (leading(OLD), following(OLD)):
+        counts = bench.node.deploying.counts()
+        assert counts[D.DEPLOYED] == 3
+        assert sum(counts.values()) == 3
+        row = bench.node.reporting.own_row(bench.at)
+        assert (row["deployed"], row["unknown"], row["artifacts"]) == (3, 0, 3)
+
+
+def test_what_a_manager_saves_is_pending_until_its_runtime_has_said_so() -> None:
+    bench = leading(OLD)
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(0.5)
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    assert bench.node.deploying.waiting()
+    bench.pass_(11.0)
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert (known.state, known.revision) == (D.DEPLOYED, 2)
+    assert "has been updated from the file" in known.excerpt
+    assert not bench.node.deploying.waiting()
+
+
+def test_what_a_worker_was_brought_is_pending_until_its_runtime_has_said_so() -> None:
+    bench = following(OLD)
+    bring(bench, {"api/A.xml": api("A", "new"), "api/C.xml": api("C")})
+    assert [state_of(bench, f"api/{name}.xml") for name in "ABC"] == [
+        D.PENDING,
+        D.DEPLOYED,
+        D.PENDING,
+    ]
+    bench.pass_(13.0)
+    assert bench.node.deploying.counts()[D.DEPLOYED] == 4
+
+
+def test_a_deletion_is_waited_for_until_the_runtime_has_let_go() -> None:
+    bench = following(OLD)
+    bring(bench, {"api/A.xml": None})
+    assert bench.node.deploying.waiting([at("api/A.xml")])
+    bench.pass_(11.0)
+    assert not bench.node.deploying.waiting()
+    assert not bench.events("not-confirmed")
+    assert bench.node.deploying.counts()[D.DEPLOYED] == 2
+
+
+def test_a_managers_deletion_is_confirmed_by_the_artifacts_name_alone() -> None:
+    files = {"api/x--A_v1.xml": api("x--A:v1", context="/a"), "api/B.xml": api("B")}
+    bench = leading(files)
+    bench.remove("api/x--A_v1.xml")
+    bench.pass_(3.0)
+    assert bench.state.standing.revision.number == 2
+    assert bench.node.deploying.waiting()
+    bench.pass_(10.0)
+    assert not bench.node.deploying.waiting()
+    assert not bench.events("not-confirmed")
+
+
+def test_a_new_artifact_that_the_runtime_refuses_is_moved_away_and_goes_nowhere() -> None:
+    bench = leading(OLD)
+    refuse(bench)
+    bench.put("api/Bad.xml", api("Bad"))
+    bench.pass_(12.0)
+    known = bench.node.deploying.here(at("api/Bad.xml"))
+    assert known is not None
+    assert known.state is D.REJECTED
+    assert "no such class" in known.reason
+    assert "api/Bad.xml" not in bench.files
+    # The manager holds nothing there, and does not make a deletion of it.
+    exemption = bench.state.exempt[at("api/Bad.xml")]
+    assert (exemption.because, exemption.here) == (Because.REJECTED, None)
+    bench.pass_(90.0)
+    assert bench.state.standing.revision.number == 2
+    counts = bench.node.deploying.counts()
+    assert (counts[D.DEPLOYED], counts[D.REJECTED], sum(counts.values())) == (3, 1, 4)
+    assert [kept.reason for kept in bench.disk.kept()] == ["rejected"]
+    assert bench.disk.kept_bytes(bench.disk.kept()[0].id) == api("Bad")
+
+
+def test_a_restored_old_version_is_neither_a_change_nor_drift() -> None:
+    for bench in (leading(OLD, CARBON), following(OLD, CARBON)):
+        refuse(bench)
+        change(bench, "api/A.xml", api("A", "new"))
+        bench.pass_(50.0)
+        assert state_of(bench, "api/A.xml") is D.REJECTED
+        number = bench.state.standing.revision.number
+        assert number == 2
+        restored = bench.files["api/A.xml"]
+        assert restored not in {api("A"), api("A", "new")}
+        bench.pass_(120.0)
+        assert bench.files["api/A.xml"] == restored
+        assert bench.state.standing.revision.number == 2
+        assert not bench.events("drift")
+        assert [k.digest for k in bench.disk.kept()] == [digest_of(api("A", "new"))]
+
+
+def test_a_persons_edit_of_a_restored_file_counts_as_an_edit() -> None:
+    bench = leading(OLD, CARBON)
+    refuse(bench)
+    change(bench, "api/A.xml", api("A", "new"))
+    bench.pass_(50.0)
+    assert state_of(bench, "api/A.xml") is D.REJECTED
+    bench.put("api/A.xml", api("A", "better"))
+    bench.pass_(2.0)
+    assert bench.state.standing.revision.number == 3
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    assert not bench.state.exempt
+    bench.pass_(60.0)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_the_next_good_version_ends_what_was_rejected() -> None:
+    bench = following(OLD, CARBON)
+    refuse(bench)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    bench.pass_(50.0)
+    assert state_of(bench, "api/A.xml") is D.REJECTED
+    bring(bench, {"api/A.xml": api("A", "better")})
+    assert bench.files["api/A.xml"] == api("A", "better")
+    assert not bench.state.exempt
+    bench.pass_(60.0)
+    assert bench.node.deploying.counts()[D.DEPLOYED] == 3
+
+
+def test_a_deleted_main_sequence_comes_back_and_stays() -> None:
+    files = {"sequences/main.xml": sequence("main"), **OLD}
+    for bench in (leading(files), following(files)):
+        change(bench, "sequences/main.xml", None)
+        bench.pass_(15.0)
+        assert bench.state.standing.revision.number == 2
+        assert "sequences/main.xml" in bench.files
+        bench.pass_(90.0)
+        assert bench.state.standing.revision.number == 2
+        assert "sequences/main.xml" in bench.files
+        assert not bench.events("drift")
+
+
+def test_an_update_that_kills_the_deployer_is_rejected_and_said() -> None:
+    bench = following(OLD)
+    refuse(bench)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    bench.pass_(12.0)
+    assert bench.node.deploying.runtime.phase is Phase.STUCK
+    assert state_of(bench, "api/A.xml") is D.REJECTED
+    assert "is dead" in bench.state.alarms["runtime"]
+    assert "restart" in bench.state.alarms["runtime"]
+    assert bench.node.reporting.own_row(bench.at)["state"] == "Degraded"
+    # What comes now waits, and says why.
+    bring(bench, {"api/C.xml": api("C")})
+    bench.pass_(120.0)
+    known = bench.node.deploying.here(at("api/C.xml"))
+    assert known is not None
+    assert known.state is D.PENDING
+    assert "restart the runtime" in known.reason
+    assert not bench.node.deploying.waiting()
+    assert not bench.events("touched")
+
+
+def test_a_restart_ends_what_the_dead_deployer_left() -> None:
+    bench = leading(OLD)
+    refuse(bench)
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(12.0)
+    bench.put("api/C.xml", api("C"))
+    bench.pass_(5.0)
+    restart(bench)
+    assert state_of(bench, "api/C.xml") is D.DEPLOYED
+    assert state_of(bench, "api/A.xml") is D.REJECTED
+    assert "runtime" not in bench.state.alarms
+
+
+def test_a_swallowed_change_is_shown_again() -> None:
+    # On Carbon what was loaded at the start is marked as restored until it was looked at once.
+    bench = _aged(Bench(OLD, peers=())).beside(CARBON).lead()
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(40.0)
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    bench.pass_(40.0)
+    assert len(bench.events("touched")) == 1
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+    assert bench.state.standing.revision.number == 2
+
+
+def test_a_runtime_that_says_nothing_is_never_taken_for_one_that_deployed() -> None:
+    bench = leading(OLD)
+    assert bench.gateway is not None
+    bench.gateway.mute = True
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(300.0)
+    assert state_of(bench, "api/A.xml") is D.UNKNOWN
+    assert len(bench.events("touched")) == 2
+    assert "deployer" in bench.state.alarms
+    counts = bench.node.deploying.counts()
+    assert (counts[D.DEPLOYED], counts[D.UNKNOWN]) == (2, 1)
+
+
+def test_one_silent_batch_is_enough_to_touch_no_more() -> None:
+    bench = leading(OLD)
+    assert bench.gateway is not None
+    bench.gateway.mute = True
+    for number in range(40):
+        bench.put(f"api/N{number}.xml", api(f"N{number}"))
+    bench.pass_(600.0)
+    touched = {str(event["path"]) for event in bench.events("touched")}
+    assert len(touched) == 25
+    assert bench.node.deploying.counts()[D.UNKNOWN] == 40
+
+
+def test_a_saying_that_is_older_than_the_write_is_no_answer() -> None:
+    bench = leading(OLD)
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(0.5)
+    said = Heard(Saying.UPDATED, at("api/A.xml"), at=bench.wall() - 30.5)
+    bench.handle(RuntimeHeard((said,), "x"))
+    assert state_of(bench, "api/A.xml") is D.PENDING
+
+
+def test_a_saying_before_the_revision_was_made_counts_for_it() -> None:
+    bench = leading(OLD)
+    bench.at += 0.3
+    bench.put("api/A.xml", api("A", "new"))
+    bench.at += 0.05
+    said = Heard(Saying.UPDATED, at("api/A.xml"), at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "x"))
+    bench.pass_(1.0)
+    assert bench.state.standing.revision.number == 2
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_what_answers_for_the_version_before_does_not_count_for_the_next() -> None:
+    bench = leading(OLD)
+    bench.at += 0.3
+    bench.put("api/A.xml", api("A", "one"))
+    bench.pass_(2.0)
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    bench.at += 0.35
+    bench.put("api/A.xml", api("A", "two"))
+    bench.at += 0.02
+    late = Heard(Saying.UPDATED, at("api/A.xml"), at=bench.wall())
+    bench.handle(RuntimeHeard((late,), "x"))
+    bench.pass_(2.0)
+    assert bench.state.standing.revision.number == 3
+    assert state_of(bench, "api/A.xml") is D.PENDING
+
+
+def test_sayings_that_come_twice_change_nothing() -> None:
+    bench = leading(OLD)
+    refuse(bench)
+    bench.put("api/Bad.xml", api("Bad"))
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(12.0)
+    before = dict(bench.node.deploying.outcomes)
+    assert bench.gateway is not None
+    heard = tuple(entry for entry in bench.gateway.log if isinstance(entry, Heard))
+    bench.handle(RuntimeHeard(heard, "x"))
+    bench.pass_(5.0)
+    assert bench.node.deploying.outcomes == before
+
+
+def test_nothing_is_written_while_the_runtime_starts() -> None:
+    bench = following(OLD)
+    assert bench.gateway is not None
+    started = RuntimeState(Phase.STARTING, "start-2", started_at=bench.wall())
+    bench.handle(RuntimeTurned(started))
+    assert not bench.node.deploying.may_write
+    bench.pass_(599.0)
+    assert not bench.node.deploying.may_write
+    bench.pass_(2.0)
+    assert bench.node.deploying.may_write
+    assert "has not said that it is ready" in bench.state.alarms["runtime"]
+
+
+def test_a_runtime_that_is_down_keeps_its_outcomes_and_has_no_deadline() -> None:
+    bench = leading(OLD)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(200.0)
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert known.state is D.PENDING
+    assert "is down" in known.reason
+    other = bench.node.deploying.here(at("api/B.xml"))
+    assert other is not None
+    assert (other.state, "is down" in other.reason) == (D.DEPLOYED, True)
+    restart(bench)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_what_is_there_after_an_agents_restart_is_what_was_known_before() -> None:
+    bench = leading(OLD, CARBON)
+    refuse(bench)
+    change(bench, "api/A.xml", api("A", "new"))
+    bench.pass_(50.0)
+    before = dict(bench.node.deploying.outcomes)
+    bench.join(bench.history, bench.guard)
+    bench.lead()
+    bench.pass_(5.0)
+    assert bench.node.deploying.outcomes == before
+    assert bench.state.standing.revision.number == 2
+
+
+def test_redeploy_has_the_runtime_take_up_again_what_it_rejected() -> None:
+    bench = following(OLD, CARBON)
+    refuse(bench)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    bench.pass_(50.0)
+    assert state_of(bench, "api/A.xml") is D.REJECTED
+    accept(bench)
+    bench.node.deploying.redeploy([at("api/A.xml")], bench.at)
+    bench.pass_(60.0)
+    assert bench.files["api/A.xml"] == api("A", "new")
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_redeploy_touches_what_is_there() -> None:
+    bench = following(OLD)
+    before = bench.disk.trees[T]["api/A.xml"][1]
+    bench.node.deploying.redeploy([at("api/A.xml")], bench.at)
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    bench.pass_(12.0)
+    assert bench.disk.trees[T]["api/A.xml"][1] > before
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_a_root_file_needs_a_restart() -> None:
+    files = {**OLD, "registry.xml": registry("a")}
+    bench = leading(files)
+    assert state_of(bench, "registry.xml") is D.DEPLOYED
+    bench.put("registry.xml", registry("b"))
+    bench.pass_(60.0)
+    assert state_of(bench, "registry.xml") is D.RESTART_REQUIRED
+    restart(bench)
+    assert state_of(bench, "registry.xml") is D.DEPLOYED
+
+
+def test_what_no_deployer_watches_stays_unknown_and_says_so() -> None:
+    bench = leading({**OLD, "api/notes.txt": b"x"})
+    bench.put("api/notes.txt", b"y")
+    bench.pass_(200.0)
+    known = bench.node.deploying.here(at("api/notes.txt"))
+    assert known is not None
+    assert (known.state, known.reason) == (D.UNKNOWN, "nothing deploys it")
+    assert not bench.events("touched")
+    assert sum(bench.node.deploying.counts().values()) == 4
+
+
+def test_a_tenant_that_says_nothing_is_dormant_until_it_is_loaded() -> None:
+    tenant = TreeName("tenant-1")
+    bench = _aged(Bench(OLD, peers=(), trees=(T, tenant)))
+    bench.disk.put(at("api/P.xml", tenant), api("P"))
+    bench.disk.trees[tenant]["api/P.xml"] = (api("P"), 0 + SECOND_NS)
+    bench.beside(SYNAPSE).lead().pass_(1.0)
+    deploying = bench.node.deploying
+    assert deploying.counts()[D.DORMANT] == 1
+    bench.put("api/Q.xml", api("Q"), tenant)
+    bench.pass_(100.0)
+    assert deploying.counts()[D.DORMANT] == 2
+    said = Heard(Saying.DEPLOYED, at("api/Q.xml", tenant), at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "x"))
+    assert deploying.counts()[D.DORMANT] == 0
+    bench.pass_(60.0)
+    assert deploying.counts()[D.DEPLOYED] == 5
+
+
+def test_a_report_lists_what_is_not_deployed_with_the_runtimes_words() -> None:
+    bench = following(OLD, CARBON)
+    refuse(bench)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    bench.pass_(50.0)
+    report = bench.node.reporting.own_report(bench.at)
+    (row,) = report["outcomes"]  # type: ignore[misc, union-attr]
+    assert row["path"] == "api/A.xml"  # type: ignore[index, call-overload]
+    assert row["state"] == "Rejected"  # type: ignore[index, call-overload]
+    assert row["digest"] == digest_of(api("A", "new"))  # type: ignore[index, call-overload]
+    assert "Failed!" in str(row["excerpt"])  # type: ignore[index, call-overload]
+    assert report["outcomes_total"] == 1
+    assert report["runtime"]["phase"] == "ready"  # type: ignore[index, call-overload]
+
+
+def test_an_artifact_that_only_a_restart_heals_says_so_and_heals() -> None:
+    bench = following(OLD)
+    assert bench.gateway is not None
+    # Truncated where the reader is late: the runtime keeps the old one and loses its file.
+    lost = Heard(Saying.LOST_TRACK, at("api/A.xml"), Kind.API)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    bench.handle(RuntimeHeard((lost,), "x"))
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert known.state is D.REJECTED
+    assert "restart it" in known.reason
+    restart(bench)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_without_a_runtime_nothing_is_claimed_and_nothing_is_asked() -> None:
+    bench = Bench(OLD, peers=()).lead()
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(200.0)
+    assert bench.node.deploying.counts()[D.UNKNOWN] == 3
+    assert not bench.told
+    assert bench.node.reporting.own_row(bench.at)["runtime"] is None
+
+
+def test_what_is_told_when_an_answer_is_final() -> None:
+    bench = leading(OLD)
+    told: list[tuple[str, Deployment]] = []
+    bench.node.deploying.answered = lambda outcome, _now: told.append(
+        (outcome.path.path, outcome.state)
+    )
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(12.0)
+    assert told == [("api/A.xml", D.DEPLOYED)]
+
+
+# --- helpers ------------------------------------------------------------------------------------
+
+
+def change(bench: Bench, path: str, content: bytes | None) -> None:
+    """Change a file by a person's hand where the node leads, else by a revision."""
+    if not bench.state.leads:
+        bring(bench, {path: content})
+    elif content is None:
+        bench.remove(path)
+    else:
+        bench.put(path, content)
+
+
+def refuse(bench: Bench) -> None:
+    """Have the runtime refuse each new version from now on, but those that are `better`."""
+    assert bench.gateway is not None
+    bench.gateway.refuses = lambda path, content: (
+        "no such class" if b"new" in content or path.endswith("Bad.xml") else ""
+    )
+
+
+def accept(bench: Bench) -> None:
+    """Have the runtime take everything."""
+    assert bench.gateway is not None
+    bench.gateway.refuses = lambda _path, _content: ""
+
+
+def restart(bench: Bench) -> None:
+    """Kill the runtime and have it start again."""
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bench.pass_(1.0)
+    bench.gateway.boot()
+    bench.pass_(60.0)
+    assert bench.gateway.state.phase is Phase.READY
+
+
+def registry(text: str) -> bytes:
+    """Return a root file."""
+    return f'<registry xmlns="{XMLNS}" provider="x"><!--{text}--></registry>'.encode()
