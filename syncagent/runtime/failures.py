@@ -41,6 +41,11 @@ class Subject:
     kind: Kind | None = None
     name: str = ""
 
+    @property
+    def known(self) -> bool:
+        """Whether it is one artifact: two failures of an unknown one are two."""
+        return self.path is not None or self.name != ""
+
 
 @dataclass(slots=True)
 class Failure:
@@ -67,7 +72,10 @@ class Failure:
     def joins(self, subject: Subject, entry: Entry) -> bool:
         """Tell whether an entry about `subject` belongs to this failure."""
         return (
-            subject == self.subject and entry.thread == self.thread and not self.over_at(entry.at)
+            subject.known
+            and subject == self.subject
+            and entry.thread == self.thread
+            and not self.over_at(entry.at)
         )
 
     def over_at(self, at: float) -> bool:

@@ -213,7 +213,9 @@ APACHE_3 = Dialect(
     SYNAPSE,
     starts=re.compile(r"^Starting Apache Synapse"),
     ready=re.compile(r"^(?:Server ready for processing\.\.\.|Apache Synapse started successfully)"),
-    stops=re.compile(r"^(?:Shutting down Apache Synapse|Apache Synapse shutdown complete)"),
+    stops=re.compile(
+        r"^(?:Error starting Apache Synapse|Shutting down Apache Synapse|Apache Synapse shutdown complete)"
+    ),
     hints=(*_HINTS, b"Apache Synapse", b"Server ready", b"[Timer-", b"izing API:"),
     start_words=(b"Starting Apache Synapse",),
     deployer=re.compile(r"Timer-\d+"),

@@ -81,6 +81,7 @@ class Reader:
         self._headless: bool | None = None
         self._context = b""
         self._open = b""
+        self._open_since = 0.0
         self._now = 0.0
         self._failure: Failure | None = None
         self._leads: dict[str, Entry] = {}
@@ -101,15 +102,14 @@ class Reader:
 
     def flush(self, now: float) -> list[Said]:
         """Return what is complete now that nothing has followed."""
-        self._now = now
-        self._end_open()
+        if now - self._open_since >= QUIET_S:
+            self._now = self._open_since
+            self._end_open()
         failure = self._failure
         if failure is not None and now - failure.since >= QUIET_S:
             self._close_failure()
         if self._doubt is not None and now - self._doubt[1] >= DOUBT_S:
-            entry = self._doubt[0]
-            self._doubt, self._dead = None, True
-            self._said.append(Turn(Turning.DEAD, self._wall(entry), entry.text[:REASON_MAX]))
+            self._give_up(self._doubt[0])
         return self._handed_out()
 
     def _handed_out(self) -> list[Said]:
@@ -143,7 +143,7 @@ class Reader:
         # More lines may follow those that would be of use with it: errors.
         wanted = b"ERROR" in last[:200] or b"WARN" in last[:200]
         if wanted and len(last) < OPEN_BYTES_MAX and (self._failure or self._matters(last)):
-            self._open = last
+            self._open, self._open_since = last, self._now
         else:
             self._entry(last)
 
@@ -164,6 +164,8 @@ class Reader:
         entry = parse(raw, self._dialect.layouts)
         if self._failure is not None and self._failure.over_at(entry.at):
             self._close_failure()
+        if self._doubt is not None and entry.at - self._doubt[0].at >= DOUBT_S:
+            self._give_up(self._doubt[0])
         self._speaks(entry)
         if self._matters(raw):
             if self._turned(entry):
@@ -186,6 +188,11 @@ class Reader:
         if self._dead:
             self._dead = False
             self._said.append(Turn(Turning.ALIVE, self._wall(entry)))
+
+    def _give_up(self, last: Entry) -> None:
+        """The deployer has said nothing after its last error: it is dead."""
+        self._doubt, self._dead = None, True
+        self._said.append(Turn(Turning.DEAD, self._wall(last), last.text[:REASON_MAX]))
 
     def _lead(self, entry: Entry) -> None:
         """Keep an error that names no file: the reason of what follows, or a deployer's last word."""
