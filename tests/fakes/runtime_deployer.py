@@ -122,7 +122,7 @@ class Deployer:
             self.add(path, read, content)
             if folder == "api":
                 word = Word(Saying.DEPLOYED, "", read.name, folder=folder)
-                yield Said(Line("INFO", "API", f"Initializing API: {read.name}"), word)
+                yield Said(Line("INFO", "API", f"Initializing API: {read.name}", "main"), word)
             return
         if self.dialect.name == "carbon":
             text = (
@@ -133,9 +133,9 @@ class Deployer:
         elif read.fault is Fault.REFUSED:
             # Neither file nor name is said ([L] startup.log).
             text = f"{title} configuration cannot be built - Continue in fail-safe mode"
-            yield Said(Line("ERROR", title, read.reason))
+            yield Said(Line("ERROR", title, read.reason, "main"))
             word = Word(Saying.REJECTED, "", folder=folder, reason=read.reason)
-            yield Said(Line("WARN", "SynapseXMLConfigurationFactory", text), word)
+            yield Said(Line("WARN", "SynapseXMLConfigurationFactory", text, "main"), word)
         else:
             text = f"Error while building {title} configuration from file : {base}"
             line = Line(

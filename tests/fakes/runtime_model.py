@@ -90,7 +90,7 @@ class RuntimeModel:
         self._load_at, self._ready_at = now + self.dialect.load_s, now + self.dialect.start_s
         self._scan_at = now + self.dialect.scan_s if self.dialect.on_grid else NEVER
         if self.dialect.name == "synapse":
-            line = Line("INFO", "SynapseServer", "Starting Apache Synapse...")
+            line = Line("INFO", "SynapseServer", "Starting Apache Synapse...", "main")
         else:
             line = Line("INFO", "CarbonCoreActivator", "Starting WSO2 Carbon...")
         return [Turned(Phase.STARTING), Said(line)]
@@ -177,7 +177,7 @@ class RuntimeModel:
     def _ready(self, now: float) -> list[Deed]:
         self.phase = Phase.READY
         if self.dialect.on_grid:
-            line = Line("INFO", "ServerManager", "Server ready for processing...")
+            line = Line("INFO", "ServerManager", "Server ready for processing...", "main")
         else:
             self._scan_at = now + self.dialect.scan_s
             text = f"WSO2 Carbon started in {self.dialect.start_s:.0f} sec"

@@ -198,6 +198,7 @@ class Line:
     level: str
     logger: str
     text: str
+    thread: str = "Timer-0"
 
 
 def in_log(dialect: Dialect, at: float, line: Line, tenant: str = "-1234") -> str:
@@ -205,7 +206,7 @@ def in_log(dialect: Dialect, at: float, line: Line, tenant: str = "-1234") -> st
     stamp = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
     when = f"{stamp},{int(at * 1000) % 1000:03d}"
     if dialect.name == "synapse":
-        return f"{when} [-] [Timer-0] {line.level:>5} {line.logger} {line.text}"
+        return f"{when} [-] [{line.thread}] {line.level:>5} {line.logger} {line.text}"
     logger = _PACKAGES.get(line.logger, "org.apache.synapse.deployers.") + line.logger
     # `TID: [%tenantId] [%appName] [%d] %5p {%c} - %m%ex%n` (product-apim v3.2.0 log4j2.properties:20).
     return f"TID: [{tenant}] [] [{when}] {line.level:>5} {{{logger}}} - {line.text}"
