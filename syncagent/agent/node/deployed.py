@@ -92,6 +92,30 @@ def outcome_row(outcome: Outcome, *, excerpt: bool = True) -> dict[str, JSON]:
     }
 
 
+class Recap:
+    """Says in one event what the runtime made of a revision, when it has answered for all of it."""
+
+    def __init__(self, deploying: Deploying) -> None:
+        self._deploying = deploying
+        self._waited = False
+
+    def tick(self) -> None:
+        """See whether the runtime has answered for everything just now."""
+        waiting = self._deploying.waiting()
+        if self._waited and not waiting:
+            state = self._deploying.state
+            number = state.standing.revision.number
+            told = [o.state for o in self._deploying.outcomes.values() if o.revision == number]
+            state.event(
+                "answered",
+                revision=number,
+                deployed=told.count(Deployment.DEPLOYED),
+                rejected=told.count(Deployment.REJECTED),
+                unknown=told.count(Deployment.UNKNOWN),
+            )
+        self._waited = waiting
+
+
 def rejected_rows(node: str, outcomes: Iterable[Mapping[str, JSON]]) -> list[dict[str, JSON]]:
     """Return what a node's runtime rejected, in the rows of `get refused`."""
     return [

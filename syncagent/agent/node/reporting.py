@@ -10,6 +10,7 @@ from syncagent.agent.node import lately, rows
 from syncagent.agent.node.deployed import (
     COUNTS,
     OUTCOMES_MAX,
+    Recap,
     outcome_row,
     outcomes_report,
     rejected_rows,
@@ -54,6 +55,7 @@ class Reporting:
         self._advancing = advancing
         self._leading = leading
         self._deploying = deploying
+        self._recap = Recap(deploying)
         self._sent_at = -EVERY_S
         self._due_at: float | None = None
         self._behind: dict[str, float] = {}
@@ -111,6 +113,7 @@ class Reporting:
     def tick(self, now: float) -> None:
         """Send a report or the view when something changed, and every few seconds."""
         lately.forget(self._state)
+        self._recap.tick()
         if self._state.changed and self._due_at is None:
             self._due_at = max(now, self._sent_at + SOON_S)
         due = now >= self._sent_at + EVERY_S or (self._due_at is not None and now >= self._due_at)

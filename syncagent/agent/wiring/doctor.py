@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -179,9 +180,9 @@ def _runtime(fs: OsFS, settings: Settings) -> Iterator[Check]:
         hint = "" if wanted else "name [gateway] home, or [runtime] kind and log"
         yield Check("runtime", Found.OK if wanted else Found.WARN, text, hint)
         return
-    label = f"{about.kind}: {about.label}" if about.label else about.kind
-    if not about.log:
-        yield Check("runtime", Found.OK, label)
+    label = about.label or about.kind
+    if settings.runtime.kind == "command":
+        yield _program(settings.runtime.command[0], label)
         return
     try:
         fs.close(fs.open(about.log, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
@@ -193,6 +194,15 @@ def _runtime(fs: OsFS, settings: Settings) -> Iterator[Check]:
         yield Check("runtime", Found.FAIL, f"{label}; {about.log} can't be read", hint)
     else:
         yield Check("runtime", Found.OK, f"{label}, heard through {about.log}")
+
+
+def _program(program: str, label: str) -> Check:
+    """Say whether the program that stands for the runtime can be started."""
+    found = shutil.which(program)
+    if found is None:
+        text = f"{label}; {program} is not there, or can't be started by this user"
+        return Check("runtime", Found.FAIL, text, "correct [runtime] command")
+    return Check("runtime", Found.OK, f"{label}: {found}")
 
 
 # --- the trees ------------------------------------------------------------------------------------

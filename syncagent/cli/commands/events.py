@@ -70,13 +70,34 @@ def _newest(session: Session, limit: int) -> list[Row]:
     return list(newest)
 
 
+_SENTENCES = {
+    "answered": "revision {revision}: {deployed} deployed, {rejected} rejected, {unknown} unknown",
+    "nacked": "{path}: {node} did not take it: {reason}",
+    "not-confirmed": "{path}: the runtime has not said that it let go of {name}",
+    "redeployed": "{path}: told again, by hand",
+    "rejected": "{path}: the runtime did not take it: {reason}",
+    "rejected-edit": "{path}: the runtime did not take it, and no revision has it: {reason}",
+    "rollback": "{path}: back to the last good version everywhere; {node} did not take it: {reason}",
+    "runtime": "{phase}  {detail}",
+    "runtime-wrote": "{path}: the runtime wrote it itself; it is kept from the others",
+    "touched": "{path}: the runtime said nothing of it, its file was touched ({tries})",
+    "undeployed": "{path}: away from this node until {until}, by hand",
+    "untried": "{path}: goes on untried: {reason}",
+}
+"""What people read of events about runtimes; an event without these fields is shown as it is."""
+
+
 def _lines(seen: Sequence[Row]) -> str:
-    return "".join(
-        f"{text(event, 'at')}  {text(event, 'what')}{_fields(event)}\n" for event in seen
-    )
+    return "".join(f"{text(event, 'at')}  {text(event, 'what')}{_told(event)}\n" for event in seen)
 
 
-def _fields(event: Row) -> str:
-    return "".join(
-        harmless(f"  {key}={value}") for key, value in as_row(event.get("fields")).items()
-    )
+def _told(event: Row) -> str:
+    """Return an event's sentence, or its fields."""
+    fields = as_row(event.get("fields"))
+    try:
+        sentence = _SENTENCES[text(event, "what")].format_map(
+            {key: text(fields, key) for key in fields}
+        )
+    except KeyError:
+        return "".join(harmless(f"  {key}={value}") for key, value in fields.items())
+    return f"  {sentence}".rstrip()

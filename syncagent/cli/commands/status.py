@@ -186,12 +186,14 @@ def _runtime_lines(node: Row) -> list[str]:
     """Return what a node's runtime is doing, where it isn't simply ready and done."""
     name, runtime = text(node, "name"), as_row(node.get("runtime"))
     lines = []
-    words = _PHASE_WORDS.get(text(runtime, "phase"))
-    if words is not None:
+    phase = text(runtime, "phase")
+    words = _PHASE_WORDS.get(phase)
+    # An agent is Degraded because of a runtime that is stuck: then its reason says so already.
+    if words is not None and not (phase == "stuck" and text(node, "state") == "Degraded"):
         detail = text(runtime, "detail")
         label = text(runtime, "label") or "runtime"
         lines.append(f"{name}: its {label} {words}{f' ({detail})' if detail else ''}")
-        if text(runtime, "phase") == "stuck":
+        if phase == "stuck":
             lines.append(
                 f"  next: restart the gateway of {name}; the agent then checks what is lost"
             )

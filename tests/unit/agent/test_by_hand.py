@@ -17,7 +17,9 @@ from syncagent.core.errors import (
 from syncagent.core.exempt import Because
 from syncagent.core.settings import PeerSettings
 from syncagent.core.wire.messages import Answered, Ask, Done, Report, View
-from tests.fakes.agent_bench import ME, PEER, THIRD, Bench, at, sequence
+from tests.fakes.agent_bench import ME, PEER, THIRD, Bench, T, at, sequence
+from tests.fakes.disk import SECOND_NS
+from tests.fakes.runtime_words import CARBON, SYNAPSE, Dialect
 
 A, B = "sequences/a.xml", "sequences/b.xml"
 FILES = {A: sequence("Apple"), B: sequence("Banana")}
@@ -308,3 +310,87 @@ def test_on_a_manager_an_undeploy_is_no_deletion_and_the_others_keep_theirs() ->
     assert bench.state.standing.revision.number == number
     assert at(A) in bench.state.standing.manifest
     assert not bench.state.holds
+
+
+# --- beside a runtime -----------------------------------------------------------------------------
+
+
+def beside(dialect: Dialect = SYNAPSE) -> Bench:
+    """A worker whose runtime has loaded everything."""
+    bench = Bench(FILES, manager=PEER, standing=FILES, peers=PEERS)
+    files = bench.disk.trees[T]
+    files.update({path: (row[0], row[1] - 60 * SECOND_NS) for path, row in files.items()})
+    bench.beside(dialect).start()
+    bench.managed()
+    bench.pass_(16.0)
+    assert row_of(bench)["deployed"] == 2
+    return bench
+
+
+def row_of(bench: Bench) -> dict[str, object]:
+    status = bench.answer("status")
+    assert isinstance(status, dict)
+    (row,) = [row for row in status["nodes"] if row["name"] == ME]
+    assert isinstance(row, dict)
+    return row
+
+
+def test_a_redeploy_is_pending_until_the_runtime_has_looked_again() -> None:
+    bench = beside()
+    assert nodes(answered(bench, "redeploy", artifact="sequence/Apple", node=ME)) == {
+        ME: (True, "")
+    }
+    row = row_of(bench)
+    assert (row["pending"], row["deployed"]) == (1, 1)
+    bench.pass_(30.0)
+    row = row_of(bench)
+    assert (row["pending"], row["deployed"]) == (0, 2)
+    assert bench.events("answered")[-1]["deployed"] == 2
+
+
+def test_what_is_undeployed_counts_for_nothing_until_it_is_back() -> None:
+    bench = beside()
+    answered(bench, "undeploy", artifact="sequence/Apple", node=ME, for_s=600.0)
+    bench.pass_(60.0)
+    row = row_of(bench)
+    assert (row["artifacts"], row["deployed"], row["state"]) == (1, 1, "Synced")
+    bench.pass_(650.0)
+    row = row_of(bench)
+    assert (row["artifacts"], row["deployed"]) == (2, 2)
+    assert bench.files == FILES
+
+
+def test_a_row_says_which_runtime_it_is_and_what_it_is_doing() -> None:
+    bench = beside()
+    runtime = row_of(bench)["runtime"]
+    assert isinstance(runtime, dict)
+    assert (runtime["kind"], runtime["phase"]) == ("synapse", "ready")
+    assert runtime["scan_s"] > 0
+
+
+def test_what_a_runtime_rejects_is_listed_with_its_words_on_that_node_and_the_manager() -> None:
+    bench = beside(CARBON)
+    assert bench.gateway is not None
+    bench.gateway.refuses = lambda path, _content: "no such mediator" if path.endswith(A) else ""
+    answered(bench, "redeploy", artifact="sequence/Apple", node=ME)
+    bench.pass_(120.0)
+    listed = bench.answer("refused")
+    assert isinstance(listed, list)
+    (row,) = listed
+    assert (row["node"], row["path"], row["code"]) == (ME, A, "rejected-by-runtime")
+    assert row["reason"].startswith("rejected by the runtime: ")
+    described = bench.answer("describe", artifact="sequence/Apple")
+    assert isinstance(described, dict)
+    own = described["nodes"][0]
+    assert (own["state"], bool(own["excerpt"])) == ("Rejected", True)
+    artifacts = bench.answer("artifacts")
+    assert isinstance(artifacts, list)
+    (apple,) = [each for each in artifacts if each["path"] == A]
+    assert (apple["state"], bool(apple["reason"])) == ("Rejected", True)
+    bench.pass_(1.0)
+    link = bench.state.manager_link
+    manager, worker = managing()
+    manager.hear(worker, bench.said(Report, link)[-1])
+    theirs = manager.answer("refused")
+    assert isinstance(theirs, list)
+    assert [(each["node"], each["path"]) for each in theirs] == [(PEER, A)]

@@ -377,6 +377,36 @@ def test_events_are_lines_for_people_and_an_array_in_json(
     )
 
 
+@pytest.mark.parametrize(
+    ("what", "fields", "told"),
+    [
+        (
+            "rejected",
+            {"path": "synapse:api/Pizza.xml", "reason": "no such mediator", "revision": 7},
+            "synapse:api/Pizza.xml: the runtime did not take it: no such mediator",
+        ),
+        ("rejected", {"id": "d-1", "reason": "deletions"}, "id=d-1  reason=deletions"),
+        (
+            "answered",
+            {"revision": 7, "deployed": 2, "rejected": 1, "unknown": 0},
+            "revision 7: 2 deployed, 1 rejected, 0 unknown",
+        ),
+        ("runtime", {"phase": "ready", "detail": ""}, "ready"),
+        (
+            "nacked",
+            {"path": "p", "node": "gw-2", "reason": "{odd}"},
+            "p: gw-2 did not take it: {odd}",
+        ),
+    ],
+)
+def test_what_a_runtime_did_reads_as_a_sentence(
+    call: CommandLine, desk: FakeDesk, what: str, fields: dict[str, JSON], told: str
+) -> None:
+    at = "2026-11-21T12:00:00Z"
+    desk.answers["events"] = [{"id": 1, "at": at, "what": what, "fields": fields}]
+    assert call("events").out == f"{at}  {what}  {told}\n"
+
+
 class Diary:
     """A desk with more events than it gives out at once, oldest first."""
 

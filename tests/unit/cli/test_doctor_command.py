@@ -205,3 +205,49 @@ def test_an_agent_in_trouble_is_a_warning_with_its_reason(
         "syncagent status",
     )
     assert found["manager"][0] == "warn"
+
+
+def gateway(call: CommandLine, tmp_path: Path, more: str = "") -> Path:
+    """Give the node a home of Apache Synapse in place of the tree that its settings list."""
+    home = tmp_path / "synapse-3.0.1"
+    (home / "repository/conf/synapse-config").mkdir(parents=True)
+    listed = call.settings.read_text().partition("[[tree]]")[0]
+    election = '[election]\nmanager = "gw-1"\n'
+    call.settings.write_text(f'{listed}[gateway]\nhome = "{home}"\n{election}{more}')
+    return home
+
+
+def test_a_runtime_is_found_with_its_log(call: CommandLine, tmp_path: Path) -> None:
+    home = gateway(call, tmp_path)
+    word, text, hint = checks(call)["runtime"]
+    assert word == "warn"
+    assert "Apache Synapse 3.0.1" in text
+    assert "is not there yet" in text
+    assert "[runtime] log" in hint
+    log = home / "logs/own.log"
+    log.parent.mkdir()
+    log.write_text("")
+    gateway_text = call.settings.read_text()
+    call.settings.write_text(f'{gateway_text}[runtime]\nlog = "{log}"\n')
+    word, text, _ = checks(call)["runtime"]
+    assert (word, text.endswith(f"heard through {log}")) == ("ok", True)
+    assert checks(call)["gateway"][1] == f"Apache Synapse 3.0.1 at {home}"
+
+
+def test_a_program_that_stands_for_the_runtime_has_to_be_there(
+    call: CommandLine, tmp_path: Path
+) -> None:
+    program = tmp_path / "deploy"
+    add(call, f'\n[runtime]\nkind = "command"\ncommand = ["{program}", "--json"]\n')
+    word, text, hint = checks(call)["runtime"]
+    assert (word, hint) == ("fail", "correct [runtime] command")
+    assert f"{program} is not there" in text
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert checks(call)["runtime"][:2] == ("ok", f"command: {program}")
+
+
+def test_no_runtime_is_a_warning_unless_it_is_meant(call: CommandLine) -> None:
+    assert checks(call)["runtime"][0] == "warn"
+    add(call, '\n[runtime]\nkind = "none"\n')
+    assert checks(call)["runtime"][0] == "ok"

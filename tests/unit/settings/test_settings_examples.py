@@ -86,6 +86,25 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     assert "ProtectSystm" in wrong.stderr, "this test would not see a mistake"
 
 
+def test_the_gateway_s_unit_takes_the_wait_before_its_start(tmp_path: Path) -> None:
+    verify = tool("systemd-analyze")
+    program = "/usr/local/bin/syncagent"
+    agent = (CONFIG / "syncagent.service").read_text().replace(program, "/bin/true")
+    (tmp_path / "syncagent.service").write_text(agent)
+    gateway = tmp_path / "wso2am.service"
+    gateway.write_text("[Unit]\nDescription=a gateway\n[Service]\nExecStart=/bin/true\n")
+    text = (CONFIG / "gateway-ready.conf").read_text()
+    assert f"ExecStartPre={program} wait --ready --timeout 60s " in text
+    drop_in = tmp_path / "wso2am.service.d/syncagent.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text(text.replace(program, "/bin/true"))
+    ran = subprocess.run([verify, "verify", gateway], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    drop_in.write_text(text.replace("ExecStartPre", "ExecStartPrae"))
+    wrong = subprocess.run([verify, "verify", gateway], capture_output=True, text=True, check=False)
+    assert "ExecStartPrae" in wrong.stderr, "this test would not see a mistake"
+
+
 def test_the_unit_opens_what_the_example_needs_and_no_more() -> None:
     lines = (CONFIG / "syncagent.service").read_text().splitlines()
     unit = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
