@@ -2,9 +2,10 @@
 
 A plan's text becomes tokens (`siddhi_tokens`), these are read by the grammar (`siddhi_reader`), and
 what follows the grammar is looked at for names used twice and numbers too large (`siddhi_meaning`).
-That is all that the compiler of Siddhi 3 does, and a test holds both to the same verdicts. On top
-comes what the runtime's deployer wants: one `@Plan:name`. What it finds out later (a stream that
-nobody defines, a function from a missing extension, a type that does not fit) no plan shows alone.
+That is all that the compiler of Siddhi 3 does; `tests/contract/test_siddhi_compiler.py` asks the real
+one. On top comes what the runtime's deployer wants: one `@Plan:name`. What the runtime finds out later
+(a stream that nobody defines, a function of a missing extension, a type that does not fit) is not
+looked for: much of it depends on what else is deployed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _TEXT_ONLY = re.compile(r"[^\x00-\x08\x0e-\x1f]*+")
 
 
 _NAME_HEAD = re.compile(f"@{KINDS['plan']}:[{NAMES}][(]([^)]*)")
+_DEPTH_MAX = 50
+"""So deep the reader gets within Python's usual limit of calls; real plans have 5."""
+_BRACKET = re.compile(r"[()[\]]")
 _CLOSES = {"(": ")", "[": "]"}
 _BEGINS = {"'": "a text", '"': "a text", "{": "a function's body"}
 _OPEN_COMMENT = "/* begins a comment that does not end"
@@ -48,7 +52,7 @@ def examine_plan(path: str, content: bytes) -> tuple[Facts, tuple[Problem, ...]]
     problem = _several(tokens, names) or _plan_problem(tokens) or _no_name(tokens, names)
     if problem is not None:
         return Facts(), (problem,)
-    name = tokens.word(names[0])[1:-1]
+    name = tokens.bare(names[0])
     return Facts(name), _warnings(path, name, tokens)
 
 
@@ -64,7 +68,7 @@ def _names(tokens: Tokens) -> list[int]:
 
 
 def _several(tokens: Tokens, names: list[int]) -> Problem | None:
-    if len(names) < 2:  # noqa: PLR2004
+    if not names[1:]:
         return None
     reason = f"@Plan:name is there {len(names)} times: one plan per file"
     return Problem("several-names", reason, tokens.line(names[1]))
@@ -72,23 +76,37 @@ def _several(tokens: Tokens, names: list[int]) -> Problem | None:
 
 def _no_name(tokens: Tokens, names: list[int]) -> Problem | None:
     if not names and tokens.open_comment:
-        return Problem("unbalanced", _OPEN_COMMENT, tokens.open_comment)
+        return Problem("no-name", f"{_OPEN_COMMENT}: no @Plan:name", tokens.open_comment)
     if not names:
         return Problem("no-name", "no @Plan:name('...'): the runtime needs it", 1)
-    if tokens.word(names[0])[1:-1].strip():
+    if tokens.bare(names[0]).strip():
         return None
     return Problem("no-name", "@Plan:name is empty", tokens.line(names[0]))
 
 
 def _plan_problem(tokens: Tokens) -> Problem | None:
     """Tell what the compiler has against a plan."""
+    deep = _too_deep(tokens.kinds)
     try:
-        reading = read_plan(tokens.kinds)
+        reading = None if deep else read_plan(tokens.kinds)
     except RecursionError:
-        return Problem("nested", "nested too deeply: no plan needs hundreds of brackets", 1)
+        reading = None
+    if reading is None:
+        reason = f"nested too deeply: no plan needs {_DEPTH_MAX} brackets in each other"
+        return Problem("nested", reason, tokens.line(deep))
     if isinstance(reading, Misfit):
         return _misfit_problem(tokens, reading)
     return meaning_problem(tokens, reading)
+
+
+def _too_deep(kinds: str) -> int:
+    """Return where brackets are nested more than `_DEPTH_MAX` deep, 0 if nowhere."""
+    depth = 0
+    for bracket in _BRACKET.finditer(kinds):
+        depth += 1 if bracket.group() in _CLOSES else -1
+        if depth > _DEPTH_MAX:
+            return bracket.start()
+    return 0
 
 
 def _misfit_problem(tokens: Tokens, misfit: Misfit) -> Problem:

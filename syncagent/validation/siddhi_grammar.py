@@ -34,7 +34,7 @@ range: expression AS TEXT
 
 query: FROM input selection? rate? output
 input: join | sequence | pattern | stream | anonymous
-stream: source handler* window? handler*
+stream: source handler* (window handler*)?
 join: joined (UNIDIRECTIONAL join_word joined | join_word joined UNIDIRECTIONAL | join_word joined) (ON expression)? within?
 joined: source handler* window? (AS name)?
 join_word: (LEFT | RIGHT | FULL) OUTER JOIN | INNER? JOIN
@@ -83,3 +83,12 @@ minute: INT MINUTES (second | millisecond)?
 second: INT SECONDS millisecond?
 millisecond: INT MILLISECONDS
 """
+
+KEPT = frozenset(
+    {"expression", "handler"}
+    | {"annotation", "attribute", "column", "constant", "element", "inner", "partition"}
+    | {"define_function", "define_stream", "define_table", "define_trigger", "define_window"}
+    | {"selection", "setting", "split"}
+)
+"""The rules whose places are remembered: two that several alternatives at one place begin with, and
+those that are looked up afterwards."""

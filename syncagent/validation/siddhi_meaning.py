@@ -7,6 +7,7 @@ the same word for word; some pairs never do.
 
 from __future__ import annotations
 
+from bisect import bisect
 from typing import TYPE_CHECKING
 
 from syncagent.core.verdict import Problem
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 _DEFINED = ("stream", "table", "window", "trigger")
 """In the order in which the compiler looks at them."""
 _NEVER_BOTH = frozenset(
-    {("stream", "table"), ("table", "trigger"), ("window", "window"), ("trigger", "trigger")}
+    {("stream", "table"), ("table", "window"), ("table", "trigger")}
+    | {("window", "window"), ("trigger", "trigger")}
 )
 _TRIGGER: tuple[str, ...] = ("triggered_time", "long")
 _INT_MAX, _LONG_MAX = 2**31 - 1, 2**63 - 1
@@ -35,108 +37,129 @@ _UNITS = frozenset(
 )
 
 
+Fault = tuple[int, str, str]
+"""Which token is wrong, the code of the problem and its reason."""
+
+
 def meaning_problem(tokens: Tokens, reading: Reading) -> Problem | None:
     """Tell what is wrong with a plan that follows the grammar; the first of what there is."""
-    return min(_Meaning(tokens, reading).problems(), key=lambda found: found.line, default=None)
+    fault = min(_Meaning(tokens, reading).faults(), default=None)
+    if fault is None:
+        return None
+    at, code, reason = fault
+    return Problem(code, reason, tokens.line(at))
+
+
+def _twice(what: str, name: str, at: int) -> Fault:
+    return at, "duplicate", f"{what} {name!r} is there twice"
 
 
 class _Meaning:
+    """All that is wrong with one plan, in no order."""
+
     def __init__(self, tokens: Tokens, reading: Reading) -> None:
         self._tokens = tokens
         self._reading = reading
 
-    def problems(self) -> Iterator[Problem]:
+    def faults(self) -> Iterator[Fault]:
         yield from self._definitions()
         yield from self._functions()
         yield from self._columns()
         yield from self._partitions()
         yield from self._numbers()
 
-    def _twice(self, what: str, name: str, at: int) -> Problem:
-        return Problem("duplicate", f"{what} {name!r} is there twice", self._tokens.line(at))
-
-    def _repeated(self, what: str, places: list[int]) -> Iterator[Problem]:
-        """Tell of a name among the tokens at `places` that was there before."""
-        seen: set[str] = set()
+    def _repeated(self, what: str, places: list[int], seen: set[str]) -> Iterator[Fault]:
+        """Tell of a name or text at `places` that was seen before, and note them."""
         for at in places:
-            name = self._tokens.name(at)
+            name = self._tokens.bare(at)
             if name in seen:
-                yield self._twice(what, name, at)
+                yield _twice(what, name, at)
             seen.add(name)
 
-    def _definitions(self) -> Iterator[Problem]:
+    def _definitions(self) -> Iterator[Fault]:
         known: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
         for kind in _DEFINED:
             for at in self._reading.places(f"define_{kind}"):
-                place = self._tokens.kinds.index(KINDS["define"], at) + 2
-                name = self._tokens.name(place)
+                place = self._past_annotations(at) + 2
+                name = self._tokens.bare(place)
                 content = _TRIGGER
                 if kind != "trigger":
                     attributes = self._reading.row("attribute", place + 2)
-                    yield from self._repeated("the attribute", [start for start, _ in attributes])
+                    yield from self._repeated(
+                        "the attribute", [start for start, _ in attributes], set()
+                    )
                     content = self._content(at, place + 2, attributes)
                 for other, before in known.get(name, ()):
                     if (other, kind) in _NEVER_BOTH or content != before:
-                        yield self._twice("the definition of", name, place)
+                        yield _twice("the definition of", name, place)
                         break
                 known.setdefault(name, []).append((kind, content))
 
     def _content(self, at: int, to: int, attributes: list[tuple[int, int]]) -> tuple[str, ...]:
         """Return what makes two definitions the same: annotations and attributes."""
-        notes = [self._tokens.word(place).strip("`'\"") for place in range(at, to - 4)]
+        notes = [self._tokens.bare(place) for place in range(at, to - 4)]
         for start, _ in attributes:
-            notes += [self._tokens.name(start), self._tokens.word(start + 1).lower()]
+            notes += [self._tokens.bare(start), self._tokens.word(start + 1).lower()]
         return tuple(notes)
 
-    def _functions(self) -> Iterator[Problem]:
+    def _functions(self) -> Iterator[Fault]:
         places = self._reading.places("define_function")
-        yield from self._repeated("the function", [at + 2 for at in places])
+        yield from self._repeated("the function", [at + 2 for at in places], set())
         for at, kind in enumerate(self._tokens.kinds):
             if kind == SCRIPT and self._tokens.word(at) == "{}":
-                line = self._tokens.line(at)
-                yield Problem("statement", "the function's body is empty: write { }", line)
+                yield at, "statement", "the function's body is empty: write { }"
 
-    def _columns(self) -> Iterator[Problem]:
+    def _columns(self) -> Iterator[Fault]:
         for at in self._reading.places("selection"):
             columns = self._reading.row("column", at + 1)
-            yield from self._repeated("the output attribute", [end - 1 for _, end in columns])
+            yield from self._repeated(
+                "the output attribute", [end - 1 for _, end in columns], set()
+            )
 
-    def _partitions(self) -> Iterator[Problem]:
+    def _partitions(self) -> Iterator[Fault]:
         yield from self._names(self._reading.places("element"))
         queries = self._reading.places("inner")
         for at in self._reading.places("partition"):
             splits = self._reading.row("split", at + 3)
-            yield from self._repeated("the partition of", [end - 1 for _, end in splits])
+            yield from self._repeated("the partition of", [end - 1 for _, end in splits], set())
             end = self._reading.end("partition", at)
-            yield from self._names([query for query in queries if at < query < end])
+            yield from self._names(queries[bisect(queries, at) : bisect(queries, end)])
 
-    def _names(self, places: list[int]) -> Iterator[Problem]:
+    def _names(self, places: list[int]) -> Iterator[Fault]:
         """Tell of queries of the same name; `places` are those where their annotations begin."""
         seen: set[str] = set()
         for at in places:
             infos = [start for start in self._annotations(at) if self._key(start + 1) == "info"]
             if len(infos) > 1:
-                yield self._twice("the annotation", "@info", infos[1])
-            for text in self._settings(infos[0], "name") if infos else ():
-                name = self._tokens.word(text)[1:-1]
-                if name in seen:
-                    yield self._twice("the query", name, text)
-                seen.add(name)
+                yield _twice("the annotation", "@info", infos[1])
+            names = self._settings(infos[0], "name") if infos else []
+            if len(names) > 1:
+                yield _twice("the setting", "name", names[1])
+            yield from self._repeated("the query", names[:1], seen)
 
     def _annotations(self, at: int) -> Iterator[int]:
         while self._tokens.kinds[at] == "@":
             yield at
             at = self._reading.end("annotation", at)
 
+    def _past_annotations(self, at: int) -> int:
+        for start in self._annotations(at):
+            at = self._reading.end("annotation", start)
+        return at
+
     def _key(self, at: int) -> str:
-        return self._tokens.name(at).lower()
+        return self._tokens.bare(at).lower()
 
     def _settings(self, at: int, key: str) -> list[int]:
         """Return where the values of the setting `key` are in the annotation at `at`."""
         row = self._reading.row("setting", at + 3)
-        return [end - 1 for start, end in row if end - start == 3 and self._key(start) == key]  # noqa: PLR2004
+        return [
+            end - 1
+            for start, end in row
+            if self._tokens.kinds[start + 1] == "=" and self._key(start) == key
+        ]
 
-    def _numbers(self) -> Iterator[Problem]:
+    def _numbers(self) -> Iterator[Fault]:
         for at, kind in enumerate(self._tokens.kinds):
             if kind not in {INT, LONG}:
                 continue
@@ -144,8 +167,7 @@ class _Meaning:
             if len(word) <= _DIGITS_ALWAYS:
                 continue
             if len(word) > _DIGITS_MAX or int(word) > self._most(at, kind):
-                reason = f"{word[:_DIGITS_MAX]} is too large a number"
-                yield Problem("number", reason, self._tokens.line(at))
+                yield at, "number", f"{word[:_DIGITS_MAX]} is too large a number"
 
     def _most(self, at: int, kind: str) -> int:
         """Return the largest number that may be at `at`."""

@@ -13,76 +13,14 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-KEYWORDS = [
-    "stream",
-    "define",
-    "function",
-    "trigger",
-    "table",
-    "plan",
-    "from",
-    "partition",
-    "window",
-    "select",
-    "group",
-    "by",
-    "having",
-    "insert",
-    "overwrite",
-    "delete",
-    "update",
-    "return",
-    "events",
-    "into",
-    "output",
-    "expired",
-    "current",
-    "snapshot",
-    "for",
-    "raw",
-    "of",
-    "as",
-    "at",
-    "or",
-    "and",
-    "in",
-    "on",
-    "is",
-    "not",
-    "within",
-    "with",
-    "begin",
-    "end",
-    "null",
-    "every",
-    "last",
-    "all",
-    "first",
-    "join",
-    "inner",
-    "outer",
-    "right",
-    "left",
-    "full",
-    "unidirectional",
-    "years",
-    "months",
-    "weeks",
-    "days",
-    "hours",
-    "minutes",
-    "seconds",
-    "milliseconds",
-    "false",
-    "true",
-    "string",
-    "int",
-    "long",
-    "float",
-    "double",
-    "bool",
-    "object",
-]
+from syncagent.validation.siddhi_grammar import RULES
+
+_LITERALS = {"ID": "n", "INT": "i", "LONG": "l", "FLOAT": "f", "DOUBLE": "d", "TEXT": "s"}
+_LITERALS |= {"SCRIPT": "{", "STRAY": "~", "END": "$"}
+KEYWORDS = sorted(
+    word.removesuffix("_WORD").lower()
+    for word in set(re.findall(r"\b[A-Z_]+\b", RULES)) - _LITERALS.keys()
+)
 NO_NAMES = frozenset({"function", "trigger", "plan", "at", "in"})
 """The only keywords that are no names."""
 _UNITS = {
@@ -99,12 +37,9 @@ _FIRST_KEYWORD = 0x100
 KINDS = {word: chr(_FIRST_KEYWORD + at) for at, word in enumerate(KEYWORDS)}
 """Keyword, literal or sign -> its kind."""
 _WORDS = KINDS | {short: KINDS[unit] for unit, more in _UNITS.items() for short in more.split()}
-NAME, STRAY, TEXT, SCRIPT, END = "n", "~", "s", "{", "$"
-INT, LONG, FLOAT, DOUBLE = "i", "l", "f", "d"
+NAME, INT, LONG, FLOAT, DOUBLE, TEXT, SCRIPT, STRAY, END = _LITERALS.values()
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "≡", "!=": "≠", "->": "→"}
-KINDS |= {"ID": NAME, "STRAY": STRAY, "TEXT": TEXT, "SCRIPT": SCRIPT, "END": END}
-KINDS |= {"INT": INT, "LONG": LONG, "FLOAT": FLOAT, "DOUBLE": DOUBLE}
-KINDS |= _SIGNS | {sign: sign for sign in ":;.()[],=*+?-/%<>@#"}
+KINDS |= _LITERALS | _SIGNS | {sign: sign for sign in ":;.()[],=*+?-/%<>@#"}
 NAMES = NAME + "".join(KINDS[word] for word in KEYWORDS if word not in NO_NAMES)
 """The kinds that may stand where a name is asked for."""
 
@@ -122,6 +57,7 @@ _TOKEN = re.compile(
     r"|(?P<brace>\{)|(?P<stray>.)|\Z)",
     re.DOTALL,
 )
+_QUOTES = frozenset("`'\"")
 _SCRIPT_SIGN = re.compile(r"[{}\"\n\r]|//")
 _DEPTHS = (1 << 256) - 1
 """How deep braces may be nested in a function's body: no script is that deep."""
@@ -144,9 +80,10 @@ class Tokens:
         """Return the token `at` as it is written; empty at the end."""
         return self.text[self.starts[at] : self.ends[at]]
 
-    def name(self, at: int) -> str:
-        """Return the name that the token `at` is, without back quotes."""
-        return self.word(at).strip("`")
+    def bare(self, at: int) -> str:
+        """Return the token `at` without the quotes of a name or text."""
+        word = self.word(at)
+        return word[1:-1] if word[:1] in _QUOTES else word
 
     def line(self, at: int) -> int:
         """Return the 1-based line where the token `at` begins."""

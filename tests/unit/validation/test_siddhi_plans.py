@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from syncagent.core.artifact import Kind
 from syncagent.core.verdict import Examined
 from syncagent.validation.validator import ArtifactValidator
+from tests.contract.siddhi_judge import statements
 
 PLAN = """/* it's a plan */
 @Plan:name('P')
@@ -104,7 +105,7 @@ def test_a_plan_that_says_nothing_is_a_warning_because_the_runtime_takes_it() ->
         pytest.param("'q1'", "'q1", "unbalanced", 7, id="single quote open"),
         pytest.param('"x;y"', '"x;y', "unbalanced", 8, id="double quote open"),
         pytest.param('"x;y"', '"""x;y', "unbalanced", 8, id="triple quote open"),
-        pytest.param("/* it's a plan */", "/* it's a plan", "unbalanced", 1, id="comment open"),
+        pytest.param("/* it's a plan */", "/* it's a plan", "no-name", 1, id="comment open"),
         pytest.param("define stream", "stream", "statement", 5, id="no such statement"),
         pytest.param("@info", "<xml/> @info", "statement", 7, id="not the language"),
         pytest.param("@info", "@lan:info", "statement", 7, id="no such annotation"),
@@ -202,3 +203,95 @@ def test_no_text_makes_the_reader_raise(text: str) -> None:
 def test_very_many_names_are_refused_without_counting_lines_for_each() -> None:
     text = "@Plan:name('P')\n" * 20_000 + PLAN
     assert refusal(text) == ("several-names", 2)
+
+
+@pytest.mark.parametrize(("plan", "taken"), statements(), ids=lambda value: str(value)[18:])
+def test_a_statement_is_judged_as_by_the_compiler(plan: str, taken: bool) -> None:
+    verdict = examine(plan, "plan.siddhiql")
+    assert verdict.valid == taken, verdict.problems
+
+
+@pytest.mark.parametrize(
+    ("plan", "reason", "line"),
+    [
+        pytest.param(
+            "from Src\nwhere b > 1", "'where' does not fit here", 2, id="more fits than can be told"
+        ),
+        pytest.param(
+            "define stream S (a int\n", "'(' is never closed", 1, id="the bracket, not the end"
+        ),
+        pytest.param(
+            "define stream S\n(a text)",
+            "'text' does not fit here",
+            2,
+            id="a type that there is not",
+        ),
+        pytest.param(
+            "define stream S (a int, a long)", "the attribute 'a' is there twice", 1, id="twice"
+        ),
+        pytest.param(
+            "from S select a, b as c,\nT.a insert into U",
+            "the output attribute 'a' is there twice",
+            2,
+            id="selected twice",
+        ),
+        pytest.param(
+            "define stream\n'S' (a int)",
+            "\"'S'\" does not fit here; expected: a name",
+            2,
+            id="name",
+        ),
+        pytest.param(
+            "from S[a >\n3000000000] select a insert into T",
+            "3000000000 is too large a number",
+            2,
+            id="number",
+        ),
+        pytest.param(
+            "define function f[js] return int {\n", "{ begins a function's body", 1, id="body"
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_where(plan: str, reason: str, line: int) -> None:
+    problem = examine(f"@Plan:name('P') {plan}").problems[0]
+    assert (problem.reason[: len(reason)], problem.line) == (reason, line)
+
+
+@pytest.mark.parametrize(("depth", "valid"), [(49, True), (50, False)])
+@pytest.mark.parametrize("opening", ["(", "f(", "not f("])
+def test_brackets_nest_fifty_deep(opening: str, depth: int, valid: bool) -> None:
+    deep = f"from S[\n{opening * depth}a{')' * depth}] select a insert into T"
+    verdict = examine(f"@Plan:name('P') {deep}")
+    assert verdict.valid == valid
+    if not valid:
+        assert (verdict.problems[0].code, verdict.problems[0].line) == ("nested", 2)
+
+
+def test_queries_in_queries_without_end_are_refused() -> None:
+    assert refusal("@Plan:name('P') " + "from " * 10_000)[0] == "nested"
+
+
+def test_a_stray_character_is_a_warning_where_the_runtime_takes_it() -> None:
+    verdict = examine("@Plan:name('P')\n~ define stream S (a int)")
+    assert verdict.valid
+    assert [(problem.code, problem.line) for problem in verdict.problems] == [("stray", 2)]
+    assert refusal("@Plan:name('P')\ndefine stream ~S (a int)") == ("statement", 2)
+
+
+def test_a_comment_that_does_not_end_is_a_warning_because_the_runtime_takes_it() -> None:
+    verdict = examine(PLAN + "\n/* and from here on\nnothing;")
+    assert verdict.valid
+    assert [(problem.code, problem.line) for problem in verdict.problems] == [("open-comment", 12)]
+
+
+SIGNS = ["from", "S", "select", "a", "as", "insert", "into", "define", "stream", "(", ")", "int"]
+SIGNS += ["[", "]", "#", "window", ".", ",", ";", "->", "=", "1", "'x'", "and", "not", "every", "@"]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.sampled_from(SIGNS), max_size=60))
+def test_no_row_of_words_makes_the_reader_raise(words: list[str]) -> None:
+    plan = "@Plan:name('P') " + " ".join(words)
+    verdict = examine(plan)
+    assert verdict.valid or verdict.problems[0].line == 1
+    assert examine(plan + "\n-- a remark").valid == verdict.valid
