@@ -5,9 +5,7 @@ the agent's loop answers. Everything that crosses is JSON, so that a door need k
 this module. The verbs and what each answers:
 
     status     {}                       {apiVersion, cluster, mode, manager, epoch, revision, digest,
-                                         state, nodes: [node], held: [entry], alarms: [text],
-                                         undeployed: [{node, tree, path, kind, name, until,
-                                         left_s}]}
+                                         state, nodes: [node], held: [entry], alarms: [text]}
     nodes      {}                       [node]
     artifacts  {}                       [{tree, path, kind, name, digest, state, reason?}]
     revisions  {limit}                  [{number, epoch, digest, author, note, at, added, updated,
@@ -38,8 +36,11 @@ this module. The verbs and what each answers:
     events     {after, limit}           [{id, at, what, fields: {word: value}}]
 
     node    {name, role, state, revision, lag_s, artifacts, deployed, pending, rejected, unknown,
-             refused, watch, seen_s, reason, runtime?}; numbers that nobody knows are null
-    runtime {kind, label, phase, detail, scan_s, pause_s}: the one beside that node's agent
+             restart_required, dormant, refused, watch, seen_s, reason, runtime, undeployed};
+             numbers that nobody knows are null
+    runtime {kind, label, phase, detail, answers, scan_s, pause_s}: the one beside that node's
+             agent; null where none answers
+    undeployed  [{tree, path, kind, name, until, left_s}]: what a person took away from that node
     entry   {id, tree, path, reason, at, node?}
     change  {tree, path, kind, change: add | update | delete, before, after, text?: [diff line]}
 

@@ -131,11 +131,18 @@ def _undeployed(found: list[dict[str, JSON]], path: ArtifactPath) -> str:
     return ""
 
 
+def _away(node: Parts, peer: Peer) -> list[dict[str, JSON]]:
+    """Return what is undeployed on a peer, as it told, or as the manager's view says."""
+    told: object = peer.report.get("row")
+    if not node.state.leads:
+        seen = rows.listed(node.state.view, "nodes")
+        told = next((row for row in seen if row.get("name") == peer.name), None)
+    return rows.listed(told, "undeployed") if isinstance(told, dict) else []
+
+
 def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
     """Return what a peer holds: its revision's digest, unless its report says otherwise."""
-    told = peer.report if node.state.leads else node.state.view
-    away = [r for r in rows.listed(told, "undeployed") if r.get("node") == peer.name]
-    until = _undeployed(away, path)
+    until = _undeployed(_away(node, peer), path)
     if until:
         return {"node": peer.name, "digest": None, "state": "Unknown", "reason": until}
     for row in rows.listed(peer.report, "differing"):

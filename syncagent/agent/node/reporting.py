@@ -145,7 +145,6 @@ class Reporting:
                 rows.differing_rows(self._state, self._observing, self._advancing.wanted)
             ),
             "alarms": list(self._state.alarms.values()),
-            "undeployed": list(rows.undeployed_rows(self._state, self._observing)),
             "progress": self.own_progress(),
             **outcomes_report(self._deploying),
         }
@@ -184,6 +183,7 @@ class Reporting:
             "watch": watch,
             "seen_s": 0.0,
             "reason": reason,
+            "undeployed": list(rows.undeployed_rows(state, self._observing)),
         }
 
     def _own_state(self) -> tuple[str, str]:
@@ -232,9 +232,6 @@ class Reporting:
         held = rows.own_holds(state)
         for peer in state.peers.values() if state.leads else ():
             held.extend(lately.held(peer))
-        undeployed = rows.undeployed_rows(state, self._observing)
-        for peer in state.peers.values() if state.leads else ():
-            undeployed.extend(rows.listed(peer.report, "undeployed"))
         return {
             "apiVersion": API_VERSION,
             "cluster": state.settings.cluster,
@@ -247,7 +244,6 @@ class Reporting:
             "nodes": nodes,
             "held": held,
             "alarms": alarms,
-            "undeployed": undeployed,
         }
 
     def _why_no_manager(self) -> str:
@@ -287,12 +283,8 @@ class Reporting:
             if isinstance(seen, float | int):
                 row["seen_s"] = round(seen + age, 1)
         status["nodes"] = nodes
-        for name, own in (
-            ("held", rows.own_holds(self._state)),
-            ("undeployed", rows.undeployed_rows(self._state, self._observing)),
-        ):
-            theirs = [row for row in rows.listed(status, name) if row.get("node") != self._state.me]
-            status[name] = [*own, *theirs]
+        theirs = [row for row in rows.listed(status, "held") if row.get("node") != self._state.me]
+        status["held"] = [*rows.own_holds(self._state), *theirs]
         status["state"] = rows.worst([row.get("state") for row in nodes])
         return status
 
@@ -311,6 +303,7 @@ class Reporting:
             "watch": None,
             "seen_s": None if peer.seen_at is None else round(now - peer.seen_at, 1),
             "reason": "",
+            "undeployed": [],
         }
         known = peer.report.get("row")
         if isinstance(known, dict):
@@ -318,6 +311,7 @@ class Reporting:
             row.update({name: known.get(name) for name in kept})
             row["state"] = str(known.get("state") or "Unknown")
             row["reason"] = str(known.get("reason") or "")
+            row["undeployed"] = list(rows.listed(known, "undeployed"))
         if not self._state.leads:
             holder = self._state.guard.highest
             row["role"] = "manager" if holder and holder.holder == peer.name else "worker"

@@ -168,7 +168,6 @@ def undeployed_rows(state: State, observing: Observing) -> list[dict[str, JSON]]
             left_s = max(0.0, round(exemption.until - state.wall(), 1))
             found.append(
                 {
-                    "node": state.me,
                     **{name: row[name] for name in ("tree", "path", "kind", "name")},
                     "until": when(exemption.until),
                     "left_s": left_s,

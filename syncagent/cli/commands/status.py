@@ -149,8 +149,6 @@ def _attention(answer: Row) -> list[str]:
         lines += _node_lines(node, told=told)
     for each in held:
         lines += held_lines(each)
-    for each in rows(answer.get("undeployed")):
-        lines += undeployed_lines(each)
     alarms = [harmless(alarm) for alarm in items(answer.get("alarms"))]
     return [*lines, *(f"alarm: {alarm}" for alarm in alarms if alarm not in said)]
 
@@ -167,6 +165,8 @@ def _node_lines(node: Row, *, told: bool) -> list[str]:
     if count(node, "rejected"):
         lines.append(f"{name}: {plural(count(node, 'rejected'), 'artifact')} rejected")
         lines.append(f"  next: {_REJECTED_NEXT}")
+    for each in rows(node.get("undeployed")):
+        lines += undeployed_lines(name, each)
     if count(node, "refused"):
         lines.append(f"{name}: {plural(count(node, 'refused'), 'artifact')} refused")
         lines.append("  next: syncagent get refused")
@@ -214,9 +214,9 @@ def eta(node: Row) -> str:
     return f": up to {whole} ({plural(pending, 'artifact')} x {pause_s:g} s after its next scan)"
 
 
-def undeployed_lines(row: Row) -> list[str]:
-    """Return what is undeployed where and until when, and how to end that."""
-    what, node = f"{text(row, 'kind')}/{text(row, 'name')}", text(row, "node")
+def undeployed_lines(node: str, row: Row) -> list[str]:
+    """Return what is undeployed on a node and until when, and how to end that."""
+    what = f"{text(row, 'kind')}/{text(row, 'name')}"
     left = length(number(row, "left_s"))
     return [
         f"{node}: {what} is undeployed there until {text(row, 'until')} ({left} left)",

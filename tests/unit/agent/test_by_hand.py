@@ -80,12 +80,9 @@ def test_an_undeploy_is_answered_when_the_file_has_gone() -> None:
 def test_what_is_undeployed_is_listed_with_its_name_and_its_end() -> None:
     bench, _ = following()
     until = answered(bench, "undeploy", artifact="sequence/Apple", node=ME)["until"]
-    status = bench.answer("status")
-    assert isinstance(status, dict)
-    (row,) = status["undeployed"]
+    (row,) = undeployed(bench, ME)
     assert row["left_s"] == pytest.approx(3600.0, abs=2.0)
-    assert {name: row[name] for name in ("node", "tree", "path", "kind", "name", "until")} == {
-        "node": ME,
+    assert {name: row[name] for name in ("tree", "path", "kind", "name", "until")} == {
         "tree": "synapse",
         "path": A,
         "kind": "sequence",
@@ -273,24 +270,32 @@ def test_a_worker_does_for_its_manager_what_it_would_do_for_a_person() -> None:
 
 def test_the_manager_lists_what_its_workers_undeployed_and_so_does_everybody_else() -> None:
     bench, link = managing()
-    row = {"node": "gw-2", "tree": "synapse", "path": A, "kind": "sequence", "name": "Apple"}
+    row = {"tree": "synapse", "path": A, "kind": "sequence", "name": "Apple"}
     row["until"] = "2026-11-21T14:05:00Z"
-    bench.hear(link, Report(json.dumps({"undeployed": [row]})))
+    bench.hear(link, Report(json.dumps({"row": {"undeployed": [row]}})))
+    assert undeployed(bench, PEER) == [row]
+    assert reason_there(bench, PEER) == "undeployed until 2026-11-21T14:05:00Z"
+    worker, up = following()
+    nodes = [{"name": name, "undeployed": [row]} for name in (ME, PEER, THIRD)]
+    worker.hear(up, View(json.dumps({"revision": 1, "nodes": nodes})))
+    assert undeployed(worker, THIRD) == [row]
+    assert undeployed(worker, ME) == [], "of itself a node knows better"
+    assert reason_there(worker, THIRD) == "undeployed until 2026-11-21T14:05:00Z"
+
+
+def undeployed(bench: Bench, name: str) -> list[dict[str, object]]:
     status = bench.answer("status")
     assert isinstance(status, dict)
-    assert status["undeployed"] == [row]
+    (row,) = [row for row in status["nodes"] if row["name"] == name]
+    found = row["undeployed"]
+    assert isinstance(found, list)
+    return found
+
+
+def reason_there(bench: Bench, name: str) -> object:
     described = bench.answer("describe", artifact="sequence/Apple")
     assert isinstance(described, dict)
-    reasons = {each["node"]: each["reason"] for each in described["nodes"]}
-    assert reasons["gw-2"] == "undeployed until 2026-11-21T14:05:00Z"
-    worker, up = following()
-    other = {**row, "node": "gw-3"}
-    own_of_before = {**row, "node": ME}
-    view = {"revision": 1, "nodes": [], "undeployed": [other, own_of_before]}
-    worker.hear(up, View(json.dumps(view)))
-    status = worker.answer("status")
-    assert isinstance(status, dict)
-    assert status["undeployed"] == [other], "of itself a node knows better"
+    return {each["node"]: each["reason"] for each in described["nodes"]}[name]
 
 
 def test_a_worker_reports_what_it_undeployed() -> None:
@@ -298,7 +303,7 @@ def test_a_worker_reports_what_it_undeployed() -> None:
     answered(bench, "undeploy", artifact="sequence/Apple", node=ME)
     bench.pass_(1.0)
     report = json.loads(bench.said(Report, link)[-1].body)
-    assert [row["name"] for row in report["undeployed"]] == ["Apple"]
+    assert [row["name"] for row in report["row"]["undeployed"]] == ["Apple"]
 
 
 def test_on_a_manager_an_undeploy_is_no_deletion_and_the_others_keep_theirs() -> None:

@@ -237,9 +237,8 @@ def test_a_ready_runtime_is_only_shown_wide(call: CommandLine, desk: FakeDesk) -
 def test_an_undeployed_artifact_is_listed_with_what_ends_it(
     call: CommandLine, desk: FakeDesk
 ) -> None:
-    row: JSON = {**TOLD, "node": "gw-2", "until": UNTIL, "left_s": 2520.0}
-    desk.answers["status"] = {**STATUS, "undeployed": [row]}
-    out = call("status").out
+    row: JSON = {**TOLD, "until": UNTIL, "left_s": 2520.0}
+    out = shown(call, desk, undeployed=[row])
     assert (
         f"gw-2: api/Pizza is undeployed there until {UNTIL} (42m left)\n"
         "  ends it: syncagent redeploy api/Pizza --node gw-2\n"
