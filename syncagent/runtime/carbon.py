@@ -47,7 +47,7 @@ def carbon(means: Means, home: str, product: str, version: str, log: str = "") -
         log=log or f"{home}/{LOG}",
     )
     dialect = dialect_for(carbon=True, product=product, version=version)
-    return LogRuntime(means, about, dialect, Traits(home, _MAINS, _PID_FILES))
+    return LogRuntime(means, about, dialect, Traits(home, _MAINS, _PID_FILES, means.proc))
 
 
 def scan_s(fs: OsFS, home: str) -> float:

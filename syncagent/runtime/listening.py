@@ -61,12 +61,13 @@ TROUBLE_LOOKS = 10
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What every adapter is given."""
+    """What every adapter is given. `proc` is where the kernel lists processes."""
 
     fs: OsFS
     clock: Clock
     post: Callable[[ShellEvent], None]
     trees: Sequence[TreeSettings] = ()
+    proc: str = "/proc"
 
 
 class LogRuntime:

@@ -52,7 +52,7 @@ def synapse(means: Means, home: str, version: str, log: str = "") -> LogRuntime:
         log=log or log_of(means.fs, home),
     )
     dialect = dialect_for(carbon=False, product="Apache Synapse", version=version)
-    return LogRuntime(means, about, dialect, Traits(home, _MAINS, _PID_FILES))
+    return LogRuntime(means, about, dialect, Traits(home, _MAINS, _PID_FILES, means.proc))
 
 
 def log_of(fs: OsFS, home: str) -> str:
