@@ -95,13 +95,15 @@ class Received:
 class StrangerRefused:
     """A peer with an unknown or wrong key was refused; `key` is its OpenSSH public key line.
 
-    `name` is the name it claimed, empty if it claimed none.
+    `name` is the name it claimed, empty if it claimed none. `twin`: its key is that of the node of
+    this name, and that node is connected: one of the two is a copy.
     """
 
     name: str
     key: str
     address: str
     reason: str
+    twin: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from syncagent.core.digest import Digest
 
 
+_INCARNATION_PARTS = 3
+
+
+def incarnation_of(key: str, state: str, start: str) -> str:
+    """Return the name of one start of a node: of which key, from which state folder.
+
+    Each part is text without a dot that tells it from others of its kind.
+    """
+    return f"{key}.{state}.{start}"
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """The fencing token that every push carries: who manages, under which epoch (>= 1).
@@ -27,6 +38,15 @@ class Token:
 
     def __post_init__(self) -> None:
         assert self.epoch >= 1, "epoch 0 is before the first managership and holds no token"
+
+    def is_twin(self, node: NodeName, incarnation: str) -> bool:
+        """Tell whether a node has the holder's name and key, but a state folder of its own.
+
+        One of the two is a copy of the other. Another key is another matter: a person trusted it.
+        """
+        mine, theirs = self.incarnation.split("."), incarnation.split(".")
+        told = len(mine) == len(theirs) == _INCARNATION_PARTS
+        return told and node == self.holder and mine[0] == theirs[0] and mine[1] != theirs[1]
 
 
 class RevisionId(NamedTuple):

@@ -253,7 +253,8 @@ class SshLinks:
         if fault is not None and caller is None:
             self._post(DialFailed(peer, _said(fault)))
         elif isinstance(fault, RefusedError) and caller is not None:
-            self._strangers.tell(StrangerRefused(peer, *caller, _said(fault)))
+            twin = isinstance(fault, _TwinError)
+            self._strangers.tell(StrangerRefused(peer, *caller, _said(fault), twin))
 
     def _greet(self, link: Link) -> SyncagentError | None:
         """Greet a link; return why it is not to be, None if it is."""
@@ -273,7 +274,7 @@ class SshLinks:
             if other.peer == link.peer and other.incarnation != link.incarnation
         ]
         if rivals and any(self._outlives(rival) for rival in rivals):
-            raise RefusedError(
+            raise _TwinError(
                 # The other end is told this sentence only, and may be where the remedy is needed.
                 f"two live nodes are named {link.peer}: give the copy its own name in [node] and "
                 "run `syncagent init --new-identity` there",
@@ -343,6 +344,10 @@ class SshLinks:
         for thread in list(self._threads):
             if thread is not threading.current_thread():
                 thread.join(max(deadline - self._clock(), 0.0))
+
+
+class _TwinError(RefusedError):
+    """Another process of that name, with the same key, lives."""
 
 
 def _said(error: SyncagentError) -> str:

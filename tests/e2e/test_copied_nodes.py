@@ -109,6 +109,17 @@ def refused_by(copy: Agent, *names: str) -> bool:
     )
 
 
+def alarms(agent: Agent) -> str:
+    status = agent.answer("status")
+    assert isinstance(status, dict)
+    return "; ".join(status["alarms"])
+
+
+def knows_that_it_is_one_of_two(copy: Agent) -> bool:
+    """Tell whether the copy's status says that another node of its name leads."""
+    return copy.live() and "another node named gw-1, with the same key, led before" in alarms(copy)
+
+
 def everything(agent: Agent) -> dict[str, tuple[bytes, int]]:
     """Read a tree with the instants at which its files were written."""
     return {
@@ -142,6 +153,9 @@ def test_a_copy_of_the_live_manager_is_refused_by_every_worker(tmp_path: Path) -
                 assert "two live nodes are named gw-1" in worker.log.read_text()
             assert {agent.name: everything(agent) for agent in cluster} == before
             assert cluster.synced(), "the first leads on as before"
+            told = "refuses a second live node named gw-1"
+            until(lambda: told in alarms(cluster.manager), "the first one's status tells of it")
+            assert all(f"{worker.name} {told}" in alarms(worker) for worker in cluster.workers)
 
             # The first goes on leading: an edit of its own arrives, one of the copy does not.
             (cluster.manager.tree / "api/OfTheFirst.xml").write_bytes(api("OfTheFirst"))
@@ -164,13 +178,43 @@ def test_the_first_manager_comes_back_from_a_pause_that_let_its_copy_in(tmp_path
             until(lambda: refused_by(copy, "gw-2"), "the copy is refused")
             (copy.tree / "api/OfTheCopy.xml").write_bytes(api("OfTheCopy"))
             cluster.manager.pause()
-            until(lambda: "fenced" in copy.log.read_text(), "the copy is let in, and fenced")
+            until(lambda: knows_that_it_is_one_of_two(copy), "the copy is let in, and fenced")
+            assert "stepped-down" in copy.log.read_text()
             cluster.manager.resume()
             cluster.wait_synced()
             assert everything(cluster["gw-2"]) == before
             (cluster.manager.tree / "api/OfTheFirst.xml").write_bytes(api("OfTheFirst"))
             until(cluster.equal, "the worker follows the first")
-            until(lambda: refused_by(copy, "gw-2"), "the copy is refused again")
+            assert knows_that_it_is_one_of_two(copy)
+
+
+def test_a_copy_that_starts_while_the_first_is_away_is_not_followed(tmp_path: Path) -> None:
+    fill(tmp_path / "source", apis=5, sequences=5)
+    limits = {"limits": {"reconnect_max": "1s"}}
+    nodes = {"gw-1": tmp_path / "source", "gw-2": None}
+    with Cluster(tmp_path / "nodes", nodes, limits) as cluster:
+        cluster.start()
+        cluster.wait_synced()
+        before = everything(cluster["gw-2"])
+        with copy_of(cluster, "gw-1", tmp_path / "copy") as copy:
+            until(lambda: refused_by(copy, "gw-2"), "the copy is refused")
+            (copy.tree / "api/OfTheCopy.xml").write_bytes(api("OfTheCopy"))
+            until(
+                lambda: copy.answer("status")["revision"] > 1, "it has led, with nobody to follow"
+            )
+            assert copy.end() == 0
+            assert cluster.manager.end() == 0
+            copy.start()
+            until(copy.live, "the copy answers")
+            until(lambda: knows_that_it_is_one_of_two(copy), "the worker tells the copy")
+            promoted = copy.run("promote", "--force")
+            assert promoted.returncode == 7, promoted.stderr
+            assert "another node named gw-1" in promoted.stderr
+            assert everything(cluster["gw-2"]) == before
+            cluster.start("gw-1")
+            (cluster.manager.tree / "api/OfTheFirst.xml").write_bytes(api("OfTheFirst"))
+            until(cluster.equal, "the worker follows the first")
+            cluster.wait_synced()
 
 
 def test_a_copy_of_a_live_worker_cannot_be_made_to_lead_the_others(tmp_path: Path) -> None:

@@ -102,6 +102,8 @@ def revision(
 class Bench:
     """One node. `at` is its clock; `hands` are effects that wait to be carried out."""
 
+    incarnation = "i1"
+
     def __init__(
         self,
         files: Files | None = None,
@@ -165,7 +167,7 @@ class Bench:
         self.remembering = Remembering(self.history)
         self.state = State(
             settings=self.settings,
-            incarnation="i1",
+            incarnation=self.incarnation,
             standing=self.history.standing(),
             guard=self.guard.state(),
             chance=random.Random(7),
@@ -319,7 +321,7 @@ class Bench:
 
     def _elect(self, wish: fx.Acquire) -> Result:
         epoch = max(wish.floor, self.guard.state().epoch) + 1
-        return rs.Elected(Token("c", epoch, ME, "i1"))
+        return rs.Elected(Token("c", epoch, ME, self.incarnation))
 
     # --- the world ----------------------------------------------------------------------------
 

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from syncagent.core.events import ShellEvent
 
 
+class TwinError(RefusedError):
+    """Another process of that name lives."""
+
+
 @dataclass(frozen=True)
 class Weather:
     """How the network behaves: delays in seconds, chances per message sent."""
@@ -198,7 +202,8 @@ class FakeNetwork:
             version = self._greet(links, target, peer)
         except RefusedError as error:
             reason = str(error)
-            target.tell(StrangerRefused(links.node, links.key, "simulated:0", reason))
+            twin = isinstance(error, TwinError)
+            target.tell(StrangerRefused(links.node, links.key, "simulated:0", reason, twin))
             self._later(self._delay(), lambda: links.tell(DialFailed(peer, reason)))
             return
         mine = _End(LinkId(next(self._link_ids)), links, peer, dialled=True)
@@ -216,7 +221,7 @@ class FakeNetwork:
         for end in target.ends.values():
             rival = end.other.owner if end.peer == links.node and end.other else links
             if rival.alive and rival.hello.incarnation != links.hello.incarnation:
-                raise RefusedError(f"two live nodes are named {links.node}")
+                raise TwinError(f"two live nodes are named {links.node}")
         theirs = decode(encode(links.hello, 1), 1)
         mine = decode(encode(target.hello, 1), 1)
         assert isinstance(theirs, Hello)

@@ -6,14 +6,14 @@ happens here is for liveness and for not doing foolish things, such as leading f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Acquire, AdmitToken, Hangup, Reply, Resign, Send
+from syncagent.agent.node.candidacy import Candidacy
 from syncagent.agent.node.job import Job, Why
 from syncagent.agent.node.state import Phase, Role
 from syncagent.core.errors import BusyError, RefusedError
-from syncagent.core.guard import Admission, judge, refusal
+from syncagent.core.guard import Admission, judge, refusal, twin_of
 from syncagent.core.wire.messages import Admit, Admitted, Survey, Surveyed
 
 if TYPE_CHECKING:
@@ -35,20 +35,6 @@ PATIENCE_S = 30.0
 
 FAILURES_OF_A_RIVAL = 6
 """As so many failed attempts counts a peer that another process of this node's name leads."""
-
-
-@dataclass(slots=True)
-class Candidacy:
-    """One attempt to become manager. `request` is the desk's, None at start."""
-
-    until: float
-    waiting: set[NodeName]
-    answers: dict[NodeName, Surveyed] = field(default_factory=dict)
-    admitted: dict[NodeName, Admitted] = field(default_factory=dict)
-    patience: dict[NodeName, float] = field(default_factory=dict)
-    forced: bool = False
-    request: int | None = None
-    acquiring: bool = False
 
 
 class Electing:
@@ -175,6 +161,9 @@ class Electing:
             if answer.highest is not None
             and self._believes(answer.highest, forced=candidacy.forced)
         ]
+        if any(map(self._is_twin, tokens)):
+            self._give_way(now)
+            return
         own = self._state.guard.highest
         known = max([*tokens, *([own] if own else [])], key=lambda t: t.epoch, default=None)
         if (
@@ -210,6 +199,16 @@ class Electing:
             reason = refusal(self._state.guard, token, admission)
             self._state.event("not-believed", holder=token.holder, reason=reason)
         return believed
+
+    def _is_twin(self, token: Token) -> bool:
+        """Tell whether another node of this one's name and key holds a token."""
+        return token.is_twin(self._state.me, self._state.incarnation)
+
+    def _give_way(self, now: float) -> None:
+        """Lead no more, and dial nobody: as two of one name they would only disturb each other."""
+        text = twin_of(self._state.me)
+        self._withdraw(text, now, BusyError(text))
+        self._state.alarm("twin", text)
 
     def _lacks(self) -> str:
         """Name the trees of other nodes that this node does not list; empty if there are none."""
@@ -283,6 +282,9 @@ class Electing:
         self._state.event("fenced", peer=peer.name, epoch=epoch, reason=answer.reason)
         if highest is None or not self._believes(highest):
             self.unreachable(peer.name, now)
+            return
+        if self._is_twin(highest):
+            self._give_way(now)
             return
         if self._state.token is None or epoch < self._state.token.epoch:
             self.unreachable(peer.name, now)

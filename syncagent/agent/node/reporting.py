@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Send
-from syncagent.agent.node import lately, rows
+from syncagent.agent.node import lately, rows, twins
 from syncagent.agent.node.deployed import (
     COUNTS,
     OUTCOMES_MAX,
@@ -72,6 +72,9 @@ class Reporting:
         if not known:
             fields = {"name": event.name, "address": event.address, "reason": event.reason}
             self._state.event("stranger", **fields)
+
+    def _twins(self) -> list[JSON]:
+        return twins.refused(self.strangers.values(), self._state.wall())
 
     def trouble(self, event: Trouble, now: float) -> None:
         """A hand met something unforeseen: show it."""
@@ -145,6 +148,7 @@ class Reporting:
                 rows.differing_rows(self._state, self._observing, self._advancing.wanted)
             ),
             "alarms": list(self._state.alarms.values()),
+            "twins": self._twins(),
             "progress": self.own_progress(),
             **outcomes_report(self._deploying),
         }
@@ -226,7 +230,7 @@ class Reporting:
         nodes.sort(key=lambda row: (row["role"] != "manager", str(row["name"])))
         holder = state.guard.highest.holder if state.guard.highest else None
         manager = state.me if state.leads else (holder if state.manager_link is not None else None)
-        alarms = list(state.alarms.values())
+        alarms = [*state.alarms.values(), *twins.alarms(state, self._twins())]
         if manager is None:
             alarms.append(self._why_no_manager())
         held = rows.own_holds(state)

@@ -29,9 +29,11 @@ from syncagent.agent.wiring import heap
 from syncagent.agent.wiring.reach import silent_trees
 from syncagent.agent.wiring.runtime import make_runtime, remembered
 from syncagent.core.artifact import NodeName
+from syncagent.core.digest import digest_of
 from syncagent.core.election import Election, Lost
 from syncagent.core.errors import DiskError, RefusedError, SettingsError, SyncagentError
 from syncagent.core.lease import Candidate, Timing
+from syncagent.core.revision import incarnation_of
 from syncagent.core.settings import PeerSettings
 from syncagent.disk.node_disk import NodeDisk
 from syncagent.fsio import OsFS
@@ -83,7 +85,6 @@ class Assembly:
         self.settings = settings
         self._settings_lock = threading.Lock()
         self.clock = SystemClock()
-        self.incarnation = uuid.uuid4().hex
         fs = OsFS()
         self.guard = FileGuard(fs, home.path, settings.cluster)
         guard_state = self.guard.enrol()
@@ -97,6 +98,9 @@ class Assembly:
         self.desk = AgentDesk(self.post)
         key_path = home.file(KEY_FILE)
         key = load_key(fs, key_path) or make_key(fs, key_path)
+        # A copy of this node is known by it: another key would have been trusted by a person.
+        key_name = digest_of(key.blob).removeprefix("xxh3:")
+        self.incarnation = incarnation_of(key_name, home.identity.id, uuid.uuid4().hex)
         identity = Identity(settings.cluster, settings.node, self.incarnation, key, __version__)
         self.links = SshLinks(identity, _others(settings), self.post)
         self._state_dir = home.path

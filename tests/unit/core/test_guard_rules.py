@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from syncagent.core.artifact import NodeName
 from syncagent.core.guard import EPOCH_JUMP_MAX, Admission, GuardState, judge, refusal
-from syncagent.core.revision import Token
+from syncagent.core.revision import Token, incarnation_of
 
 
 def token(epoch: int, holder: str = "a", incarnation: str = "1", cluster: str = "c") -> Token:
@@ -39,6 +39,34 @@ def test_a_token_is_judged_by_the_highest_one(
     assert admission is expected
     assert admission.admitted is (word == "admitted")
     assert word in refusal(state, asked, admission)
+
+
+FIRST, COPY, RENEWED = "key1.state1.x", "key1.state2.y", "key2.state2.z"
+LED = GuardState("c", token(5, "a", FIRST))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param(token(6, "a", "key1.state1.later"), Admission.HIGHER, id="it was restarted"),
+        pytest.param(token(5, "a", FIRST), Admission.SAME, id="it is the same"),
+        pytest.param(token(6, "a", COPY), Admission.TWIN, id="a copy with a state of its own"),
+        pytest.param(token(5, "a", COPY), Admission.TWIN, id="a copy of the same epoch"),
+        pytest.param(token(4, "a", COPY), Admission.TWIN, id="a copy that is behind"),
+        pytest.param(token(6, "b", COPY), Admission.HIGHER, id="a copy with its own name"),
+        pytest.param(token(6, "a", RENEWED), Admission.HIGHER, id="a new key was trusted"),
+        pytest.param(token(6, "a", "of-an-older-version"), Admission.HIGHER, id="it does not say"),
+    ],
+)
+def test_a_copy_of_who_led_last_is_told_from_its_restart(asked: Token, expected: Admission) -> None:
+    assert judge(LED, asked) is expected
+    assert judge(LED, asked, forced=True) is expected
+    if expected is Admission.TWIN:
+        assert "another node named a" in refusal(LED, asked, expected)
+
+
+def test_an_incarnation_says_which_key_and_state_it_is_of() -> None:
+    assert incarnation_of("key1", "state1", "x") == FIRST
 
 
 def test_a_tie_with_nobody_names_nobody() -> None:

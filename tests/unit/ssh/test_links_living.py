@@ -114,7 +114,9 @@ def test_stopping_ends_every_thread_and_says_goodbye(world: Loopback) -> None:
 def test_a_copy_of_a_live_node_is_refused_at_both_ends(world: Loopback) -> None:
     connect(world)
     world.start(TWO, incarnation="copy").dial(ONE)
-    assert "two live nodes are named gw-2" in nth(world, ONE, StrangerRefused).reason
+    refused = nth(world, ONE, StrangerRefused)
+    assert "two live nodes are named gw-2" in refused.reason
+    assert refused.twin
     failed = nth(world, TWO, DialFailed)
     assert "two live nodes are named gw-2" in failed.reason
     assert not all_of(world.told[ONE].events, LinkDown)
