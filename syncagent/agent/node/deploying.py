@@ -10,6 +10,7 @@ without a word of failure, counts as Deployed. Where no runtime answers, nothing
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import TellRuntime, Touch
@@ -145,11 +146,13 @@ class Deploying:
         """Tell whether any artifact (of `paths`) may still be answered for before its deadline."""
         waits, going = self._outcomes.waits, self._outcomes.going
         if paths is None:
-            paths = {*waits, *going}
+            dues = chain((w.due for w in waits.values()), (g.due for g in going.values()))
+            return any(due is not None for due in dues)
+        found = ((waits.get(path), going.get(path)) for path in paths)
         return any(
-            (path in waits and waits[path].due is not None)
-            or (path in going and going[path].due is not None)
-            for path in paths
+            (wait is not None and wait.due is not None)
+            or (gone is not None and gone.due is not None)
+            for wait, gone in found
         )
 
     def _why_unknown(self, path: ArtifactPath) -> str:
@@ -170,7 +173,8 @@ class Deploying:
         for heard in event.heard:
             self._hearing.take(heard, now)
         self._deadlines.schedule(now)
-        self._heard_at = now
+        if event.heard:
+            self._heard_at = now
         self._outcomes.save(event.mark)
 
     def turned(self, event: RuntimeTurned, now: float) -> None:
@@ -189,7 +193,7 @@ class Deploying:
                 self.lift(lost, now)
         elif event.state.phase is not Phase.UNKNOWN:
             if event.state.phase is Phase.STUCK:
-                self._hearing.killed(event.state.detail, now)
+                self._hearing.killed(self._readiness.why_stuck, now)
             self._deadlines.suspend()
 
     def looked(self, paths: Iterable[ArtifactPath], now: float) -> None:
@@ -197,7 +201,7 @@ class Deploying:
         if not self.about.answers:
             return
         for path in paths:
-            self._restores.looked((path,), now)
+            self._restores.looked((path,), now, owing=self._readiness.ready)
             exemption = self.state.exempt.get(path)
             if (
                 exemption is not None
@@ -296,9 +300,9 @@ class Deploying:
     def _came(self, made: Outcome, now: float, *, updated: bool = True) -> None:
         """New bytes are there: wait for what is said of them, or conclude what nobody says."""
         path, came = made.path, made.at
-        entry = self.state.base.get(path)
         how = taking(self.about, self._outcomes.kind(path))
-        if entry is None or entry.digest != made.digest or how is Taking.NEVER:
+        if how is Taking.NEVER or not self._outcomes.counts(made):
+            # Of what stands in for a rejected version nothing is told but that that was rejected.
             return
         if how is Taking.AT_START:
             held = replace(made, state=Deployment.RESTART_REQUIRED, reason=NEXT_START)

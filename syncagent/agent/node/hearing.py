@@ -278,8 +278,9 @@ class Hearing:
 
     def killed(self, why: str, now: float) -> None:
         """The deployer died of an update and did not say which: if only one waits, of that one."""
-        updates = [path for path, wait in self._outcomes.waits.items() if wait.updated]
-        path = self._only(updates)
+        waits = self._outcomes.waits
+        updates = [path for path, wait in waits.items() if wait.updated]
+        path = self._only(updates or list(waits))
         if path is not None:
             known, at = self._outcomes.known[path], self._state.wall()
             said = Heard(Saying.REJECTED, path, reason=why, at=max(at, known.at))

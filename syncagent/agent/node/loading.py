@@ -179,9 +179,11 @@ class Loading:
         """Take what came after the runtime began to load: it needs a line of its own."""
         wait = self._outcomes.waits.get(path)
         if wait is not None:
-            if wait.came < self._readiness.runtime.ready_at:
-                # It may have been swallowed: shown again as soon as it is looked for.
-                wait.due = now + max(1.0, self._about.scan_s)
+            soon = now + max(1.0, self._about.scan_s)
+            swallowed = wait.came < self._readiness.runtime.ready_at and not wait.tries
+            if swallowed and (wait.due is None or soon < wait.due):
+                # It may have been missed: it is shown again as soon as it would have been seen.
+                wait.due = soon
             return True
         if self._outcomes.known.get(path) is not None:
             return True

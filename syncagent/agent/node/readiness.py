@@ -104,12 +104,13 @@ class Readiness:
     def _alarm(self) -> str | None:
         if self.runtime.phase is not Phase.STUCK:
             return None
-        detail = self.runtime.detail
-        why = f": {detail}" if detail else ""
-        return (
-            f"the deployer of {self.label} is dead{why}; restart the runtime: nothing is deployed"
-            " until then"
-        )
+        said = f"{self.label}: {self.runtime.detail or 'its deployer died'}"
+        return said if "restarted" in said else f"{said}; nothing is deployed until it is restarted"
+
+    @property
+    def why_stuck(self) -> str:
+        """Say what its deployer died of, as far as the runtime does."""
+        return self.runtime.detail.rpartition("restarted: ")[2] or "its deployer died of it"
 
     def why_waiting(self) -> str:
         """Say what an answer waits for."""

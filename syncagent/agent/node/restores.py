@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 NEAR_S = 3.0
 """A write this close to the saying is the runtime's: it logs the two within milliseconds, and some
 file systems and log formats count whole seconds."""
-DOUBT_S = 1.0
-"""How long a difference may wait for the line of the log that explains it."""
+DOUBT_S = 1.5
+"""How long a difference may wait for the line of the log that explains it: a failure is several
+lines, and is told when none has followed for a moment."""
 LICENCES_MAX = 1_000
 
 
@@ -92,13 +93,16 @@ class Restores:
 
     # --- what is seen -----------------------------------------------------------------------
 
-    def looked(self, paths: Iterable[ArtifactPath], now: float) -> None:
-        """These were looked at: see what of it is the runtime's, and what may be."""
+    def looked(self, paths: Iterable[ArtifactPath], now: float, *, owing: bool) -> None:
+        """These were looked at: see what of it is the runtime's, and what may be.
+
+        `owing`: the runtime may be about to say something of what it was given.
+        """
         for path in paths:
             view = self._observing.views[path.tree]
             if path.path not in view.differing:
                 self._forget(path)
-            elif not self._settle(path):
+            elif not self._settle(path) and owing:
                 self._doubt(path, now)
 
     def _forget(self, path: ArtifactPath) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import Kind, TreeKind, TreeName
@@ -10,12 +11,14 @@ from syncagent.core.digest import digest_of
 from syncagent.core.events import RuntimeHeard, RuntimeTurned
 from syncagent.core.exempt import Because
 from syncagent.core.ignore import Ignore
+from syncagent.core.ledger import StandingChange
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Heard, Phase, RuntimeState, Saying
-from syncagent.core.wire.messages import Blobs, Commit, Prepared, Want
+from syncagent.core.wire.messages import Blobs, Commit, Done, Prepared, Report, Want
 from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import PEER, XMLNS, Bench, Files, T, at, entry, revision, sequence
 from tests.fakes.disk import SECOND_NS
+from tests.fakes.runtime import FakeRuntime
 from tests.fakes.runtime_words import CARBON, SYNAPSE, Dialect
 
 if TYPE_CHECKING:
@@ -235,7 +238,7 @@ def test_an_update_that_kills_the_deployer_is_rejected_and_said() -> None:
     bench.pass_(12.0)
     assert bench.node.deploying.runtime.phase is Phase.STUCK
     assert state_of(bench, "api/A.xml") is D.REJECTED
-    assert "is dead" in bench.state.alarms["runtime"]
+    assert "deployer died" in bench.state.alarms["runtime"]
     assert "restart" in bench.state.alarms["runtime"]
     assert bench.node.reporting.own_row(bench.at)["state"] == "Degraded"
     # What comes now waits, and says why.
@@ -244,7 +247,7 @@ def test_an_update_that_kills_the_deployer_is_rejected_and_said() -> None:
     known = bench.node.deploying.here(at("api/C.xml"))
     assert known is not None
     assert known.state is D.PENDING
-    assert "restart the runtime" in known.reason
+    assert "until it is restarted" in known.reason
     assert not bench.node.deploying.waiting()
     assert not bench.events("touched")
 
@@ -506,6 +509,196 @@ def test_what_is_told_when_an_answer_is_final() -> None:
     assert told == [("api/A.xml", D.DEPLOYED)]
 
 
+def test_what_failed_at_a_start_without_a_name_is_found_where_the_others_are_named() -> None:
+    bench = following(OLD)
+    assert bench.gateway is not None
+    bench.gateway.refuses = lambda path, _content: "no class" if path == "api/A.xml" else ""
+    restart(bench)
+    assert state_of(bench, "api/A.xml") is D.REJECTED
+    assert state_of(bench, "api/B.xml") is D.DEPLOYED
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert known.reason == "no class"
+
+
+def test_what_failed_at_a_start_without_a_name_is_what_had_changed() -> None:
+    files = {**OLD, "sequences/t.xml": sequence("t")}
+    bench = following(files)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bring(bench, {"sequences/t.xml": sequence("t", text="new")})
+    refuse(bench)
+    restart(bench)
+    assert state_of(bench, "sequences/t.xml") is D.REJECTED
+    assert state_of(bench, "sequences/s.xml") is D.DEPLOYED
+
+
+def test_where_two_may_have_failed_at_a_start_neither_is_called_deployed() -> None:
+    files = {**OLD, "sequences/t.xml": sequence("t")}
+    bench = following(files)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bring(bench, {f"sequences/{name}.xml": sequence(name, text="later") for name in "st"})
+    bench.gateway.refuses = lambda path, _content: "no class" if path.endswith("t.xml") else ""
+    restart(bench)
+    for name in "st":
+        known = bench.node.deploying.here(at(f"sequences/{name}.xml"))
+        assert known is not None
+        assert (known.state, "may be" in known.reason) == (D.UNKNOWN, True)
+
+
+def test_which_of_several_updates_killed_the_deployer_shows_at_the_next_start() -> None:
+    bench = following(OLD)
+    refuse(bench)
+    bring(bench, {f"api/{name}.xml": api(name, "later") for name in "AB"})
+    assert bench.gateway is not None
+    bench.gateway.refuses = lambda path, _content: "no class" if path == "api/A.xml" else ""
+    bench.pass_(30.0)
+    assert bench.node.deploying.runtime.phase is Phase.STUCK
+    assert state_of(bench, "api/A.xml") is not D.DEPLOYED
+    restart(bench)
+    assert state_of(bench, "api/A.xml") is D.REJECTED
+    assert state_of(bench, "api/B.xml") is D.DEPLOYED
+
+
+def test_a_rejected_file_that_stays_in_place_can_be_deleted_by_a_person() -> None:
+    bench = leading(OLD, CARBON)
+    refuse(bench)
+    bench.put("api/Bad.xml", api("Bad"))
+    bench.pass_(20.0)
+    assert state_of(bench, "api/Bad.xml") is D.REJECTED
+    assert bench.files["api/Bad.xml"] == api("Bad")
+    bench.remove("api/Bad.xml")
+    bench.pass_(5.0)
+    assert bench.state.standing.revision.number == 3
+    assert at("api/Bad.xml") not in bench.state.standing.manifest
+    assert not bench.state.exempt
+    assert sum(bench.node.deploying.counts().values()) == 3
+
+
+def test_a_persons_edit_of_a_workers_restored_file_is_put_back() -> None:
+    bench = following(OLD, CARBON)
+    refuse(bench)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    bench.pass_(20.0)
+    restored = bench.files["api/A.xml"]
+    assert state_of(bench, "api/A.xml") is D.REJECTED
+    bench.pass_(10.0)
+    bench.put("api/A.xml", api("A", "by hand"))
+    bench.pass_(10.0)
+    assert bench.files["api/A.xml"] == restored
+    assert bench.events("drift")
+    assert state_of(bench, "api/A.xml") is D.REJECTED
+
+
+def test_a_stop_between_a_rejection_and_its_exemption_loses_nothing() -> None:
+    bench = following(OLD, CARBON)
+    refuse(bench)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    bench.pass_(20.0)
+    restored = bench.files["api/A.xml"]
+    assert bench.state.exempt
+    bench.history.stand(StandingChange(notes={"exempt": ""}))
+    again(bench)
+    bench.pass_(60.0)
+    assert bench.files["api/A.xml"] == restored
+    assert bench.state.exempt[at("api/A.xml")].because is Because.REJECTED
+    assert not bench.events("drift")
+
+
+def test_what_was_pending_at_a_stop_is_waited_for_by_the_next_agent() -> None:
+    bench = following(OLD)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    again(bench)
+    bench.pass_(0.5)
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    assert bench.node.deploying.waiting()
+    bench.pass_(12.0)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_what_was_said_while_no_agent_ran_is_heard_by_the_next() -> None:
+    bench = following(OLD)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    bench.runtime.stop()
+    assert bench.gateway is not None
+    bench.at += 15.0
+    bench.gateway.run()
+    again(bench)
+    bench.pass_(1.0)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_a_new_worker_that_is_filled_has_all_deployed_in_the_end() -> None:
+    bench = Bench({}, manager=PEER).beside(SYNAPSE).start()
+    bring(bench, dict(OLD))
+    assert bench.node.deploying.counts()[D.PENDING] == 3
+    bench.pass_(12.0)
+    assert bench.node.deploying.counts()[D.DEPLOYED] == 3
+
+
+def test_an_outcome_is_reported_to_the_manager_at_once() -> None:
+    bench = following(OLD)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    bench.pass_(1.0)
+    bench.said(Report)
+    assert bench.gateway is not None
+    bench.gateway.scan()
+    bench.pass_(0.3)
+    (report,) = bench.said(Report)
+    row = json.loads(report.body)["row"]
+    assert (row["deployed"], row["pending"], row["runtime"]["phase"]) == (3, 0, "ready")
+
+
+def test_describe_tells_what_each_nodes_runtime_did() -> None:
+    bench = _aged(Bench(OLD)).beside(SYNAPSE).lead()
+    link = bench.follow()
+    runtime = {"kind": "synapse", "label": "x", "phase": "ready", "answers": True}
+    rejected = {
+        "tree": "synapse",
+        "path": "api/A.xml",
+        "digest": "?",
+        "state": "Rejected",
+        "reason": "no class",
+        "excerpt": "ERROR no class",
+    }
+    body = {"row": {}, "runtime": runtime, "outcomes": [rejected], "outcomes_total": 1}
+    bench.hear(link, Done(bench.state.standing.revision, bench.state.base.digest))
+    bench.hear(link, Report(json.dumps(body)))
+
+    def peer_row(path: str) -> dict[str, object]:
+        told = bench.answer("describe", artifact=path)
+        assert isinstance(told, dict)
+        return next(row for row in told["nodes"] if row["node"] == PEER)
+
+    row = peer_row("api/A.xml")
+    assert (row["state"], row["reason"]) == ("Rejected", "no class")
+    assert row["excerpt"] == "ERROR no class"
+    assert peer_row("api/B.xml")["state"] == "Deployed"
+    # A list that is cut says nothing of what it leaves out.
+    bench.hear(link, Report(json.dumps({**body, "outcomes_total": 700})))
+    assert peer_row("api/B.xml")["state"] == "Unknown"
+
+
+def test_a_rename_inside_one_scan_is_deployed_and_nothing_is_owed() -> None:
+    bench = following(OLD)
+    bring(bench, {"api/A.xml": None, "api/A2.xml": api("A")})
+    bench.pass_(15.0)
+    assert state_of(bench, "api/A2.xml") is D.DEPLOYED
+    assert not bench.node.deploying.waiting()
+    assert not bench.events("touched")
+
+
+def test_what_the_runtime_lets_go_of_by_itself_is_shown_to_it_again() -> None:
+    bench = following(OLD)
+    gone = Heard(Saying.UNDEPLOYED, None, Kind.API, "A", at=bench.wall() + 0.5)
+    bench.handle(RuntimeHeard((gone,), "x"))
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    bench.pass_(80.0)
+    assert bench.events("touched")
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
 # --- helpers ------------------------------------------------------------------------------------
 
 
@@ -546,3 +739,12 @@ def restart(bench: Bench) -> None:
 def registry(text: str) -> bytes:
     """Return a root file."""
     return f'<registry xmlns="{XMLNS}" provider="x"><!--{text}--></registry>'.encode()
+
+
+def again(bench: Bench) -> None:
+    """Have another agent take over where this one stops."""
+    bench.runtime.stop()
+    assert bench.gateway is not None
+    bench.runtime = FakeRuntime(bench.gateway, bench.arrived.append)
+    bench.join(bench.history, bench.guard)
+    bench.start()
