@@ -31,7 +31,7 @@ from syncagent.runtime.begin import last_start
 from syncagent.runtime.entries import zone_of
 from syncagent.runtime.follow import Follower
 from syncagent.runtime.names import Names
-from syncagent.runtime.phase import belongs, judge
+from syncagent.runtime.phase import SLACK_S, belongs, judge
 from syncagent.runtime.place import NO_RUN, Mark, Run, mark_from, mark_text
 from syncagent.runtime.presence import Presence, Traits
 from syncagent.runtime.reader import Reader, Turn, Turning
@@ -219,7 +219,7 @@ class Listener:
         place = self._mark.place
         if place is None:
             process = self._presence.process
-            since = process.started_at if process else 0.0
+            since = process.started_at - SLACK_S if process else 0.0
             place = last_start(self._means.fs, self._log, self._dialect.start_words, since=since)
         return Follower(self._means.fs, self._log, place)
 

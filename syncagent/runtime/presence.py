@@ -13,7 +13,6 @@ process id). A line in the log is a reason to look at once: `hurry`.
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -148,8 +147,7 @@ class Presence:
             self._boot or self._text(f"{self._proc}/sys/kernel/random/boot_id").decode()[:8]
         )
         # /proc counts from the boot, suspended time included: the same clock as the agent's own.
-        since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-        started_at = self._clock.wall() - (since_boot - ticks / _TICKS)
+        started_at = self._clock.wall() - (self._clock.now() - ticks / _TICKS)
         return Process(pid, f"{self._boot}-{pid}-{ticks}", started_at)
 
     def _ticks(self, pid: int) -> int | None:

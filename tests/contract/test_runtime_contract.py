@@ -112,7 +112,7 @@ class LogWorld:
             else "org.wso2.carbon.bootstrap.Bootstrap"
         )
         self.proc.start(
-            self.pid, "java", f"-Dhome={self.folder}/home", main, at=RealClock().wall() - 1
+            self.pid, "java", f"-Dhome={self.folder}/home", main, at=RealClock().now() - 1
         )
         apache = self.kind == "synapse"
         self._say("INFO", "Starting Apache Synapse..." if apache else "Starting WSO2 Carbon...")

@@ -1,10 +1,9 @@
-"""A /proc in a folder: processes that a test starts and ends by hand, seconds after the real boot."""
+"""A /proc in a folder: processes that a test starts and ends by hand."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class FakeProc:
-    """Lists what `start` put there. A start time is wall time (s)."""
+    """Lists what `start` put there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -23,13 +22,12 @@ class FakeProc:
         (boot / "boot_id").write_text("0f1e2d3c-boot\n")
 
     def start(self, pid: int, *words: str, at: float, cwd: Path | None = None) -> None:
-        """Have a process with this command line that began at wall time `at`."""
-        since_boot = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.time() - at)  # noqa: TID251
+        """Have a process with this command line that began `at` seconds after the boot."""
         here = self.folder / str(pid)
         shutil.rmtree(here, ignore_errors=True)
         here.mkdir()
         (here / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in words))
-        ticks = round(since_boot * TICKS)
+        ticks = round(at * TICKS)
         fields = ["S", *["0"] * 18, str(ticks), *["0"] * 30]
         (here / "stat").write_text(f"{pid} (java (or not) x) {' '.join(fields)}\n")
         if cwd is not None:
