@@ -70,7 +70,7 @@ class FakeGateway:
         """What an agent is told of it."""
         dialect = self.dialect
         return About(
-            dialect.name,
+            dialect.name.partition("-")[0],
             dialect.label,
             answers=True,
             scan_s=dialect.scan_s,

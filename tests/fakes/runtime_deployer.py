@@ -124,7 +124,7 @@ class Deployer:
                 word = Word(Saying.DEPLOYED, "", read.name, folder=folder)
                 yield Said(Line("INFO", "API", f"Initializing API: {read.name}", "main"), word)
             return
-        if self.dialect.name == "carbon":
+        if self.dialect.name != "synapse":
             text = (
                 f"{title} configuration cannot be built from: {base} - Continue in fail-safe mode"
             )
@@ -155,7 +155,7 @@ class Deployer:
                 raise AbortedError
         elif path not in files:
             yield from self._take_away(path)
-        elif not (self.dialect.name == "carbon" and path in self.restored):
+        elif not (self.dialect.name != "synapse" and path in self.restored):
             # An update: the old version serves until the new one has been built.
             self._updating[path] = self.names.pop(path)
 

@@ -97,7 +97,7 @@ CARBON = Dialect(
     start_s=40.0,
     mtime_ns=1_000_000_000,  # Java 8 may drop what is below a second
 )
-CARBON_2 = replace(CARBON, label="WSO2 API Manager 2.6.0", refused=Refused.DROPS)
+CARBON_2 = replace(CARBON, name="carbon-2", label="WSO2 API Manager 2.6.0", refused=Refused.DROPS)
 
 NEVER_KILLS = frozenset({"proxy-services", "priority-executors", "imports"})
 """Kinds of which a refused update leaves the deployer of Apache Synapse alive ([L])."""
@@ -208,5 +208,10 @@ def in_log(dialect: Dialect, at: float, line: Line, tenant: str = "-1234") -> st
     if dialect.name == "synapse":
         return f"{when} [-] [{line.thread}] {line.level:>5} {line.logger} {line.text}"
     logger = _PACKAGES.get(line.logger, "org.apache.synapse.deployers.") + line.logger
+    if dialect.name == "carbon-2":
+        # `TID: [%T] [%S] [%d] %P%5p {%c} - %x %m {%c}%n` (product-apim v2.6.0 log4j.properties).
+        first, newline, rest = line.text.partition("\n")
+        head = f"TID: [{tenant}] [AM] [{when}] {line.level:>5} {{{logger}}} -  "
+        return f"{head}{first} {{{logger}}}{newline}{rest}"
     # `TID: [%tenantId] [%appName] [%d] %5p {%c} - %m%ex%n` (product-apim v3.2.0 log4j2.properties:20).
     return f"TID: [{tenant}] [] [{when}] {line.level:>5} {{{logger}}} - {line.text}"
