@@ -260,14 +260,15 @@ class Advancing:
 
     def _ready(self, job: Job, now: float) -> None:
         job.phase = Stage.READY
-        if not self.may_write():
+        if job.why is Why.OFFER and not job.go:
+            if job.link is not None:
+                self._state.do(Send(job.link, Prepared(job.revision)))
+        elif not self.may_write():
             job.reason = "the runtime is starting and would miss it"
-        elif job.why is not Why.OFFER:
-            self._commit(job)
-        elif job.go:
+        elif job.why is Why.OFFER:
             self.commit(job.link, job.revision, now)
-        elif job.link is not None:
-            self._state.do(Send(job.link, Prepared(job.revision)))
+        else:
+            self._commit(job)
 
     def commit(self, link: int | None, revision: RevisionId, now: float) -> None:
         """The manager's word: make it live, as soon as it is ready."""

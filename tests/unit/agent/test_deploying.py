@@ -366,6 +366,29 @@ def test_nothing_is_written_while_the_runtime_starts() -> None:
     assert "has not said that it is ready" in bench.state.alarms["runtime"]
 
 
+def test_an_offer_is_prepared_while_the_runtime_starts_and_live_when_it_is_ready() -> None:
+    bench = following(OLD)
+    assert bench.gateway is not None
+    link, token = bench.managed()
+    standing = bench.state.standing
+    after = entry(api("A", "new"))
+    change = Change(at("api/A.xml"), standing.manifest.get(at("api/A.xml")), after)
+    made = revision(standing.revision, standing.manifest, [change], epoch=2)
+    bench.gateway.kill()
+    bench.gateway.boot()
+    bench.pass_(0.5)
+    assert not bench.node.deploying.may_write
+    bench.offer(link, token, made)
+    bench.hear(link, Blobs(*compress_batch([(after, api("A", "new"))])))
+    assert bench.said(Prepared)
+    bench.hear(link, Commit(token, made.id))
+    assert bench.files["api/A.xml"] == api("A")
+    bench.pass_(2.0)
+    assert bench.files["api/A.xml"] == api("A", "new")
+    bench.pass_(12.0)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
 def test_a_runtime_that_is_down_keeps_its_outcomes_and_has_no_deadline() -> None:
     bench = leading(OLD)
     assert bench.gateway is not None
