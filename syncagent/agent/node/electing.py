@@ -111,11 +111,7 @@ class Electing:
     def surveyed(self, peer: Peer, answer: Surveyed, now: float) -> None:
         """A peer tells what it has admitted and holds."""
         peer.surveyed = True
-        peer.standing, peer.projection, peer.trees = (
-            answer.revision,
-            answer.projection,
-            answer.trees,
-        )
+        peer.stands(answer)
         candidacy = self.candidacy
         if candidacy is None or self._state.role is not Role.SURVEYING:
             return
@@ -263,11 +259,7 @@ class Electing:
         if answer.token != self._state.token:
             return
         peer.admitted = True
-        peer.standing, peer.projection, peer.trees = (
-            answer.revision,
-            answer.projection,
-            answer.trees,
-        )
+        peer.stands(answer)
         if self.candidacy is not None:
             # An answer that comes while this node catches up may name a newer revision still.
             self.candidacy.admitted[peer.name] = answer

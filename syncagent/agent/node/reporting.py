@@ -20,6 +20,7 @@ from syncagent.agent.node.job import Stage
 from syncagent.agent.node.state import Phase, Role
 from syncagent.core.artifact import TreeName
 from syncagent.core.desk import API_VERSION
+from syncagent.core.exempt import Because
 from syncagent.core.wire.messages import Report, View
 
 if TYPE_CHECKING:
@@ -150,6 +151,10 @@ class Reporting:
             "alarms": list(self._state.alarms.values()),
             "twins": self._twins(),
             "progress": self.own_progress(),
+            "withheld": self._state.withheld_as,
+            "portions": sum(
+                exemption.because is Because.PORTION for exemption in self._state.withheld.values()
+            ),
             **outcomes_report(self._deploying),
         }
 
