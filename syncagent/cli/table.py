@@ -1,8 +1,8 @@
 """Tables that fit the terminal. Names are never cut: a name that one can't copy is no use.
 
 Where the table is too wide, the last column (a reason, a note) is wrapped below itself; where that
-would leave it too narrow to read, columns that can be spared go first. What still is too wide runs
-over.
+would leave it too narrow to read, columns that can be spared go first, and where none is left it
+stands below its row. What still is too wide runs over.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from syncagent.cli.reading import Row
 
 _GAP = "  "
+_BELOW = "    "
 _WRAP_MIN = 20
 _READABLE = 24
 """Columns that the last column gets before others are spared for it."""
@@ -104,7 +105,13 @@ def _line(cells: Sequence[str], widths: Sequence[int], style: Style) -> str:
         for cell, width in zip(cells[:-1], widths, strict=False)
     )
     indent = _width(_ANSI.sub("", left))
-    last = _wrapped(cells[-1], None if style.width is None else style.width - indent)
+    room = None if style.width is None else style.width - indent
+    wordy = " " in cells[-1]
+    if room is not None and wordy and room < _WRAP_MIN and _width(cells[-1]) > room:
+        below = _wrapped(cells[-1], room + indent - len(_BELOW))
+        painted = [paint(more, colour=style.colour) for more in below]
+        return "\n".join([left.rstrip(), *(_BELOW + more for more in painted)]) + "\n"
+    last = _wrapped(cells[-1], room)
     text = left + paint(last[0], colour=style.colour)
     return "\n".join([text.rstrip(), *(" " * indent + more for more in last[1:])]) + "\n"
 

@@ -29,6 +29,8 @@ _ENTRY = (
     _field("at", 2),
     Column("REASON", lambda row: text(row, "reason")),
 )
+# The id of what is refused is its place: tree and path again would only push the reason out.
+_REFUSED = (_ENTRY[0], _ENTRY[1], *_ENTRY[4:])
 _HELD = (_field("id"), _field("node"), *_ENTRY[2:])
 _ARTIFACT = (
     _field("tree", 2),
@@ -63,7 +65,7 @@ LISTS = {
     ),
     "revisions": (_REVISION, (*_REVISION[:2], _field("digest"), *_REVISION[2:])),
     "held": (_HELD, _HELD),
-    "refused": (_ENTRY, _ENTRY),
+    "refused": (_REFUSED, _ENTRY),
     "quarantine": (_ENTRY, _ENTRY),
     "conflicts": (_ENTRY, _ENTRY),
 }

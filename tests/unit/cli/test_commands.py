@@ -527,3 +527,19 @@ def test_a_length_of_time_needs_its_unit(call: CommandLine, timeout: str) -> Non
     answer = call("wait", "--timeout", timeout)
     assert answer.code == 2
     assert "a length of time needs a number and a unit" in answer.err
+
+
+def test_what_is_refused_fits_a_terminal_of_eighty_columns(
+    call: CommandLine, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    path = "sequences/_production_key_error_handler_for_orders_.xml"
+    reason = "line 12: the sequence name 'orders' is that of sequences/orders.xml already"
+    row = {"id": f"synapse:{path}", "node": "gw-2", "tree": "synapse", "path": path}
+    desk.answers["refused"] = [row | {"at": "2026-11-21T12:03:10Z", "reason": reason}]
+    table = call("get", "refused").out
+    assert max(map(len, table.splitlines())) <= 80
+    assert f"synapse:{path}" in table
+    assert all(word in table for word in reason.split())
+    wide = call("get", "refused", "-o", "wide").out
+    assert "PATH" in wide.splitlines()[0].split()

@@ -84,6 +84,20 @@ def test_a_long_reason_is_wrapped_below_itself() -> None:
     )
 
 
+def test_a_reason_that_has_no_room_beside_its_row_stands_below_it() -> None:
+    row = {
+        "name": "synapse:sequences/long.xml",
+        "state": "Held",
+        "reason": "212 of 215 are missing",
+    }
+    columns = (COLUMNS[0], COLUMNS[1], COLUMNS[4])
+    assert render(columns, [row], Style(width=40)) == (
+        "NAME                        STATE  REASON\n"
+        "synapse:sequences/long.xml  Held\n"
+        "    212 of 215 are missing\n"
+    )
+
+
 def test_a_colour_stands_with_its_word_and_moves_nothing() -> None:
     row = {"name": "gw-1", "state": "Synced", "reason": "fine"}
     columns = (COLUMNS[0], COLUMNS[1], COLUMNS[4])
