@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import Kind
 from syncagent.core.verdict import Problem
+from syncagent.validation.endpoints import endpoint_problem
+from syncagent.validation.mediators import mediator_problems
 from syncagent.validation.references import NAMESPACE
 
 if TYPE_CHECKING:
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
 
 _NS = f"{{{NAMESPACE}}}"
 _VERSION_TYPES = frozenset({"", "url", "context"})
+_MANAGER_IN_MEMORY = "org.apache.synapse.eventing.managers.DefaultInMemorySubscriptionManager"
 _TRANSPORTS = frozenset({"", "http", "https"})
+_NATURAL = re.compile(r"[+]?[0-9]{1,9}\Z")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,9}\Z")
+_CRON_FIELDS = frozenset({6, 7})
+_METHOD = re.compile(r"[A-Z]+\Z")
 
 
 def builder_problems(kind: Kind, root: Element) -> Iterator[Problem]:
@@ -29,6 +36,8 @@ def builder_problems(kind: Kind, root: Element) -> Iterator[Problem]:
     check = _CHECKS.get(kind)
     if check is not None:
         yield from check(root)
+    if kind in _WITH_MEDIATORS:
+        yield from mediator_problems(root)
 
 
 def _at(element: Element, code: str, reason: str) -> Problem:
@@ -78,19 +87,47 @@ def _resources(api: Element) -> Iterator[Problem]:
     defaults = [
         resource
         for resource in resources
-        if resource.get("uri-template") is None and resource.get("url-mapping") is None
+        if not resource.get("uri-template") and not resource.get("url-mapping")
     ]
     if len(defaults) > 1:
         reason = "a second <resource> without uri-template and url-mapping"
         yield _at(defaults[1], "two-default-resources", reason)
+    taken = set()
+    for resource in resources:
+        methods = resource.get("methods") or ""
+        words = methods.strip().split(" ") if methods else []
+        if len(set(words)) < len(words) or not all(map(_METHOD.match, words)):
+            yield _at(resource, "bad-methods", f"the methods {methods!r} are no list of methods")
+        path = resource.get("url-mapping") or resource.get("uri-template")
+        key = (path, frozenset(words))
+        if path and key in taken:
+            reason = f"a second <resource> takes {methods or 'what is said'} at {path}"
+            yield _at(resource, "two-resources", reason)
+        taken.add(key)
 
 
 def _endpoint(endpoint: Element) -> Iterator[Problem]:
     """An endpoint says what it is by a child element, or stands for another one."""
-    if endpoint.get("key") or endpoint.get("template") or endpoint.get("key-expression"):
+    if endpoint.get("key") == "":
+        yield _at(endpoint, "no-body", "<endpoint> stands for another, but its key is empty")
+    problem = endpoint_problem(endpoint)
+    if problem is not None:
+        yield problem
+
+
+def _event_source(source: Element) -> Iterator[Problem]:
+    """An event source names the class that keeps its subscriptions."""
+    manager = source.find(f"{_NS}subscriptionManager")
+    if manager is None:
+        yield _at(source, "no-manager", "<eventSource> has no <subscriptionManager>")
         return
-    if next(endpoint.iterchildren(f"{_NS}*"), None) is None:
-        yield _at(endpoint, "no-body", "<endpoint> says nothing of what it is")
+    if not manager.get("class"):
+        yield _at(manager, "no-class", "<subscriptionManager> has no class attribute")
+    elif manager.get("class") == _MANAGER_IN_MEMORY:
+        said = {entry.get("name") for entry in manager.iterchildren(f"{_NS}property")}
+        for name in ("topicHeaderName", "topicHeaderNS"):
+            if name not in said:
+                yield _at(manager, "no-property", f"<subscriptionManager> has no property {name}")
 
 
 def _message_processor(processor: Element) -> Iterator[Problem]:
@@ -100,8 +137,26 @@ def _message_processor(processor: Element) -> Iterator[Problem]:
 
 
 def _priority_executor(executor: Element) -> Iterator[Problem]:
-    if executor.find(f"{_NS}queues") is None:
+    """A priority executor has queues, each with a size and a priority, and threads by number."""
+    queues = executor.find(f"{_NS}queues")
+    if queues is None:
         yield _at(executor, "no-queues", "<priorityExecutor> has no <queues>")
+        return
+    for queue in queues.iterchildren(f"{_NS}queue"):
+        yield from _numbers(queue, {"size": _NATURAL, "priority": _INTEGER}, needed=True)
+    for threads in executor.iterchildren(f"{_NS}threads"):
+        yield from _numbers(threads, dict.fromkeys(("max", "core", "keep-alive"), _NATURAL))
+
+
+def _numbers(
+    element: Element, attributes: Mapping[str, re.Pattern[str]], *, needed: bool = False
+) -> Iterator[Problem]:
+    """Yield the attributes that are no numbers of their sort, or are `needed` and missing."""
+    for attribute, sort in attributes.items():
+        value = element.get(attribute)
+        if (needed or value is not None) and not sort.match(value or ""):
+            name = str(element.tag).removeprefix(_NS)
+            yield _at(element, "no-number", f"{attribute} of <{name}> is {value!r}, no number")
 
 
 def _proxy(proxy: Element) -> Iterator[Problem]:
@@ -110,10 +165,27 @@ def _proxy(proxy: Element) -> Iterator[Problem]:
     if target is None:
         yield _at(proxy, "no-target", "<proxy> has no <target>")
         return
+    for policy in proxy.iterchildren(f"{_NS}policy"):
+        if policy.get("key") == "":
+            yield _at(policy, "no-key", "<policy> has an empty key attribute")
+    for parameter in proxy.iterchildren(f"{_NS}parameter"):
+        if parameter.get("name") is None:
+            yield _at(parameter, "no-name", "<parameter> has no name attribute")
     for way in ("inSequence", "endpoint"):
         if target.get(way) is not None or target.find(_NS + way) is not None:
             return
     yield _at(target, "no-target", "<target> has neither an inSequence nor an endpoint")
+
+
+def _task(task: Element) -> Iterator[Problem]:
+    """A task names its class; with one that has none, Apache Synapse does not even start."""
+    if not task.get("class"):
+        yield _at(task, "no-class", "<task> has no class attribute")
+    for trigger in task.iterchildren(f"{_NS}trigger"):
+        yield from _numbers(trigger, {"count": _INTEGER, "interval": _NATURAL})
+        cron = trigger.get("cron")
+        if cron is not None and len(cron.split()) not in _CRON_FIELDS:
+            yield _at(trigger, "bad-cron", f"{cron!r} has not the six or seven fields of a time")
 
 
 def _template(template: Element) -> Iterator[Problem]:
@@ -126,8 +198,14 @@ def _template(template: Element) -> Iterator[Problem]:
 _CHECKS: Mapping[Kind, Callable[[Element], Iterator[Problem]]] = {
     Kind.API: _api,
     Kind.ENDPOINT: _endpoint,
+    Kind.EVENT_SOURCE: _event_source,
     Kind.MESSAGE_PROCESSOR: _message_processor,
     Kind.PRIORITY_EXECUTOR: _priority_executor,
     Kind.PROXY_SERVICE: _proxy,
+    Kind.TASK: _task,
     Kind.TEMPLATE: _template,
 }
+
+_WITH_MEDIATORS = frozenset(
+    {Kind.API, Kind.ENDPOINT, Kind.PROXY_SERVICE, Kind.SEQUENCE, Kind.TEMPLATE}
+)

@@ -15,10 +15,15 @@ GOOD = {
     Kind.TEMPLATE: f'<template xmlns="{NS}" name="A"><sequence/></template>',
     Kind.ENDPOINT: f'<endpoint xmlns="{NS}" name="A"><default/></endpoint>',
     Kind.PROXY_SERVICE: f'<proxy xmlns="{NS}" name="A"><target><inSequence/></target></proxy>',
+    Kind.TASK: f'<task xmlns="{NS}" name="A" class="c"/>',
+    Kind.EVENT_SOURCE: (
+        f'<eventSource xmlns="{NS}" name="A"><subscriptionManager class="c"/></eventSource>'
+    ),
     Kind.PRIORITY_EXECUTOR: f'<priorityExecutor xmlns="{NS}" name="A"><queues/></priorityExecutor>',
     Kind.MESSAGE_PROCESSOR: f'<messageProcessor xmlns="{NS}" name="A" class="c" messageStore="m"/>',
     Kind.IMPORT: f'<import xmlns="{NS}" name="A" package="org.x" status="enabled"/>',
 }
+BELOW = ("resource", "sequence", "default", "target", "inSequence", "queues", "subscriptionManager")
 FOLDER_OF = {kind: folder for folder, kind in FOLDERS.items()}
 
 
@@ -59,7 +64,7 @@ def test_a_foreign_namespace_is_refused(kind: Kind) -> None:
 def test_a_prefix_for_the_namespace_is_as_good_as_none(kind: Kind) -> None:
     root = ROOTS[kind]
     text = good(kind).replace(f'xmlns="{NS}"', f'xmlns:syn="{NS}"')
-    for name in {root, *["resource", "sequence", "default", "target", "inSequence", "queues"]}:
+    for name in {root, *BELOW}:
         text = text.replace(f"<{name}", f"<syn:{name}").replace(f"</{name}", f"</syn:{name}")
     assert codes(examine(kind, text)) == []
 
@@ -126,7 +131,7 @@ def test_what_the_builders_throw_at_is_refused(kind: Kind, text: str, code: str)
         (Kind.PROXY_SERVICE, "<proxy xmlns='NS' name='A'><target inSequence='s'/></proxy>"),
         (
             Kind.PROXY_SERVICE,
-            "<proxy xmlns='NS' name='A'><target><endpoint/></target></proxy>",
+            "<proxy xmlns='NS' name='A'><target><endpoint key='e'/></target></proxy>",
         ),
     ],
 )
