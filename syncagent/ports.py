@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from syncagent.core.snapshot import Seen, Snapshot, Unread
     from syncagent.core.verdict import Examined
     from syncagent.core.wire.messages import Message
+    from syncagent.core.wire.verdicts import Docket
 
 Instant = NewType("Instant", float)
 """Seconds on this node's own boot-time clock (CLOCK_BOOTTIME); never crosses the wire."""
@@ -161,6 +162,23 @@ class Validator(Protocol):
 
     def examine(self, kind: Kind, path: str, content: bytes) -> Examined:
         """Judge one artifact's bytes alone; never raises for what they are like."""
+
+
+class BatchValidator(Protocol):
+    """The same judgement on whole batches, made elsewhere: an aid that may be of no use."""
+
+    @property
+    def usable(self) -> bool:
+        """False if asking is in vain from now on."""
+
+    def begin(self) -> None:
+        """Get ready; returns at once. `judge` does so too."""
+
+    def judge(self, docket: Docket) -> tuple[Examined, ...] | None:
+        """Return the verdict on each exhibit, in their order; None if it can't be had here."""
+
+    def end(self) -> None:
+        """Let go of whatever `begin` made."""
 
 
 class History(Protocol):

@@ -91,13 +91,25 @@ class StageOwn:
 class StageBlobs:
     """Verify, validate, keep and stage what came over the wire. Result: Staged.
 
-    `last`: nothing else is to come, so that all may be made durable in one go.
+    `last`: nothing else is to come, so that all may be made durable in one go. `files` tells how
+    large the set is that it belongs to.
     """
 
     txid: int
     blobs: Blobs | Delta
     steps: tuple[Step, ...]
     last: bool = False
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedBlobs:
+    """Finish a `StageBlobs` that was staged before its verdicts came. Result: Staged.
+
+    One hand asks it of another; the node never does.
+    """
+
+    staged: StageBlobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +346,7 @@ Effect = (
     | AdmitToken
     | StageOwn
     | StageBlobs
+    | JudgedBlobs
     | KeepBlobs
     | Seal
     | Discard

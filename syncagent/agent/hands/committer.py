@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
+from syncagent.agent.hands.stager import Stager
 from syncagent.core.artifact import ArtifactPath
-from syncagent.core.digest import digest_of
-from syncagent.core.errors import DiskError, FencedError, RefusedError, StateError, SyncagentError
-from syncagent.core.intent import Committed, Keep
+from syncagent.core.errors import DiskError, FencedError, StateError, SyncagentError
+from syncagent.core.intent import Committed
 from syncagent.core.ledger import StandingChange
 from syncagent.core.snapshot import NO_FOLDER, Seen
-from syncagent.core.verdict import Facts, Refused
-from syncagent.core.wire.messages import Blobs, Delta
-from syncagent.core.wire.packing import apply_delta, batches, compress_batch, split_batch
+from syncagent.core.verdict import Facts
+from syncagent.core.wire.packing import batches
 from syncagent.core.wire.standing import encode_change
 
 if TYPE_CHECKING:
@@ -31,10 +30,8 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import TreeName
     from syncagent.core.digest import Digest
     from syncagent.core.guard import GuardState
-    from syncagent.core.intent import Step
     from syncagent.core.manifest import Entry
     from syncagent.core.revision import Revision
-    from syncagent.core.verdict import Examined
     from syncagent.ports import Clock, Disk, Guard, History
 
 LOG = logging.getLogger("syncagent")
@@ -53,15 +50,17 @@ class Committer:
         self._history = history
         self._memory = memory
         self._clock = clock
+        self.stager = Stager(disk, history, memory)
         self._table: dict[type, object] = {
             fx.TrustRoot: self._trust,
             fx.Shun: self._shun,
             fx.AdmitToken: self._admit,
-            fx.StageOwn: self._stage_own,
-            fx.StageBlobs: self._stage_blobs,
-            fx.KeepBlobs: self._keep_blobs,
-            fx.Seal: self._seal,
-            fx.Discard: self._discard,
+            fx.StageOwn: self.stager.own,
+            fx.StageBlobs: self.stager.blobs,
+            fx.JudgedBlobs: self.stager.judged,
+            fx.KeepBlobs: self.stager.keep,
+            fx.Seal: self.stager.seal,
+            fx.Discard: self.stager.discard,
             fx.CommitIntent: self._commit,
             fx.Recover: self._recover,
             fx.Declare: self._declare,
@@ -99,111 +98,6 @@ class Committer:
         except (StateError, DiskError) as error:
             return rs.TokenRefused(effect.token, None, str(error), effect.link)
         return rs.TokenAdmitted(effect.token, state, effect.link)
-
-    # --- staging ----------------------------------------------------------------------------
-
-    def _stage_own(self, effect: fx.StageOwn) -> Result:
-        lacking: list[Digest] = []
-        judged: dict[ArtifactPath, Examined] = {}
-
-        def items() -> Iterator[tuple[Step, bytes]]:
-            for step in effect.steps:
-                assert step.after is not None, "only puts are staged"
-                digest = step.after.digest
-                content = self._history.blob(digest) or self._memory.content(digest)
-                if content is None and step.after.size:
-                    lacking.append(digest)
-                    continue
-                content = content or b""
-                judged[step.path] = self._memory.examine(step.path, digest, content)
-                yield step, content
-
-        try:
-            self._disk.stage(effect.txid, items())
-        except SyncagentError as error:
-            return rs.StageFailed(effect.txid, str(error))
-        done = tuple(s.after.digest for s in effect.steps if s.after)
-        return rs.Staged(effect.txid, done, judged, _refused(judged), tuple(lacking))
-
-    def _stage_blobs(self, effect: fx.StageBlobs) -> Result:
-        """Verify, validate, keep, stage. What is refused is kept in quarantine, not staged."""
-        try:
-            entries, contents = self._unpack(effect.blobs)
-        except RefusedError as error:
-            return rs.StageFailed(effect.txid, f"what came is not what was asked for: {error}")
-        except DiskError as error:
-            return rs.StageFailed(effect.txid, str(error))
-        by_digest = {
-            entry.digest: content for entry, content in zip(entries, contents, strict=True)
-        }
-        judged: dict[ArtifactPath, Examined] = {}
-        for step in effect.steps:
-            assert step.after is not None, "only puts are staged"
-            digest = step.after.digest
-            judged[step.path] = self._memory.examine(step.path, digest, by_digest[digest])
-        refused = _refused(judged)
-        try:
-            for row in refused:
-                step = next(step for step in effect.steps if step.path == row.path)
-                assert step.after is not None, "only puts are staged"
-                content = by_digest[step.after.digest]
-                self._disk.keep(row.path, content, Keep.REFUSED, row.problem.reason)
-            self._keep_batch(effect.blobs, entries, contents)
-            good = [s for s in effect.steps if judged[s.path].valid and s.after is not None]
-            self._disk.stage(effect.txid, ((s, by_digest[s.after.digest]) for s in good if s.after))
-            sealed = effect.last and not refused
-            if sealed:
-                self._disk.seal(effect.txid)
-        except SyncagentError as error:
-            return rs.StageFailed(effect.txid, str(error))
-        return rs.Staged(effect.txid, tuple(by_digest), judged, refused, sealed=sealed)
-
-    def _keep_blobs(self, effect: fx.KeepBlobs) -> Result:
-        try:
-            entries, contents = self._unpack(effect.blobs)
-            self._keep_batch(effect.blobs, entries, contents)
-        except SyncagentError as error:
-            return rs.BlobsKept(effect.job, (), str(error))
-        return rs.BlobsKept(effect.job, tuple(entry.digest for entry in entries))
-
-    def _unpack(self, blobs: Blobs | Delta) -> tuple[tuple[Entry, ...], list[bytes]]:
-        """Return what a message carries, each verified. Raises RefusedError."""
-        if isinstance(blobs, Delta):
-            base = self._history.blob(blobs.base)
-            if base is None:
-                raise RefusedError(f"a delta against {blobs.base}, which is not here")
-            entries: tuple[Entry, ...] = (blobs.entry,)
-            contents = [apply_delta(base, blobs.frame, blobs.entry.size)]
-        else:
-            entries = blobs.entries
-            contents = list(split_batch(entries, blobs.frame))
-        for entry, content in zip(entries, contents, strict=True):
-            if digest_of(content) != entry.digest:
-                raise RefusedError(f"bytes of {entry.digest} have another digest")
-        return entries, contents
-
-    def _keep_batch(
-        self, blobs: Blobs | Delta, entries: tuple[Entry, ...], contents: list[bytes]
-    ) -> None:
-        if isinstance(blobs, Blobs):
-            self._history.add_blobs(entries, blobs.frame)
-        else:
-            self._history.add_blobs(*compress_batch(list(zip(entries, contents, strict=True))))
-
-    def _seal(self, effect: fx.Seal) -> Result:
-        try:
-            self._disk.seal(effect.txid)
-        except SyncagentError as error:
-            return rs.StageFailed(effect.txid, str(error))
-        return rs.Sealed(effect.txid)
-
-    def _discard(self, effect: fx.Discard) -> Result | None:
-        try:
-            self._disk.discard(effect.txid)
-        except DiskError as error:
-            # What stays there is swept at the next start; no other transaction meets it.
-            return rs.Trouble("staging", str(error))
-        return None
 
     # --- committing -------------------------------------------------------------------------
 
@@ -388,12 +282,3 @@ class _Nobody:
 
     def take(self, path: ArtifactPath, digest: Digest, content: bytes) -> None:
         raise AssertionError("nothing was wanted")
-
-
-def _refused(judged: dict[ArtifactPath, Examined]) -> tuple[Refused, ...]:
-    """Return the first error of each artifact that is not valid."""
-    return tuple(
-        Refused(path, examined.problems[0])
-        for path, examined in judged.items()
-        if not examined.valid
-    )

@@ -15,7 +15,7 @@ from syncagent.core.artifact import kind_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName
+    from syncagent.core.artifact import ArtifactPath, Kind, TreeKind, TreeName
     from syncagent.core.digest import Digest
     from syncagent.core.verdict import Examined
     from syncagent.ports import Validator
@@ -40,15 +40,21 @@ class Memory:
         known = self._verdicts.get(path)
         if known is not None and known[0] == digest:
             return known[1]
-        kind = kind_of(self._kinds[path.tree], path.path)
-        examined = self._validator.examine(kind, path.path, content)
+        examined = self.judge(path, content)
         self._verdicts[path] = (digest, examined)
         return examined
 
     def judge(self, path: ArtifactPath, content: bytes) -> Examined:
         """Return the verdict on bytes that are not at the path now; it is not remembered."""
-        kind = kind_of(self._kinds[path.tree], path.path)
-        return self._validator.examine(kind, path.path, content)
+        return self._validator.examine(self.kind(path), path.path, content)
+
+    def learn(self, path: ArtifactPath, digest: Digest, examined: Examined) -> None:
+        """Take a verdict on bytes at a path that the same rules have brought about elsewhere."""
+        self._verdicts[path] = (digest, examined)
+
+    def kind(self, path: ArtifactPath) -> Kind:
+        """Return what the artifact at a path is."""
+        return kind_of(self._kinds[path.tree], path.path)
 
     def verdict(self, path: ArtifactPath, digest: Digest) -> Examined | None:
         """Return the verdict on `digest` at a path, None if it was not judged."""

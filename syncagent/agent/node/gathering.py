@@ -83,7 +83,9 @@ class Gathering:
                 job.asked_bytes -= entry.size
         job.staging += 1
         last = job.staging == 1 and not job.lacking and len(steps) <= SEAL_AT_ONCE_MAX
-        self._state.do(StageBlobs(job.txid, message, tuple(steps), last=last))
+        self._state.do(
+            StageBlobs(job.txid, message, tuple(steps), last=last, files=job.files_total)
+        )
 
     def staged(self, job: Job, result: Staged) -> str | None:
         """Take what was staged; return why the job can't go on, None if it can."""

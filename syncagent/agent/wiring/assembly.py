@@ -17,6 +17,7 @@ from syncagent.agent.hands.committer import Committer
 from syncagent.agent.hands.desk import AgentDesk
 from syncagent.agent.hands.eye import Eye
 from syncagent.agent.hands.fetching import Fetching
+from syncagent.agent.hands.judging import Judging
 from syncagent.agent.hands.lanes import Lane, stop_all
 from syncagent.agent.hands.memory import Memory
 from syncagent.agent.hands.recovery import finish_interrupted
@@ -47,6 +48,7 @@ from syncagent.settings.gateway import with_new_trees
 from syncagent.settings.trusted import trust
 from syncagent.ssh.keys import KEY_FILE, fingerprint, load_key, make_key, parse_pinned
 from syncagent.ssh.links import Identity, SshLinks
+from syncagent.validation.aside import ValidatorAside
 from syncagent.validation.validator import ArtifactValidator
 from syncagent.watch.watcher import Watcher
 
@@ -151,6 +153,9 @@ class Assembly:
         memory, history, disk = self.memory, self.history, self.disk
         kinds = self.settings.tree_kinds
         self.committer = Committer(disk, self.guard, history, memory, self.clock)
+        aside = ValidatorAside(self.settings.limits.file_bytes)
+        self.judging = Judging(aside, memory, self.post, self.carry_out)
+        self.committer.stager.judging = self.judging
         eye = Eye(disk, self.hints, memory, self.clock, history.has)
         serving = Serving(history, memory, self._send)
         self.fetching = Fetching(disk, history, self.clock, kinds, self._trust)
@@ -185,6 +190,7 @@ class Assembly:
         }
         routes.update(dict.fromkeys((fx.Look, fx.Scan, fx.StartWatch), self._look))  # type: ignore[arg-type]
         routes.update(dict.fromkeys(self.committer.kinds, self.lanes["commit"].put))
+        routes[fx.StageBlobs] = self._stage  # type: ignore[assignment]
         routes[fx.Shun] = self._shun  # type: ignore[assignment]  # not in a lane, which may hang
         self._routes = routes
 
@@ -197,6 +203,10 @@ class Assembly:
     def post(self, event: object) -> None:
         """Take an event into the loop's inbox."""
         self.loop.post(event)
+
+    def _stage(self, effect: fx.StageBlobs) -> None:
+        self.judging.offer(effect)
+        self.lanes["commit"].put(effect)
 
     def _shun(self, effect: fx.Shun) -> None:
         self.disk.shun(effect.tree, effect.why)
@@ -310,6 +320,8 @@ class Assembly:
         for lane in self.lanes.values():
             lane.start()
         self.elector.start()
+        if self.state.standing.revision.number == 0:
+            self.judging.expect()
         self.links.listen_local(self._fs, self._state_dir)
         if self.settings.listen:
             port = self.links.listen(self.settings.listen)
@@ -325,6 +337,7 @@ class Assembly:
         self.hints.stop()
         self.runtime.stop()
         self.links.stop()
+        self.judging.stop()
         for name in stop_all(self.lanes):
             if self.lanes[name].join_s == LOOK_JOIN_S:
                 LOG.error("%s: a look hangs in its file system; it is left behind", name)
