@@ -108,7 +108,7 @@ class Deadlines:
     def _late(self, path: ArtifactPath, now: float) -> _Next:
         """The runtime has not answered for `path` in time: return what follows."""
         wait = self._outcomes.waits[path]
-        if self._loading.loaded_with_tenant(path, wait, now):
+        if self._loading.loaded_with_tenant(path, wait, now) or self._hearing.no_answer(path, now):
             return _Next.NOTHING
         if self._about.asks and not wait.asked:
             wait.asked, wait.due = True, None

@@ -17,8 +17,9 @@ from syncagent.agent.effects import TellRuntime, Touch
 from syncagent.agent.node.deadlines import Deadlines
 from syncagent.agent.node.hearing import Hearing
 from syncagent.agent.node.job import Stage
-from syncagent.agent.node.loading import NEXT_START, NOT_LOADED, Loading
-from syncagent.agent.node.outcomes import Going, Outcomes, Taking, Wait, taking
+from syncagent.agent.node.loading import Loading
+from syncagent.agent.node.outcomes import Outcomes, Taking, taking
+from syncagent.agent.node.owing import Owing, pending
 from syncagent.agent.node.readiness import Readiness
 from syncagent.agent.node.restores import Restores
 from syncagent.core.artifact import ArtifactPath
@@ -48,7 +49,6 @@ RENAMED_S = 10.0
 """A file that is declared gone went this long ago at most: absence is believed after a second."""
 
 NOBODY = "nothing deploys it"
-SILENT = "the runtime has said nothing of it"
 NOT_HEARD = "nothing was heard of it since the runtime was started"
 
 
@@ -65,12 +65,14 @@ class Deploying:
         self._restores = Restores(self._outcomes)
         self._loading = Loading(self._outcomes, self._readiness)
         self._hearing = Hearing(self._outcomes, self._restores, self._loading, self._readiness)
+        self._owing = Owing(self._outcomes, self._loading, self._hearing)
         self._deadlines = Deadlines(self._outcomes, self._readiness, self._loading, self._hearing)
         self.lift: Callable[[Collection[ArtifactPath], float], None] = lambda _paths, _now: None
         """Has the revision's versions put back (`Exempting.lift`)."""
         self._loading.rejected = self._restores.rejected
         self._loading.taken = self._restores.accepted
         self._listened_at = self._heard_at = 0.0
+        self._mark: str | None = None
         self._began: tuple[int, float] = (-1, 0.0)
         self._base = state.base
         if self.about.answers:
@@ -175,7 +177,8 @@ class Deploying:
         self._deadlines.schedule(now)
         if event.heard:
             self._heard_at = now
-        self._outcomes.save(event.mark)
+        self._mark = event.mark
+        self._save()
 
     def turned(self, event: RuntimeTurned, now: float) -> None:
         """Take what became of the runtime itself."""
@@ -215,8 +218,8 @@ class Deploying:
                 self._outcomes.drop(path)
                 self._restores.put_again(path)
                 number = self.state.standing.revision.number
-                self._came(
-                    _pending(path, exemption.wanted, number, self._hearing.seen_at(path)), now
+                self._owing.came(
+                    pending(path, exemption.wanted, number, self._hearing.seen_at(path)), now
                 )
                 self._deadlines.schedule(now)
 
@@ -252,11 +255,11 @@ class Deploying:
                 )
             )
             if step.after is None:
-                self._goes(step.path, since, now)
+                self._owing.goes(step.path, since)
             else:
                 came = self._hearing.came_at(step.path, since, wall)
-                made = _pending(step.path, step.after.digest, revision, came)
-                self._came(made, now, updated=updated)
+                made = pending(step.path, step.after.digest, revision, came)
+                self._owing.came(made, now, updated=updated)
         self._outcomes.tend(paths)
         if paths is None:
             self._loading.again()
@@ -265,7 +268,9 @@ class Deploying:
             entry = self.state.base.get(path)
             if path not in done and entry is not None and path not in self._outcomes.known:
                 # It was there already: this node's own proposal comes back as a revision.
-                self._came(_pending(path, entry.digest, revision, self._hearing.seen_at(path)), now)
+                self._owing.came(
+                    pending(path, entry.digest, revision, self._hearing.seen_at(path)), now
+                )
         self._tell(revision, items, now)
 
     def declared(self, changes: Sequence[Change], revision: int, now: float) -> None:
@@ -278,15 +283,15 @@ class Deploying:
             updated = change.before is not None and digest is not None
             items.append(self._deadlines.item(change.path, digest, updated=updated))
             if digest is None:
-                self._goes(change.path, self.state.wall() - RENAMED_S, now)
+                self._owing.goes(change.path, self.state.wall() - RENAMED_S)
             elif revision == 1:
                 # All that was there before anybody looked: what the runtime has of it is concluded.
                 self._loading.again()
             else:
                 since = self._hearing.seen_at(change.path)
                 came = self._hearing.came_at(change.path, since, since)
-                made = _pending(change.path, digest, revision, came)
-                self._came(made, now, updated=updated)
+                made = pending(change.path, digest, revision, came)
+                self._owing.came(made, now, updated=updated)
         self._outcomes.tend([change.path for change in changes])
         self._tell(revision, items, now)
 
@@ -296,34 +301,6 @@ class Deploying:
             self.state.do(TellRuntime(Order(revision, tuple(items))))
         self._deadlines.schedule(now)
         self._outcomes.save()
-
-    def _came(self, made: Outcome, now: float, *, updated: bool = True) -> None:
-        """New bytes are there: wait for what is said of them, or conclude what nobody says."""
-        path, came = made.path, made.at
-        how = taking(self.about, self._outcomes.kind(path))
-        if how is Taking.NEVER or not self._outcomes.counts(made):
-            # Of what stands in for a rejected version nothing is told but that that was rejected.
-            return
-        if how is Taking.AT_START:
-            held = replace(made, state=Deployment.RESTART_REQUIRED, reason=NEXT_START)
-            self._outcomes.put(held, now)
-        elif not self._loading.is_loaded(path.tree):
-            self._outcomes.put(replace(made, state=Deployment.DORMANT, reason=NOT_LOADED), now)
-        else:
-            self._outcomes.put(made, now, Wait(came, updated=updated))
-            self._hearing.replay(path, came, now)
-
-    def _goes(self, path: ArtifactPath, since: float, now: float) -> None:
-        """The file at `path` is gone: wait until the runtime says that it has let go of it."""
-        known = self._outcomes.known.get(path)
-        kind, name = self._outcomes.kind(path), self._hearing.name_of(path)
-        gone = path not in self.state.base and taking(self.about, kind) is Taking.HOT
-        deployed = known is not None and known.state is Deployment.DEPLOYED
-        self._outcomes.drop(path)
-        if gone and deployed and not self._hearing.confirmed_gone(path, since):
-            self._outcomes.going[path] = Going(kind, name, since, None)
-        else:
-            self._hearing.forget(path)
 
     # --- by hand ----------------------------------------------------------------------------
 
@@ -346,7 +323,7 @@ class Deploying:
             self.lift(lifted, now)
         for path, digest in files:
             self._outcomes.drop(path)
-            self._came(_pending(path, digest, number, self.state.wall()), now)
+            self._owing.came(pending(path, digest, number, self.state.wall()), now)
         if files and self.state.settings.apply:
             self.state.do(Touch(tuple(files)))
         self._tell(
@@ -368,7 +345,7 @@ class Deploying:
         if self._readiness.ready and now >= self._conclude_at():
             self._loading.go_on(now)
         self._deadlines.tick(now)
-        self._outcomes.save()
+        self._save()
 
     def next_at(self) -> float | None:
         """Return when `tick` has something to do."""
@@ -380,6 +357,18 @@ class Deploying:
         )
         return min((at for at in instants if at is not None), default=None)
 
+    def _save(self) -> None:
+        """Have what is known remembered; and up to where it was heard, unless a start is half heard.
+
+        What fails at a start need not be named, and is concluded only when all of it was heard.
+        """
+        starting = self.runtime.phase is Phase.STARTING
+        if starting or (self._readiness.ready and self._loading.left):
+            self._outcomes.save()
+        else:
+            mark, self._mark = self._mark, None
+            self._outcomes.save(mark)
+
     def _conclude_at(self) -> float:
         """Return when all may have been heard that was said while the runtime started."""
         return min(self._heard_at + QUIET_S, self._listened_at + BACKLOG_S)
@@ -389,7 +378,3 @@ class Deploying:
         job = self._advancing.job
         if job is not None and job.phase is Stage.COMMITTING and self._began[0] != job.txid:
             self._began = (job.txid, self.state.wall())
-
-
-def _pending(path: ArtifactPath, digest: Digest, revision: int, came: float) -> Outcome:
-    return Outcome(path, digest, Deployment.PENDING, SILENT, "", revision, came)

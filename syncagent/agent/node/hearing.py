@@ -36,6 +36,7 @@ AFTER_NACK_S = 5.0
 which it puts back: its next look at the folder is later."""
 
 LOST = "the runtime serves an older version that no file leads to: restart it"
+UNTAKEN = "the runtime did not take it"
 LET_GO = "the runtime has let go of it, though its file is there"
 
 
@@ -179,8 +180,11 @@ class Hearing:
         match heard.saying:
             case Saying.DEPLOYED | Saying.UPDATED:
                 return self._took(path, heard, now)
-            case Saying.REJECTED | Saying.LOST_TRACK:
+            case Saying.REJECTED:
                 return self._rejected(path, heard, now)
+            case Saying.LOST_TRACK:
+                self._lost_track(path, heard, now)
+                return False
             case Saying.UNDEPLOYED:
                 return self._let_go(path, heard, now)
             case Saying.RESTORED | Saying.BACKED_UP:
@@ -244,10 +248,37 @@ class Hearing:
         self._nack(known, heard, now)
         return awaited
 
+    def _lost_track(self, path: ArtifactPath, heard: Heard, now: float) -> None:
+        """The runtime does not know what it deployed from a file that has changed.
+
+        Where it never had anything of it, it takes the file next; else it refuses it as a duplicate.
+        """
+        known, wait = self._outcomes.known.get(path), self._outcomes.waits.get(path)
+        if self._outcomes.going.pop(path, None) is not None:
+            self.forget(path)
+        elif wait is not None:
+            wait.lost = wait.lost or not before(heard.at, wait.came)
+        elif (
+            known is not None
+            and known.state is Deployment.REJECTED
+            and not before(heard.at, known.at)
+        ):
+            self._nack(known, heard, now)
+
+    def no_answer(self, path: ArtifactPath, now: float) -> bool:
+        """Conclude at a deadline what the runtime can't take any more; return whether it is so."""
+        wait = self._outcomes.waits[path]
+        if wait.lost:
+            said = Heard(Saying.LOST_TRACK, path, reason=UNTAKEN, at=self._state.wall())
+            self._nack(self._outcomes.known[path], said, now)
+        return wait.lost
+
     def _nack(self, known: Outcome, heard: Heard, now: float) -> None:
         again = known.state is Deployment.REJECTED
-        reason = (known.reason if again else "") or heard.reason or "the runtime did not take it"
-        if heard.saying is Saying.LOST_TRACK and LOST not in reason:
+        reason = (known.reason if again else "") or heard.reason or UNTAKEN
+        wait = self._outcomes.waits.get(known.path)
+        lost = heard.saying is Saying.LOST_TRACK or (wait is not None and wait.lost)
+        if lost and LOST not in reason:
             reason = f"{reason}; {LOST}"
         excerpt = (known.excerpt if again else "") or heard.excerpt
         said = replace(

@@ -83,6 +83,8 @@ class Wait:
     tries: int = 0
     """How often the file was touched for the runtime to look again."""
     asked: bool = False
+    lost: bool = False
+    """The runtime has lost track of the file: if it does not take these bytes, it can't."""
     loading_since: float = 0.0
     """Wall time at which its tenant was heard to be loaded: it is loaded with it."""
 

@@ -501,9 +501,10 @@ def test_an_artifact_that_only_a_restart_heals_says_so_and_heals() -> None:
     bench = following(OLD)
     assert bench.gateway is not None
     # Truncated where the reader is late: the runtime keeps the old one and loses its file.
-    lost = Heard(Saying.LOST_TRACK, at("api/A.xml"), Kind.API)
     bring(bench, {"api/A.xml": api("A", "new")})
-    bench.handle(RuntimeHeard((lost,), "x"))
+    lost = Heard(Saying.LOST_TRACK, at("api/A.xml"), Kind.API)
+    refused = Heard(Saying.REJECTED, at("api/A.xml"), Kind.API, reason="Duplicate")
+    bench.handle(RuntimeHeard((lost, refused), "x"))
     known = bench.node.deploying.here(at("api/A.xml"))
     assert known is not None
     assert known.state is D.REJECTED

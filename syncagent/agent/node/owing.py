@@ -1,0 +1,68 @@
+"""What the runtime owes an answer for: bytes that came, and files that went. Pure.
+
+Not everything does: what no deployer watches is never answered for, a root file only by a restart, and
+what a tenant that is not loaded has only when it is. Of what stands in for a rejected version nothing
+is told but that that was rejected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from syncagent.agent.node.loading import NEXT_START, NOT_LOADED
+from syncagent.agent.node.outcomes import Going, Taking, Wait, taking
+from syncagent.core.outcome import Deployment, Outcome
+
+if TYPE_CHECKING:
+    from syncagent.agent.node.hearing import Hearing
+    from syncagent.agent.node.loading import Loading
+    from syncagent.agent.node.outcomes import Outcomes
+    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.digest import Digest
+
+SILENT = "the runtime has said nothing of it yet"
+
+
+class Owing:
+    """Makes what has changed wait for its answer."""
+
+    def __init__(self, outcomes: Outcomes, loading: Loading, hearing: Hearing) -> None:
+        self._state = outcomes.state
+        self._about = outcomes.state.runtime_about
+        self._outcomes = outcomes
+        self._loading = loading
+        self._hearing = hearing
+
+    def came(self, made: Outcome, now: float, *, updated: bool = True) -> None:
+        """New bytes are there: wait for what is said of them, or conclude what nobody says."""
+        path = made.path
+        self._outcomes.going.pop(path, None)
+        how = taking(self._about, self._outcomes.kind(path))
+        if how is Taking.NEVER or not self._outcomes.counts(made):
+            return
+        if how is Taking.AT_START:
+            held = replace(made, state=Deployment.RESTART_REQUIRED, reason=NEXT_START)
+            self._outcomes.put(held, now)
+        elif not self._loading.is_loaded(path.tree):
+            self._outcomes.put(replace(made, state=Deployment.DORMANT, reason=NOT_LOADED), now)
+        else:
+            self._outcomes.put(made, now, Wait(made.at, updated=updated))
+            self._hearing.replay(path, made.at, now)
+
+    def goes(self, path: ArtifactPath, since: float) -> None:
+        """The file at `path` is gone: wait until the runtime says that it has let go of it."""
+        known = self._outcomes.known.get(path)
+        kind, name = self._outcomes.kind(path), self._hearing.name_of(path)
+        gone = path not in self._state.base and taking(self._about, kind) is Taking.HOT
+        deployed = known is not None and known.state is Deployment.DEPLOYED
+        self._outcomes.drop(path)
+        if gone and deployed and not self._hearing.confirmed_gone(path, since):
+            self._outcomes.going[path] = Going(kind, name, since, None)
+        else:
+            self._hearing.forget(path)
+
+
+def pending(path: ArtifactPath, digest: Digest, revision: int, came: float) -> Outcome:
+    """Return the outcome of bytes that came at this wall time."""
+    return Outcome(path, digest, Deployment.PENDING, SILENT, "", revision, came)
