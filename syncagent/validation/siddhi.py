@@ -28,6 +28,8 @@ _TEXT_ONLY = re.compile(r"[^\x00-\x08\x0e-\x1f]*+")
 _NAME_HEAD = re.compile(f"@{KINDS['plan']}:[{NAMES}][(]([^)]*)")
 _DEPTH_MAX = 50
 """So deep the reader gets within Python's usual limit of calls; real plans have 5."""
+_TOKENS_MAX = 200_000
+"""So many are read within a few seconds; the largest plan of the corpus has 3,000."""
 _BRACKET = re.compile(r"[()[\]]")
 _CLOSES = {"(": ")", "[": "]"}
 _BEGINS = {"'": "a text", '"': "a text", "{": "a function's body"}
@@ -86,6 +88,9 @@ def _no_name(tokens: Tokens, names: list[int]) -> Problem | None:
 
 def _plan_problem(tokens: Tokens) -> Problem | None:
     """Tell what the compiler has against a plan."""
+    if len(tokens.kinds) > _TOKENS_MAX:
+        reason = f"{len(tokens.kinds)} words and signs; {_TOKENS_MAX} are read"
+        return Problem("too-large", reason)
     deep = _too_deep(tokens.kinds)
     try:
         reading = None if deep else read_plan(tokens.kinds)

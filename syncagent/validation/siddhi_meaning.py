@@ -77,7 +77,7 @@ class _Meaning:
             seen.add(name)
 
     def _definitions(self) -> Iterator[Fault]:
-        known: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+        known: dict[str, set[tuple[str, tuple[str, ...]]]] = {}
         for kind in _DEFINED:
             for at in self._reading.places(f"define_{kind}"):
                 place = self._past_annotations(at) + 2
@@ -93,7 +93,7 @@ class _Meaning:
                     if (other, kind) in _NEVER_BOTH or content != before:
                         yield _twice("the definition of", name, place)
                         break
-                known.setdefault(name, []).append((kind, content))
+                known.setdefault(name, set()).add((kind, content))
 
     def _content(self, at: int, to: int, attributes: list[tuple[int, int]]) -> tuple[str, ...]:
         """Return what makes two definitions the same: annotations and attributes."""

@@ -61,6 +61,8 @@ _QUOTES = frozenset("`'\"")
 _SCRIPT_SIGN = re.compile(r"[{}\"\n\r]|//")
 _DEPTHS = (1 << 256) - 1
 """How deep braces may be nested in a function's body: no script is that deep."""
+_UNIT_MAX = "\uffff"
+"""Characters above this one are two in UTF-16."""
 _STRAY_BRACES_MAX = 100
 """So many braces without an end are looked into: each costs a look at the rest of the plan."""
 
@@ -125,10 +127,22 @@ def tokens_of(text: str) -> Tokens:
             kinds.append(STRAY if group == "stray" else group)
         starts.append(start)
         ends.append(at)
+    if not text.isascii():
+        kinds, starts, ends = _as_utf_16(text, kinds, starts, ends)
     kinds.append(END)
     starts.append(size)
     ends.append(size)
     return Tokens(text, "".join(kinds), starts, ends, open_comment)
+
+
+def _as_utf_16(
+    text: str, kinds: list[str], starts: list[int], ends: list[int]
+) -> tuple[list[str], list[int], list[int]]:
+    """Make two tokens of each stray character that is two to the compiler, which reads UTF-16."""
+    places = []
+    for at, kind in enumerate(kinds):
+        places += [at, at] if kind == STRAY and text[starts[at]] > _UNIT_MAX else [at]
+    return [kinds[at] for at in places], [starts[at] for at in places], [ends[at] for at in places]
 
 
 def _script_end(text: str, start: int) -> int:

@@ -267,6 +267,11 @@ def test_brackets_nest_fifty_deep(opening: str, depth: int, valid: bool) -> None
         assert (verdict.problems[0].code, verdict.problems[0].line) == ("nested", 2)
 
 
+def test_a_plan_that_takes_too_long_to_read_is_refused() -> None:
+    plan = "@Plan:name('P') from S select " + "a + " * 100_000 + "a as b insert into T"
+    assert refusal(plan) == ("too-large", 0)
+
+
 def test_queries_in_queries_without_end_are_refused() -> None:
     assert refusal("@Plan:name('P') " + "from " * 10_000)[0] == "nested"
 
