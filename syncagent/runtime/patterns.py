@@ -205,7 +205,7 @@ class Dialect:
     deployer: re.Pattern[str] | None = None
 
 
-_HINTS = (b" has been ", b"rtifact", b": Failed", b"fail-safe", b"Error while updating the ")
+_HINTS = (b" has been ", b"rtifact", b": Failed", b"fail-safe mode", b"Error while updating the ")
 
 APACHE_3 = Dialect(
     "Apache Synapse 3",
@@ -216,7 +216,13 @@ APACHE_3 = Dialect(
     stops=re.compile(
         r"^(?:Error starting Apache Synapse|Shutting down Apache Synapse|Apache Synapse shutdown complete)"
     ),
-    hints=(*_HINTS, b"Apache Synapse", b"Server ready", b"[Timer-", b"izing API:"),
+    hints=(
+        *_HINTS,
+        b"Apache Synapse",
+        b"Server ready for processing",
+        b"[Timer-",
+        b"Initializing API: ",
+    ),
     start_words=(b"Starting Apache Synapse",),
     deployer=re.compile(r"Timer-\d+"),
 )
@@ -231,7 +237,7 @@ CARBON_3 = Dialect(
     stops=re.compile(
         r"^(?:Shutting down|Shutdown) (?:WSO2 )?(?:Carbon|Micro Integrator|OSGi framework)"
     ),
-    hints=(*_HINTS, b"WSO2 ", b"ecution ", b"izing API:"),
+    hints=(*_HINTS, b"WSO2 ", b"ecution ", b"Initializing API: "),
     start_words=(b"Starting WSO2 Carbon", b"Starting WSO2 Micro Integrator"),
 )
 """API Manager 3.x and 4.x, EI 6.4+ and 7, Micro Integrator."""

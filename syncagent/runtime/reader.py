@@ -1,9 +1,9 @@
 """From a log's lines to what the runtime says: `Heard` of artifacts, `Turn` of the runtime itself.
 
-Theory of operation. Blocks that hold none of the dialect's hints are passed over unread; where one
-is found the block is halved until the part around it is small, and only that is taken apart into
-entries. So the price of a log is what matters in it, not its size. The end of what was passed over is
-kept as context, because the reason of a failure may stand right before it.
+Theory of operation. Blocks are searched for the dialect's hints, and only what lies around one is taken
+apart into entries; the rest is passed over unread. So the price of a log is what matters in it, not its
+size. The end of what was passed over is kept as context, because the reason of a failure may stand
+right before it.
 
 Sayings that stand alone are handed out at once. Failures are several entries (see `failures`): one is
 handed out when something else is said, when its time is over by the log's clock, or `QUIET_S` after its
@@ -39,7 +39,7 @@ QUIET_S = 0.3
 DOUBT_S = 3.0
 """The deployer's own pause is 2 s after an update; a live one has said the next thing by then."""
 CONTEXT_BYTES = 4 * 1024
-PART_BYTES = 8 * 1024
+PART_BYTES = 2 * 1024
 LEADS_MAX = 64
 OPEN_BYTES_MAX = 64 * 1024
 
@@ -119,17 +119,39 @@ class Reader:
     # From lines to entries.
 
     def _take(self, lines: bytes) -> None:
-        if self.idle and not self._matters(lines):
-            self._context = lines[-CONTEXT_BYTES:]
-            return
-        if len(lines) > PART_BYTES:
-            middle = lines.find(b"\n", len(lines) // 2) + 1
-            if 0 < middle < len(lines):
-                self._take(lines[:middle])
-                self._take(lines[middle:])
-                return
-        context, self._context = self._context.partition(b"\n")[2], b""
-        self._read(self._open + context + lines)
+        """Read the parts of `lines` around each hint, pass over the others."""
+        ahead = [-1] * len(self._dialect.hints)
+        at = 0
+        while at < len(lines):
+            begin = at
+            if self.idle:
+                first = self._next_hint(lines, at, ahead)
+                begin = lines.rfind(b"\n", at, first) + 1 or at
+                self._pass_over(lines, at, begin if first < len(lines) else first)
+                if first == len(lines):
+                    return
+            at = lines.find(b"\n", begin + PART_BYTES) + 1 or len(lines)
+            context, self._context = self._context, b""
+            self._read(self._open + context + lines[begin:at])
+
+    def _pass_over(self, lines: bytes, at: int, end: int) -> None:
+        """Keep the last whole lines before `end` as context."""
+        near = lines[max(at, end - CONTEXT_BYTES) : end]
+        context = near if end - at >= CONTEXT_BYTES else self._context + near
+        if len(context) >= CONTEXT_BYTES:
+            context = context[-CONTEXT_BYTES:].partition(b"\n")[2]
+        self._context = context
+
+    def _next_hint(self, lines: bytes, at: int, ahead: list[int]) -> int:
+        """Return where the next hint from `at` on is, the end if there is none.
+
+        `ahead` keeps where each was found, so that every byte is searched once for each.
+        """
+        for number, hint in enumerate(self._dialect.hints):
+            if ahead[number] < at:
+                found = lines.find(hint, at)
+                ahead[number] = found if found >= 0 else len(lines)
+        return min(ahead)
 
     def _matters(self, lines: bytes) -> bool:
         return any(hint in lines for hint in self._dialect.hints)

@@ -11,7 +11,7 @@ from syncagent.core.artifact import ArtifactPath, Kind, TreeKind, TreeName
 from syncagent.core.runtime import EXCERPT_MAX, REASON_MAX, Heard, Saying
 from syncagent.core.settings import TreeSettings
 from syncagent.runtime.names import Names
-from syncagent.runtime.patterns import APACHE_3
+from syncagent.runtime.patterns import APACHE_3, CARBON_3
 from syncagent.runtime.reader import DOUBT_S, Reader, Said, Turn, Turning
 
 LOGS = Path(__file__).resolve().parents[2] / "data/logs/apache-synapse-3.0.1"
@@ -185,6 +185,23 @@ def test_old_traffic_between_the_lines_changes_nothing() -> None:
         said += one.take(traffic + b"".join(lines[position : position + 30]) + traffic, 0.0)
     said += one.flush(9.0)
     assert [_short(each) for each in said] == [_short(each) for each in told("changes")]
+
+
+@pytest.mark.parametrize("between", [0, 5, 4_000])
+def test_a_reason_without_a_hint_is_found_across_looks_if_it_is_near(between: int) -> None:
+    head = "TID: [-1234] [] [2020-05-04 14:22:39,493]"
+    reason = f"{head} ERROR {{x.APIFactory}} - Attribute 'name' is required\n"
+    other = f"{head}  INFO {{x.Mediator}} - {'x' * between}\n"
+    failed = (
+        f"{head} ERROR {{x.APIDeployer}} - "
+        "API deployment from the file : /opt/synapse/repository/conf/synapse-config/api/a.xml : Failed.\n"
+    )
+    one = Reader(CARBON_3, Names([TREE], lambda path: path))
+    said = [*one.take(reason.encode(), 0.0), *one.take(other.encode(), 0.0)]
+    said += [*one.take(failed.encode(), 0.0), *one.flush(1.0)]
+    ((saying, text),) = sayings(said, "api/a.xml")
+    assert saying is Saying.REJECTED
+    assert ("Attribute 'name' is required" in text) == (between < 4_000)
 
 
 def test_reasons_and_excerpts_are_bounded_and_hold_no_stack_frames() -> None:
