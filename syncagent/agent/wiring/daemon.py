@@ -77,6 +77,7 @@ def _live(agent: Assembly, seat: Seat) -> bool:
     seat.take(agent)
     try:
         agent.start()
+        heap.set_aside()
         seat.open()
         LOG.info("%s of cluster %s is up", agent.settings.node, agent.settings.cluster)
         again = agent.loop.run()

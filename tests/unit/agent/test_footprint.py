@@ -47,3 +47,31 @@ def test_what_is_freed_goes_back_to_the_kernel() -> None:
 def test_giving_back_may_be_asked_for_at_any_time() -> None:
     heap.trim()
     heap.trim()
+
+
+ASIDE = """
+import gc, weakref
+from syncagent.agent.wiring import heap
+
+class Knot:
+    def __init__(self):
+        self.itself = self
+
+heap.tame()
+knot = Knot()
+told = weakref.ref(knot)
+kept = [object() for _ in range(1000)]
+heap.set_aside()
+searched = len(gc.get_objects())
+del knot
+gc.collect()
+still_there = told() is not None
+heap.trim()
+print(searched, int(still_there), int(told() is not None))
+"""
+
+
+def test_what_was_there_at_the_start_is_only_searched_when_little_happens() -> None:
+    searched, after_a_search, after_a_trim = map(int, run(ASIDE))
+    assert searched < 1000
+    assert (after_a_search, after_a_trim) == (1, 0)
