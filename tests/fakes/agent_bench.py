@@ -35,7 +35,7 @@ from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import FakeDisk
 from tests.fakes.hints import FakeHints
 from tests.fakes.history import FakeGuard, FakeHistory
-from tests.fakes.runtime import FakeGateway, FakeRuntime
+from tests.fakes.runtime import FakeGateway, FakeRuntime, backed_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -183,6 +183,7 @@ class Bench:
 
         It goes through its scans while time passes; `gateway.scan()` has it do one at once.
         """
+        self.disk.ignored = backed_up
         self.gateway = FakeGateway(self.disk, dialect, self.wall, wrote=self._hint)
         self.gateway.ready()
         self.runtime = FakeRuntime(self.gateway, self.arrived.append)

@@ -13,12 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from syncagent.core.artifact import FOLDERS, ArtifactPath, TreeName
+from syncagent.core.artifact import FOLDERS, ArtifactPath, Kind, TreeKind, TreeName
 from syncagent.core.events import RuntimeHeard, RuntimeTurned
+from syncagent.core.ignore import Ignore
 from syncagent.core.runtime import About, Heard, Phase, RuntimeState
+from syncagent.core.snapshot import Condition
 from tests.fakes.disk import SECOND_NS
 from tests.fakes.runtime_deployer import Moved, Said, Turned, Wrote, folder_of
 from tests.fakes.runtime_model import RuntimeModel
+from tests.fakes.runtime_plans import PlanModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +33,14 @@ if TYPE_CHECKING:
     from tests.fakes.runtime_words import Dialect
 
 TREE = TreeName("synapse")
+
+
+_IGNORE = Ignore(TreeKind.SYNAPSE)
+
+
+def backed_up(_tree: TreeName, path: str) -> bool:
+    """Tell whether a name is one that an agent leaves out, as `.back` files are."""
+    return _IGNORE.hides_way(path)
 
 
 def _nobody(_path: ArtifactPath) -> None:
@@ -48,6 +59,8 @@ class FakeGateway:
     dialect: Dialect
     wall: Callable[[], float]
     tree: TreeName = TREE
+    plans: TreeName | None = None
+    """The tree of Siddhi plans, for a Carbon that runs some"""
     refuses: Callable[[str, bytes], str] = lambda _path, _content: ""
     wrote: Callable[[ArtifactPath], None] = _nobody
     regenerates: Mapping[str, bytes] = field(default_factory=dict)
@@ -61,9 +74,17 @@ class FakeGateway:
             self._refused,
             self.regenerates,
         )
+        self._models: dict[TreeName, RuntimeModel | PlanModel] = {self.tree: self.model}
+        if self.plans is not None:
+            self._models[self.plans] = PlanModel(self.dialect, self._refused)
         self.state = RuntimeState(Phase.DOWN)
         self.listeners: list[FakeRuntime] = []
         self._starts = 0
+
+    @property
+    def trees(self) -> tuple[TreeName, ...]:
+        """The trees that it deploys from."""
+        return tuple(self._models)
 
     @property
     def about(self) -> About:
@@ -89,7 +110,8 @@ class FakeGateway:
         at = self.wall() - begun_s
         name, pid = f"start-{self._starts}", f"pid {self._starts}"
         self.state = RuntimeState(Phase.DOWN, name, started_at=at, detail=pid)
-        self._take(self.model.start(at), at)
+        for tree, model in self._models.items():
+            self._take(tree, model.start(at), at)
 
     def ready(self) -> FakeGateway:
         """Start it and be ready at once, with the tree loaded as it is now."""
@@ -100,29 +122,33 @@ class FakeGateway:
     def kill(self) -> None:
         """End the process; quiet if it does not run."""
         if self.model.phase is not Phase.DOWN:
-            self._take(self.model.kill(), self.wall())
+            for tree, model in self._models.items():
+                self._take(tree, model.kill(), self.wall())
 
     def due(self) -> float:
         """Return the wall time at which it does something next."""
-        return self.model.due()
+        return min(model.due() for model in self._models.values())
 
     def run(self) -> bool:
         """Carry out all that is due by now; tell whether anything was."""
         busy = False
-        while (at := self.model.due()) <= self.wall():
+        while (at := self.due()) <= self.wall():
             busy = True
-            self._take(self.model.turn(at, self._files()), at)
+            tree, model = min(self._models.items(), key=lambda each: each[1].due())
+            self._take(tree, model.turn(at, self._files(tree)), at)
         return busy
 
     def scan(self) -> None:
         """Have it scan now, whenever it would have, and go through all that it finds."""
         before = self.model.phase
         assert before is Phase.READY, f"it is {before}"
-        self._take(self.model.scan_now(self.wall(), self._files()), self.wall())
+        now = self.wall()
+        self._take(self.tree, self.model.scan_now(now, self._files(self.tree)), now)
 
     def serves(self, folder: str, name: str) -> bytes | None:
-        """Return what answers under this name, None if nothing does."""
-        return self.model.serves(folder, name)
+        """Return what answers under this name (of folder `plan`: what runs), None if nothing does."""
+        tree = self.plans if folder == "plan" else self.tree
+        return self._models[tree].serves(folder, name) if tree is not None else None
 
     # --- private ------------------------------------------------------------------------------
 
@@ -130,33 +156,34 @@ class FakeGateway:
         """Ask as it is now: a test may change its mind."""
         return self.refuses(path, content)
 
-    def _files(self) -> dict[str, tuple[bytes, int]]:
-        return dict(self.disk.trees[self.tree])
+    def _files(self, tree: TreeName) -> dict[str, tuple[bytes, int]]:
+        """Return what a listing shows: nothing of a tree that is away."""
+        there = self.disk.conditions.get(tree, Condition.GOOD) is Condition.GOOD
+        return dict(self.disk.trees[tree]) if there else {}
 
-    def _take(self, deeds: list[Deed], at: float) -> None:
+    def _take(self, tree: TreeName, deeds: list[Deed], at: float) -> None:
         before = len(self.log)
         for deed in deeds:
             match deed:
                 case Wrote(path, content):
-                    self._write(path, content, at)
+                    self._write(ArtifactPath(tree, path), content, at)
                 case Moved(path, target):
-                    tree = self.disk.trees[self.tree]
-                    tree[target] = tree.pop(path)
-                    self.wrote(ArtifactPath(self.tree, path))
-                    self.wrote(ArtifactPath(self.tree, target))
-                case Turned(phase, console):
+                    rows = self.disk.trees[tree]
+                    rows[target] = rows.pop(path)
+                    self.wrote(ArtifactPath(tree, path))
+                    self.wrote(ArtifactPath(tree, target))
+                case Turned(phase, console) if tree == self.tree:
                     self._turn(phase, console, at)
                 case Said():
-                    self._say(deed, at)
+                    self._say(tree, deed, at)
         if len(self.log) > before:
             for listener in self.listeners:
                 listener.read_on()
 
-    def _write(self, path: str, content: bytes, at: float) -> None:
-        where = ArtifactPath(self.tree, path)
-        self.disk.put(where, content)
-        self.disk.trees[self.tree][path] = (content, int(at * SECOND_NS))
-        self.wrote(where)
+    def _write(self, path: ArtifactPath, content: bytes, at: float) -> None:
+        self.disk.put(path, content)
+        self.disk.trees[path.tree][path.path] = (content, int(at * SECOND_NS))
+        self.wrote(path)
 
     def _turn(self, phase: Phase, console: str, at: float) -> None:
         detail = f"its deployer died: {console}" if phase is Phase.STUCK else self.state.detail
@@ -164,12 +191,12 @@ class FakeGateway:
         self.state = replace(self.state, phase=phase, ready_at=ready_at, detail=detail)
         self.log.append(self.state)
 
-    def _say(self, said: Said, at: float) -> None:
+    def _say(self, tree: TreeName, said: Said, at: float) -> None:
         if said.word is None or self.mute:
             return
         word = said.word
-        path = ArtifactPath(self.tree, word.path) if word.path else None
-        kind = FOLDERS[word.folder or folder_of(word.path)]
+        path = ArtifactPath(tree, word.path) if word.path else None
+        kind = FOLDERS.get(word.folder or folder_of(word.path), Kind.PLAN)
         text = said.line.text
         self.log.append(Heard(word.saying, path, kind, word.name, word.reason, text, at))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
 from syncagent.core.diff import diff
 from syncagent.core.digest import digest_of
 from syncagent.core.entry import Entry
 from syncagent.core.manifest import Manifest
+from syncagent.core.runtime import Phase
 from syncagent.core.settings import (
     Drift,
     ElectionSettings,
@@ -20,10 +22,12 @@ from syncagent.core.settings import (
     Writers,
 )
 from tests.fakes.network import Weather
+from tests.fakes.runtime_words import CARBON
+from tests.fakes.runtime_words import SYNAPSE as SYNAPSE_RUNTIME
 from tests.simulation.artifacts import FILES, KINDS, PLANS, SYNAPSE, all_paths, good
 from tests.simulation.machine import Build, Machine
 from tests.simulation.trouble import Trouble
-from tests.simulation.witness import Witness
+from tests.simulation.witness import Witness, held, withheld
 from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:
@@ -35,6 +39,8 @@ PEACE_S = 900.0
 """Longest virtual time from the end of all trouble to a cluster in sync."""
 STILL_S = 90.0
 """For how long nothing may be written once it is in sync."""
+ANSWERS_S = 900.0
+"""How long runtimes may take for their answers, with all that is tried again."""
 STEP_S = 5.0
 NO_MANAGER_S = 90.0
 """How long a person waits for a manager before promoting somebody."""
@@ -53,7 +59,15 @@ class Shape:
 class Cluster:
     """Machines, trouble and witness of one seed."""
 
-    def __init__(self, seed: int, *, tracing: bool = False, build: Build | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        tracing: bool = False,
+        build: Build | None = None,
+        runtimes: bool = False,
+    ) -> None:
+        self.runtimes = runtimes
         self.world = World(seed, tracing=tracing)
         self.rng = self.world.rng
         self.witness = Witness(self.world)
@@ -63,6 +77,8 @@ class Cluster:
         self.machines = [self._machine(number) for number in range(self.shape.nodes)]
         self.trouble = Trouble(self)
         self._fill()
+        if runtimes:
+            self._start_runtimes()
         self._unled_since: float | None = None
 
     # --- making it ----------------------------------------------------------------------------
@@ -122,6 +138,21 @@ class Cluster:
         for machine in others:
             self._fill_like(machine, first, self.rng.choice(("empty", "empty", "same", "other")))
 
+    def _start_runtimes(self) -> None:
+        """Put runtimes beside some of the agents, with a class that is missing everywhere or not."""
+        rng = self.rng
+        salt, share = rng.randrange(1 << 16), rng.choice((0, 0, 20, 6))
+
+        def refuses(_path: str, content: bytes) -> str:
+            mark = crc32(content, salt)
+            return "Class no.such.Class not found" if share and mark % share == 0 else ""
+
+        for machine in self.machines:
+            dialect = rng.choice((SYNAPSE_RUNTIME, SYNAPSE_RUNTIME, CARBON, None))
+            if dialect is not None:
+                everywhere = rng.random() < 0.7
+                machine.beside(dialect, refuses if everywhere else takes_all)
+
     def _fill_like(self, machine: Machine, first: Machine, kind: str) -> None:
         for tree in machine.settings.tree_names if kind != "empty" else ():
             for path in all_paths(tree):
@@ -147,15 +178,25 @@ class Cluster:
         self.witness.nothing_is_lost()
 
     def _converge(self) -> None:
-        until = self.world.at_s + PEACE_S
+        begun = self.world.at_s
+        until = begun + PEACE_S + (ANSWERS_S if self.runtimes else 0.0)
         why = "never looked at"
         while self.world.at_s < until:
             self.world.run(self.world.at_s + STEP_S)
             why = self.why_not_in_sync()
+            if not why and self.world.at_s < begun + ANSWERS_S:
+                why = self._what_is_to_come()
             if not why:
                 return
             self._attend()
         raise Violation("convergence", f"{PEACE_S:.0f} s after all trouble: {why}")
+
+    def _what_is_to_come(self) -> str:
+        """Say what some node still waits for: another's runtime to answer, or its own."""
+        for machine in self.machines:
+            if withheld(machine, machine.history.standing()):
+                return f"{machine.name} gets some of it later"
+        return ""
 
     def _stay_still(self) -> None:
         writes = {name: seen.writes for name, seen in self.witness.of.items()}
@@ -173,6 +214,9 @@ class Cluster:
     def _attend(self) -> None:
         """A person looks after the cluster: approves what waits, promotes where nobody leads."""
         for machine in self.machines:
+            if machine.gateway is not None and machine.gateway.state.phase is Phase.STUCK:
+                # That is what status says to do.
+                machine.kill_runtime(back_in_s=1.0)
             for hold in self.trouble.holds(machine):
                 self.trouble.approve(machine, hold)
         tied = [m for m in self.machines if m.process and "tie" in m.process.state.alarms]
@@ -218,7 +262,7 @@ class Cluster:
         if machine.process is not None and machine.process.state.holds:
             return f"holds {[h.text for h in machine.process.state.holds.values()]}"
         left = self._left_alone(machine, manager)
-        for change in diff(standing.manifest.project(machine.settings.tree_names), live(machine)):
+        for change in diff(held(machine, standing), live(machine)):
             if change.path not in left:
                 return f"{change.path} is not as revision {standing.revision} has it"
         return ""
@@ -226,9 +270,7 @@ class Cluster:
     def _left_alone(self, machine: Machine, manager: Machine) -> set[ArtifactPath]:
         """Return what may differ in peace: refused where it is, or reported drift."""
         assert machine.process is not None, "asked only then"
-        changes = diff(
-            machine.history.standing().manifest.project(machine.settings.tree_names), live(machine)
-        )
+        changes = diff(held(machine, machine.history.standing()), live(machine))
         writes = machine is manager or self.shape.writers is Writers.ANY
         reports = {t.name for t in machine.settings.trees if t.drift is Drift.REPORT}
         refusing = {path.tree for path in machine.process.state.refused}
@@ -278,14 +320,20 @@ def live(machine: Machine) -> Manifest:
         (ArtifactPath(tree, path), Entry(digest_of(row[0]), len(row[0])))
         for tree in machine.settings.tree_names
         for path, row in machine.disk.trees[tree].items()
+        if not machine.disk.ignored(tree, path)
     )
 
 
+def takes_all(_path: str, _content: bytes) -> str:
+    """Refuse nothing."""
+    return ""
+
+
 def run_seed(
-    seed: int, *, tracing: bool = False, build: Build | None = None
+    seed: int, *, tracing: bool = False, build: Build | None = None, runtimes: bool = False
 ) -> tuple[Violation | None, Sequence[str]]:
     """Run one seed; return what was found, and the trace if it was asked for."""
-    cluster = Cluster(seed, tracing=tracing, build=build)
+    cluster = Cluster(seed, tracing=tracing, build=build, runtimes=runtimes)
     try:
         cluster.run()
     except Violation as violation:

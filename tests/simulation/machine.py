@@ -28,6 +28,7 @@ from syncagent.core.election import Election
 from syncagent.core.errors import DiskError, StateError, SyncagentError
 from syncagent.core.events import HintKind, Received
 from syncagent.core.lease import Candidate, Timing
+from syncagent.core.runtime import Phase
 from syncagent.core.snapshot import Condition, Seen
 from syncagent.core.wire.messages import Report, View
 from syncagent.leases.elector import Elector
@@ -38,6 +39,8 @@ from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import FakeDisk
 from tests.fakes.hints import FakeHints
 from tests.fakes.history import FakeGuard, FakeHistory
+from tests.fakes.runtime import FakeGateway, FakeRuntime, backed_up
+from tests.simulation.artifacts import PLANS
 from tests.simulation.witness import FLUSH_S
 from tests.simulation.world import Violation
 
@@ -49,9 +52,12 @@ if TYPE_CHECKING:
     from syncagent.core.ledger import StandingChange
     from syncagent.core.settings import Settings
     from syncagent.ports import Disk, History, Runtime
+    from tests.fakes.runtime_words import Dialect
     from tests.simulation.witness import Witness
     from tests.simulation.world import World
 
+NEVER_S = 1e9
+BLINK_S = 0.001
 SPINS_MAX = 50
 REVISIONS_MAX = 100_000
 RESTART_S = 5.0
@@ -155,7 +161,8 @@ class Process:
         self._requests = 0
         self._replies: dict[int, Callable[[fx.Reply], None]] = {}
         self._make_elector(settings)
-        self.runtime: Runtime = NoRuntime()
+        gateway = machine.gateway
+        self.runtime: Runtime = FakeRuntime(gateway, self.post) if gateway else NoRuntime()
         self.state = State(
             settings=settings,
             incarnation=self.incarnation,
@@ -339,6 +346,8 @@ class Machine:
     away: dict[TreeName, str] = field(default_factory=dict)
     """Trees that a fault took, and how."""
     lives: int = 0
+    gateway: FakeGateway | None = None
+    """The runtime beside the agent, in seeds that have some."""
     meddle: Callable[[Machine], None] = lambda _machine: None
     """Called in the midst of a commit: an operator who edits at the worst instant."""
     unlucky: Callable[[Machine, Effect, float], float] = lambda _machine, _effect, _after: 0.0
@@ -400,6 +409,62 @@ class Machine:
             self.world.rng.random() * 0.02, lambda: process.hints.happen(tree, path, kind)
         )
 
+    # --- the runtime --------------------------------------------------------------------------
+
+    def beside(self, dialect: Dialect, refuses: Callable[[str, bytes], str]) -> None:
+        """Put a runtime beside the agent, and start it."""
+        self.disk.ignored = backed_up
+        runs_plans = dialect.name != "synapse" and PLANS in self.settings.tree_names
+        self.gateway = FakeGateway(
+            self.disk,
+            dialect,
+            self.world.wall,
+            plans=PLANS if runs_plans else None,
+            refuses=refuses,
+            wrote=self._runtime_wrote,
+        )
+        self.boot_runtime()
+
+    def boot_runtime(self) -> None:
+        """Start the runtime, if it does not run."""
+        if self.gateway is not None and self.gateway.state.phase is Phase.DOWN:
+            self.world.tell(self.name, "! runtime starts")
+            self.gateway.boot()
+            self._run_runtime()
+
+    def kill_runtime(self, back_in_s: float) -> None:
+        """End the runtime; it comes back after a while."""
+        if self.gateway is not None and self.gateway.state.phase is not Phase.DOWN:
+            self.world.tell(self.name, "! runtime killed")
+            self.gateway.kill()
+            self.world.later(back_in_s, self.boot_runtime)
+
+    def _run_runtime(self) -> None:
+        """Have the runtime do what is due, now and whenever something is; what it writes is its own."""
+        gateway = self.gateway
+        assert gateway is not None, "there is one"
+        for tree in gateway.trees:
+            self.witness.accident(self, tree, done=False)
+        if not self.away.keys() & set(gateway.trees):
+            gateway.run()
+        for tree in gateway.trees:
+            self.witness.accident(self, tree, done=True)
+            self.disk._durable[tree] = dict(self.disk.trees[tree])
+        due_s = gateway.due() - self.world.wall()
+        starts = gateway.state.incarnation
+        if due_s < NEVER_S:
+
+            def again() -> None:
+                if gateway.state.incarnation == starts and gateway.state.phase is not Phase.DOWN:
+                    self._run_runtime()
+
+            self.world.later(max(due_s, BLINK_S), again)
+
+    def _runtime_wrote(self, path: ArtifactPath) -> None:
+        self.world.tell(self.name, f"! runtime wrote {path}")
+        gone = self.disk.content(path) is None
+        self.hint(path.tree, path.path, HintKind.DELETED if gone else HintKind.WRITTEN)
+
     def rooted(self, tree: TreeName) -> bool:
         """Tell whether a tree's root is there to be watched."""
         return self.disk.conditions.get(tree, Condition.GOOD) is Condition.GOOD
@@ -444,6 +509,7 @@ class Machine:
                 self.world.tell(self.name, f"! cut in {type(lane.current).__name__}")
             self._cut_in = None
         process.alive = False
+        process.runtime.stop()
         self.world.network.leave(process.links, power=power)
         self.process = None
         self.frozen_until = 0.0

@@ -63,6 +63,8 @@ class Trouble:
             "restore": (self._restore, 1.0),
             "watch": (self._watch, 1.0),
         }
+        if cluster.runtimes:
+            kinds["runtime"] = (self._runtime, 2.0)
         always = {"edit", "approve"}
         share = self.rng.choice((0.2, 0.5, 0.8))
         chosen = [name for name in kinds if name in always or self.world.chance(share)]
@@ -250,6 +252,9 @@ class Trouble:
             self.promote(other, force=True)
             return self.rng.uniform(0.5, 10.0)
         return 0.0
+
+    def _runtime(self) -> None:
+        self._any().kill_runtime(self.rng.choice((0.5, 5.0, 60.0)))
 
     def _freeze(self) -> None:
         machine = self._any()

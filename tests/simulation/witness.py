@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from syncagent.core import exempt
 from syncagent.core.artifact import ArtifactPath, Kind, kind_of
 from syncagent.core.crosscheck import Index
 from syncagent.core.diff import diff
@@ -19,6 +20,7 @@ from syncagent.core.settings import Writers
 from syncagent.core.verdict import Severity
 from syncagent.core.wire.messages import Admitted, Commit, Offer
 from syncagent.validation.validator import ArtifactValidator
+from tests.fakes.disk import SECOND_NS
 from tests.simulation.world import Violation
 
 if TYPE_CHECKING:
@@ -43,6 +45,21 @@ ANSWER_S = 2.0
 """An answer that is younger than this may not have been read when the offer was made."""
 RACE_S = 120.0
 """An edit that is younger than this may have come after the agent's last look before a commit."""
+
+
+def held(machine: Machine, standing: Standing) -> Manifest:
+    """Return what a machine's trees should hold: its rows, and where it is exempt from them."""
+    rows = standing.manifest.project(machine.settings.tree_names)
+    own = exempt.from_note(standing.notes.get(exempt.NOTE, ""))
+    there = {**withheld(machine, standing), **exempt.lasting(own.values(), rows)}
+    return exempt.overlay(rows, there)
+
+
+def withheld(machine: Machine, standing: Standing) -> exempt.Exemptions:
+    """Return what a machine gets later."""
+    rows = standing.manifest.project(machine.settings.tree_names)
+    _, found = exempt.withheld_from_note(standing.notes.get(exempt.WITHHELD_NOTE, ""))
+    return exempt.lasting(found.values(), rows)
 
 
 @dataclass
@@ -191,6 +208,9 @@ class Witness:
         self, machine: Machine, path: ArtifactPath, old: Row | None, new: Row | None
     ) -> None:
         seen = self.of[machine.name]
+        if machine.gateway is not None and _touched(old, new):
+            self._world.tell(machine.name, f"# {path} touched")
+            return
         seen.touched.discard(path)
         seen.writes += 1
         if path.tree in machine.away:
@@ -279,7 +299,7 @@ class Witness:
         for tree in machine.settings.tree_names:
             if machine.away.get(tree) == "replaced":
                 continue
-            named = seen.standing.manifest.tree(tree)
+            named = held(machine, seen.standing).tree(tree)
             rows = seen.trees[tree]
             for path in named.keys() | rows.keys():
                 wanted, row = named.get(path), rows.get(path)
@@ -443,6 +463,13 @@ class Witness:
     @staticmethod
     def _copy(machine: Machine) -> dict[TreeName, dict[str, Row]]:
         return {tree: dict(rows) for tree, rows in machine.disk.trees.items()}
+
+
+def _touched(old: Row | None, new: Row | None) -> bool:
+    """Tell whether a file was shown to the runtime again: the same bytes, seconds later."""
+    if old is None or new is None:
+        return False
+    return old[0] == new[0] and new[1] >= old[1] + SECOND_NS
 
 
 def _say(row: Row | None) -> str:
