@@ -36,8 +36,8 @@ this module. The verbs and what each answers:
     events     {after, limit}           [{id, at, what, fields: {word: value}}]
 
     node    {name, role, state, revision, lag_s, artifacts, deployed, pending, rejected, unknown,
-             restart_required, dormant, refused, watch, seen_s, reason, runtime, undeployed};
-             numbers that nobody knows are null
+             restart_required, dormant, refused, watch, seen_s, reason, runtime, undeployed,
+             waits_for_canary?}; numbers that nobody knows are null
     runtime {kind, label, phase, detail, answers, scan_s, pause_s}: the one beside that node's
              agent; null where none answers
     undeployed  [{tree, path, kind, name, until, left_s}]: what a person took away from that node

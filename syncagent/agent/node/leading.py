@@ -17,6 +17,7 @@ from syncagent.core.exempt import paths_digest
 from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import REVISION_ZERO, RevisionId
 from syncagent.core.rollout import Progress, Standing, may_commit
+from syncagent.core.safety import HoldReason
 from syncagent.core.wire.messages import Admit, Blobs, Commit, Offer, Survey, Want
 from syncagent.core.wire.packing import compress_batch
 
@@ -140,6 +141,15 @@ class Leading:
     def _withheld_from(self, peer: Peer) -> frozenset[ArtifactPath]:
         """Return what waits for a canary, but for a peer whose protocol can't say so."""
         return self._trying.withheld if peer.version != 1 else frozenset()
+
+    def waits_for_canary(self, peer: Peer) -> bool:
+        """Tell whether all that is newer than what a worker has is withheld from it."""
+        return bool(self._withheld_from(peer)) and self._trying.nothing_for(peer.standing)
+
+    def keeps_back(self, peer: Peer) -> bool:
+        """Tell whether a worker gets nothing more until a person decides on a runtime's refusal."""
+        refused = any(hold.reason is HoldReason.NACKED for hold in self._state.holds.values())
+        return refused and self.waits_for_canary(peer)
 
     def _ahead_of(self, offer: Offer) -> Blobs | None:
         """Return the bytes of a small offer, to be sent before it: they save the asking."""

@@ -313,6 +313,7 @@ class Reporting:
             "seen_s": None if peer.seen_at is None else round(now - peer.seen_at, 1),
             "reason": "",
             "undeployed": [],
+            "waits_for_canary": self._state.leads and self._leading.waits_for_canary(peer),
         }
         known = peer.report.get("row")
         if isinstance(known, dict):

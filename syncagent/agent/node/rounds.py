@@ -62,8 +62,9 @@ class Rounds:
         return peer.name in round_.answers and self._settled(round_, peer)
 
     def _settled(self, round_: Round, peer: Peer) -> bool:
-        newest = self._node.leading.newest()
-        return round_.dry_run or newest.number == 0 or peer.phase in {Phase.DONE, Phase.DECLINED}
+        leading = self._node.leading
+        done = peer.phase in {Phase.DONE, Phase.DECLINED} or leading.keeps_back(peer)
+        return round_.dry_run or leading.newest().number == 0 or done
 
     def _ask(self, round_: Round, peer: Peer) -> None:
         assert peer.link is not None, "checked by the caller"

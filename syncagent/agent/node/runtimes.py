@@ -12,6 +12,8 @@ from syncagent.agent.node.deployed import REJECTED_BY_RUNTIME
 from syncagent.core.exempt import NONE_WITHHELD
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from syncagent.agent.node.parts import Parts
     from syncagent.core.desk import JSON
 
@@ -46,9 +48,16 @@ class Runtimes:
         listed = self._node.reporting.refused()
         return [row for row in listed if row.get("code") == REJECTED_BY_RUNTIME]
 
+    def rejected_since(self, seen: Iterable[dict[str, JSON]]) -> list[dict[str, JSON]]:
+        """Return what is rejected, and what of `seen` was, and is put back everywhere by now."""
+        found = self.rejected()
+        back = {(path.tree, path.path) for path in self._node.trying.rolled_back}
+        gone = (row for row in seen if row not in found)
+        return found + [row for row in gone if (row.get("tree"), row.get("path")) in back]
+
     def warnings(self, now: float) -> list[str]:
-        """Say where it is not known what became of artifacts, and who could not be asked."""
-        found = []
+        """Say what is wrong here, what is not known, and who could not be asked."""
+        found = list(self._node.state.alarms.values())
         for row in rows.listed(self._node.reporting.status(now), "nodes"):
             name, unknown = row.get("name"), row.get("unknown")
             if row.get("state") == "Offline":

@@ -64,6 +64,11 @@ class Trying:
     # --- what workers wait for --------------------------------------------------------------
 
     @property
+    def rolled_back(self) -> frozenset[ArtifactPath]:
+        """What was put back last, until somebody writes there again."""
+        return self._rolled
+
+    @property
     def has_canary(self) -> bool:
         """True if this node's own runtime tries changes first."""
         canary = self._state.settings.rollout.canary == "manager"
@@ -378,9 +383,11 @@ class Trying:
 
 
 def answers(peer: Peer) -> bool:
-    """Tell whether a worker has a runtime that says what became of what it gets."""
+    """Tell whether a worker has a runtime that says, now, what became of what it gets."""
     runtime = peer.report.get("runtime")
-    return isinstance(runtime, dict) and bool(runtime.get("answers"))
+    if not isinstance(runtime, dict) or not runtime.get("answers"):
+        return False
+    return runtime.get("phase") in {str(Phase.READY), str(Phase.STARTING)}
 
 
 def _is_about(trial: t.Trial, digest: str) -> bool:

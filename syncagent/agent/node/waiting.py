@@ -19,6 +19,7 @@ from syncagent.agent.node.rounds import Round, Rounds
 from syncagent.agent.node.runtimes import Runtimes
 from syncagent.agent.node.state import Role
 from syncagent.core.errors import BusyError, DeadlineError, HeldError
+from syncagent.core.safety import HoldReason
 from syncagent.core.settings import Drift, Writers
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Waiter:
     made_before: int = 0
     """`State.made_count` when it was asked, 0 for all since the start of the process."""
     round: Round = field(default_factory=lambda: Round(dry_run=False, timeout_s=0.0))
+    seen: dict[tuple[JSON, JSON, JSON], dict[str, JSON]] = field(default_factory=dict)
+    """What runtimes rejected while it waited, by node and place."""
 
 
 class Waiting:
@@ -111,6 +114,9 @@ class Waiting:
     def tick(self, now: float) -> None:
         """Answer who can be answered."""
         for waiter in list(self._waiters.values()):
+            if waiter.wish.deployed:
+                rejected = self._runtimes.rejected()
+                waiter.seen |= {(r.get("node"), r.get("tree"), r.get("path")): r for r in rejected}
             if self._over(waiter, now):
                 self._answer(waiter, now)
             elif now >= waiter.until:
@@ -169,37 +175,50 @@ class Waiting:
         number = state.standing.revision.number
         if wish.revision is not None and number < wish.revision:
             return False
-        if not self._whole() or not self._newest_is_known():
+        if not self._whole(wish) or not self._has_newest(wish):
             return False
         if wish.only_here:
             return True
-        return self._in_sync() and (not wish.deployed or self._runtimes.answered(now))
+        return self._in_sync(wish) and (not wish.deployed or self._runtimes.answered(now))
 
-    def _whole(self) -> bool:
-        """Tell whether this node's trees are what its revision says."""
+    def _whole(self, wish: Wish) -> bool:
+        """Tell whether this node's trees are what its revision says, and nobody has to decide.
+
+        What is held because a runtime refused it is an answer of that runtime.
+        """
         node = self._node
-        return not self._open() and node.observing.ready and not node.state.holds
+        answers = {HoldReason.NACKED} if wish.deployed else set()
+        held = any(hold.reason not in answers for hold in node.state.holds.values())
+        return not self._open() and node.observing.ready and not held
 
-    def _newest_is_known(self) -> bool:
-        """Tell whether this node stands on the newest revision that can be learned."""
+    def _has_newest(self, wish: Wish) -> bool:
+        """Tell whether this node stands on the newest revision that can be learned.
+
+        What waits for a canary is not to be had: a gateway may start without it, and a refusal is
+        an answer.
+        """
         state = self._node.state
         if state.leads:
             return True
         seen = state.view.get("revision")
         number = state.standing.revision.number
-        return state.manager_link is not None and isinstance(seen, int) and number >= seen
+        if state.manager_link is None or not isinstance(seen, int):
+            return False
+        own = [row for row in rows.listed(state.view, "nodes") if row.get("name") == state.me]
+        waits = any(row.get("waits_for_canary") and row.get("revision") == number for row in own)
+        without = wish.only_here or (wish.deployed and bool(self._runtimes.rejected()))
+        return number >= seen or (waits and without)
 
-    def _in_sync(self) -> bool:
+    def _in_sync(self, wish: Wish) -> bool:
         """Tell whether the workers that this node leads, if any, stand on the newest revision."""
-        state = self._node.state
-        newest = self._node.leading.newest()
-        return (
-            not state.leads
-            or newest.number == 0
-            or all(
-                peer.unreachable or (peer.standing == newest and _says_synced(peer, newest.number))
-                for peer in state.peers.values()
-            )
+        leading, newest = self._node.leading, self._node.leading.newest()
+        if not self._node.state.leads or newest.number == 0:
+            return True
+        return all(
+            peer.unreachable
+            or (peer.standing == newest and _says_synced(peer, newest.number))
+            or (wish.deployed and leading.keeps_back(peer))
+            for peer in self._node.state.peers.values()
         )
 
     # --- the answer -------------------------------------------------------------------------
@@ -208,16 +227,17 @@ class Waiting:
         del self._waiters[waiter.request]
         state = self._node.state
         if waiter.verb == "wait":
-            state.do(Reply(waiter.request, self._told(waiter.wish, now)))
+            state.do(Reply(waiter.request, self._told(waiter, now)))
             return
         state.do(Reply(waiter.request, self.outcome(waiter, now)))
 
-    def _told(self, wish: Wish, now: float) -> dict[str, JSON]:
+    def _told(self, waiter: Waiter, now: float) -> dict[str, JSON]:
         """Return what a `wait` that has come true answers."""
+        wish = waiter.wish
         told: dict[str, JSON] = {"revision": self._node.state.standing.revision.number}
         if not wish.deployed:
             return {**told, "state": "Ready" if wish.only_here else "Synced"}
-        rejected = self._runtimes.rejected()
+        rejected = self._runtimes.rejected_since(waiter.seen.values())
         told["state"] = "Rejected" if rejected else "Deployed"
         return {**told, "rejected": list(rejected), "warnings": list(self._runtimes.warnings(now))}
 
@@ -277,7 +297,7 @@ class Waiting:
         alone = not state.leads and state.manager_link is None
         number = state.standing.revision.number
         least = max(1, wish.revision or 0)
-        return alone and number >= least and self._idle() and self._whole()
+        return alone and number >= least and self._idle() and self._whole(wish)
 
     def _still(self, wish: Wish, now: float) -> str:
         """Say what is missing where everything that is known is in sync."""

@@ -8,12 +8,14 @@ import pytest
 
 from syncagent.core.errors import DeadlineError, HeldError
 from syncagent.core.events import DialFailed
-from syncagent.core.settings import PeerSettings
-from syncagent.core.wire.messages import Answered, Ask, Done, Report, View
+from syncagent.core.exempt import paths_digest
+from syncagent.core.settings import PeerSettings, RolloutSettings
+from syncagent.core.wire.messages import Answered, Ask, Done, Offer, Report, View
 from tests.fakes.agent_bench import (
     PEER,
     THIRD,
     Bench,
+    T,
     adds,
     at,
     entry,
@@ -21,6 +23,8 @@ from tests.fakes.agent_bench import (
     rows,
     sequence,
 )
+from tests.fakes.disk import SECOND_NS
+from tests.fakes.runtime_words import CARBON
 
 A = "sequences/a.xml"
 FILES = {A: sequence("a")}
@@ -67,6 +71,32 @@ def test_a_worker_that_is_behind_is_not_ready_in_time() -> None:
     error = bench.replies[request].error
     assert isinstance(error, DeadlineError)
     assert "stands on revision 1, the manager on 2" in str(error)
+
+
+def test_what_waits_for_a_canary_does_not_keep_a_gateway_from_its_start() -> None:
+    bench, link = following()
+    behind = {"name": "gw-1", "revision": 1, "state": "Syncing", "waits_for_canary": True}
+    canary = {"name": PEER, "revision": 2, "state": "Synced", "pending": 1}
+    bench.hear(link, View(json.dumps({"revision": 2, "nodes": [canary, behind]})))
+    request = bench.ask("wait", ready=True, timeout_s=60.0)
+    bench.pass_(1.0)
+    assert told(bench, request) == {"revision": 1, "state": "Ready"}
+    for wish in ({}, {"deployed": True}):
+        request = bench.ask("wait", timeout_s=5.0, **wish)
+        bench.pass_(6.0)
+        assert isinstance(bench.replies[request].error, DeadlineError)
+
+
+def test_on_a_worker_a_refusal_of_the_canary_is_an_answer_too() -> None:
+    bench, link = following()
+    behind = {"name": "gw-1", "revision": 1, "state": "Syncing", "waits_for_canary": True}
+    row = {"node": PEER, "tree": "synapse", "path": A, "code": "rejected-by-runtime"}
+    body = {"revision": 2, "nodes": [behind], "refused": [row]}
+    request = bench.ask("wait", deployed=True, timeout_s=60.0)
+    bench.hear(link, View(json.dumps(body)))
+    bench.pass_(1.0)
+    answer = told(bench, request)
+    assert (answer["state"], answer["rejected"]) == ("Rejected", [row])
 
 
 def test_without_a_manager_the_last_good_revision_will_do_and_that_is_said() -> None:
@@ -213,6 +243,44 @@ def test_what_came_meanwhile_is_waited_for_too() -> None:
     assert request not in bench.replies, (
         f"{at('sequences/b.xml')} ({entry(MORE['sequences/b.xml'])})"
     )
+
+
+def canary(on_reject: str) -> tuple[Bench, int]:
+    """A manager whose runtime refuses what says so."""
+    bench = Bench(FILES, rollout=RolloutSettings(on_reject=on_reject))
+    files = bench.disk.trees[T]
+    files.update({path: (row[0], row[1] - 60 * SECOND_NS) for path, row in files.items()})
+    bench.beside(CARBON).lead().pass_(16.0)
+    assert bench.gateway is not None
+    bench.gateway.refuses = lambda _path, content: "no such mediator" if b"bad" in content else ""
+    link = bench.follow()
+    bench.hear(link, Done(bench.state.standing.revision, bench.state.base.digest))
+    return bench, link
+
+
+@pytest.mark.parametrize("on_reject", ["hold", "rollback"])
+def test_what_the_canary_rejects_ends_a_wait_at_once_with_its_reason(on_reject: str) -> None:
+    bench, link = canary(on_reject)
+    bench.put(A, sequence("a", text="bad"))
+    bench.pass_(0.5)
+    request = bench.ask("wait", deployed=True, timeout_s=300.0)
+    for _ in range(60):
+        bench.pass_(1.0)
+        number = bench.state.standing.revision
+        for asked in bench.said(Ask, link):
+            bench.hear(link, Answered(asked.id, json.dumps({"result": {"changes": []}})))
+        for offer in bench.said(Offer, link):
+            named = paths_digest(offer.withheld)
+            bench.hear(link, Done(offer.revision, bench.state.rows.digest, named))
+        reported(bench, link, deployed=1, revision=number.number)
+        if request in bench.replies:
+            break
+    answer = told(bench, request)
+    assert answer["state"] == "Rejected"
+    (row,) = answer["rejected"]  # type: ignore[misc]
+    assert (row["node"], row["path"]) == ("gw-1", A)
+    assert "no such mediator" in row["reason"]
+    assert answer["revision"] == (3 if on_reject == "rollback" else 2)
 
 
 @pytest.mark.parametrize("asked", [{}, {"synced": True}, {"revision": 1}])
