@@ -92,8 +92,15 @@ def _resources(api: Element) -> Iterator[Problem]:
     if len(defaults) > 1:
         reason = "a second <resource> without uri-template and url-mapping"
         yield _at(defaults[1], "two-default-resources", reason)
+    yield from _methods(resources)
+
+
+def _methods(resources: list[Element]) -> Iterator[Problem]:
+    """No two resources take the same methods at the same path."""
     taken = set()
     for resource in resources:
+        if resource.get("protocol", "") not in _TRANSPORTS:
+            yield _at(resource, "bad-transport", "the protocol is neither http nor https")
         methods = resource.get("methods") or ""
         words = methods.strip().split(" ") if methods else []
         if len(set(words)) < len(words) or not all(map(_METHOD.match, words)):

@@ -24,6 +24,8 @@ _TYPES = frozenset(
 )
 _WHOLE = frozenset({"INTEGER", "LONG", "SHORT"})
 _CATEGORIES = frozenset({"INFO", "TRACE", "DEBUG", "WARN", "ERROR", "FATAL"})
+_BOOLEANS = frozenset({"true", "false"})
+_JDBC_TYPE = re.compile(r"[A-Z_]+\Z")
 _HEADER_SCOPES = frozenset({"default", "transport", "soap"})
 _FAULT_VERSIONS = frozenset({"soap11", "soap12", "pox"})
 _VARIABLES = frozenset(
@@ -125,7 +127,7 @@ def _enriched(child: Element, kind: str) -> Fault:
     if kind == "property":
         return missing(child, "property")
     if kind == "inline" and child.get("key") is None:
-        empty = next(child.iterchildren("*"), None) is None and not (child.text or "").strip()
+        empty = next(child.iterchildren("*"), None) is None and not child.text
         return "an inline source of <enrich> holds nothing" if empty else None
     return None
 
@@ -159,6 +161,14 @@ def _make_fault(element: Element) -> Fault:
     version = element.get("version")
     if version is not None and version not in _FAULT_VERSIONS:
         return "bad-value", f"the version {version!r} of a fault is none"
+    if element.get("response", "true") not in _BOOLEANS:
+        return "bad-value", "response of <makefault> is neither true nor false"
+    detail = element.find(f"{NS}detail")
+    return _said(element, version) or (None if detail is None else xpath(detail, "expression"))
+
+
+def _said(element: Element, version: str | None) -> Fault:
+    """A fault has a code and a reason, unless it is plain XML."""
     for name in ("code", "reason"):
         child = element.find(NS + name)
         if child is None:
@@ -185,6 +195,9 @@ def _xquery(element: Element) -> Fault:
         kind = variable.get("type")
         if kind and kind.strip() not in _VARIABLES:
             return "bad-value", f"the type {kind!r} of a variable is none"
+        fault = xpath(variable, "expression") if variable.get("expression") else None
+        if fault is not None:
+            return fault
     return keyed(element) or (xpath(element, "target") if element.get("target") else None)
 
 
@@ -193,12 +206,30 @@ def _xslt(element: Element) -> Fault:
         fault = missing(resource, "location", "key")
         if fault is not None:
             return fault
-    return keyed(element)
+    return keyed(element) or xpath(element, "source")
 
 
 def _database(element: Element) -> Fault:
-    if element.find(f"{NS}connection/{NS}pool") is None:
+    pool = element.find(f"{NS}connection/{NS}pool")
+    if pool is None:
         return f"<{str(element.tag).removeprefix(NS)}> has no <connection> with a <pool>"
+    if pool.find(f"{NS}dsName") is None:
+        for name in ("driver", "url", "user", "password"):
+            child = pool.find(NS + name)
+            if child is None or not (child.text or child.attrib or name == "password"):
+                return f"<pool> has neither a <dsName> nor a <{name}>"
+    return first(_statement, element.iterchildren(f"{NS}statement"))
+
+
+def _statement(statement: Element) -> Fault:
+    if statement.find(f"{NS}sql") is None:
+        return "<statement> has no <sql>"
+    for parameter in statement.iterchildren(f"{NS}parameter"):
+        if not _JDBC_TYPE.match(parameter.get("type") or ""):
+            return "bad-value", f"the type {parameter.get('type')!r} of a parameter is none"
+        fault = None if parameter.get("value") is not None else xpath(parameter, "expression")
+        if fault is not None:
+            return fault
     return None
 
 

@@ -31,20 +31,60 @@ _INTEGER = re.compile(r"\s*+[+-]?[0-9]{1,19}\s*+\Z")
 _ACTIONS = frozenset({"discard", "fault"})
 
 
+_SCOPES = frozenset({"default", "axis2", "axis2-client", "transport", "operation", "registry"})
+
+
 def endpoint_problem(endpoint: Element) -> Problem | None:
     """Tell why an endpoint's builder throws: it says nothing of what it is.
 
     That of a template is built only when it is used.
     """
     has = endpoint.get
-    if has("key") is not None or has("template") is not None or has("key-expression") is not None:
+    if has("key") is not None or has("key-expression") is not None:
         return None
+    if has("template") is not None:
+        return _filled_in(endpoint)
     if next(endpoint.iterchildren(*_BODIES), None) is not None:
-        return None
+        return _properties(endpoint)
     parent = endpoint.getparent()
     if parent is not None and parent.tag == f"{_NS}template":
         return None
     return Problem("no-body", "<endpoint> says nothing of what it is", endpoint.sourceline or 1)
+
+
+def _filled_in(endpoint: Element) -> Problem | None:
+    """What a template is filled in with has names and values."""
+    for parameter in endpoint.iterchildren(f"{_NS}parameter"):
+        if parameter.get("name") is None or parameter.get("value") is None:
+            reason = "<parameter> of a template has no name or no value"
+            return Problem("no-attribute", reason, parameter.sourceline or 1)
+    return None
+
+
+def _properties(endpoint: Element) -> Problem | None:
+    """What an endpoint sets, it sets in a scope."""
+    for entry in endpoint.iterchildren(f"{_NS}property"):
+        scope = entry.get("scope")
+        if scope is not None and scope not in _SCOPES:
+            reason = f"the scope {scope!r} of a property is none"
+            return Problem("bad-value", reason, entry.sourceline or 1)
+    return None
+
+
+def _recipients(group: Element) -> Problem | None:
+    """A list of recipients has some, or tells where they are computed."""
+    some = next(group.iterchildren(*_MEMBERS, f"{_NS}endpoints"), None)
+    line = group.sourceline or 1
+    if some is None:
+        return Problem("no-members", "<recipientlist> has no endpoints", line)
+    computed = group.find(f"{_NS}endpoints")
+    if computed is None:
+        return None
+    size = computed.get("max-cache")
+    if computed.get("value") is None or (size is not None and not _INTEGER.match(size)):
+        reason = "<endpoints> has no value, or a max-cache that is no number"
+        return Problem("no-attribute", reason, line)
+    return None
 
 
 def _members(group: Element) -> Problem | None:
@@ -129,6 +169,7 @@ ENDPOINT_RULES: Mapping[str, Callable[[Element], Problem | None]] = {
     f"{_NS}endpoint": endpoint_problem,
     f"{_NS}loadbalance": _members,
     f"{_NS}failover": _members,
+    f"{_NS}recipientlist": _recipients,
     f"{_NS}suspendDurationOnFailure": _integer,
     **dict.fromkeys(_INSIDE, _settings),
 }

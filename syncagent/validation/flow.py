@@ -18,7 +18,6 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "ejb": ("beanstalk",),
     "enqueue": ("sequence",),
     "pojoCommand": ("name",),
-    "script": ("language",),
     "spring": ("bean",),
     "store": ("messageStore",),
     "transaction": ("action",),
@@ -78,6 +77,12 @@ def _aggregate(element: Element) -> Fault:
     return None
 
 
+def _script(element: Element) -> Fault:
+    if element.get("function") is not None and element.get("key") is None:
+        return "no-attribute", "<script> has a function but no key attribute"
+    return missing(element, "language")
+
+
 def _throttle(element: Element) -> Fault:
     if not element.get("id"):
         return "no-attribute", "<throttle> has no id attribute"
@@ -121,6 +126,7 @@ FLOW_RULES: Mapping[str, Callable[[Element], Fault]] = {
     f"{NS}call-template": _call_template,
     f"{NS}filter": _filter,
     f"{NS}iterate": _iterate,
+    f"{NS}script": _script,
     f"{NS}sequence": _sequence,
     f"{NS}switch": _switch,
     f"{NS}throttle": _throttle,

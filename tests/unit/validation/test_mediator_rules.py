@@ -35,6 +35,10 @@ REWRITE = "<rewrite><rewriterule>{}</rewriterule></rewrite>"
 FAULT = "<makefault {}><code value='a:b'/><reason value='r'/></makefault>"
 PAYLOAD = "<payloadFactory><format><a xmlns=''/></format><args>{}</args></payloadFactory>"
 ENRICH = "<enrich><source {}/><target type='body'/></enrich>"
+DATABASE = (
+    "<dbreport><connection><pool>{}<url>u</url><user>u</user><password/></pool></connection>"
+    "<statement>{}</statement></dbreport>"
+)
 VALIDATE = "<validate><schema key='s'/><on-fail><drop/></on-fail></validate>"
 
 
@@ -107,6 +111,21 @@ VALIDATE = "<validate><schema key='s'/><on-fail><drop/></on-fail></validate>"
         ("<xquery key='k'><variable name='v' type='x'/></xquery>", "bad-value"),
         ("<callout><source xpath='a b'/></callout>", "bad-expression"),
         ("<dblookup/>", "bad-mediator"),
+        (DATABASE.format("", "<sql>s</sql>"), "bad-mediator"),
+        (DATABASE.format("<driver/>", "<sql>s</sql>"), "bad-mediator"),
+        (DATABASE.format("<driver>d</driver>", ""), "bad-mediator"),
+        (DATABASE.format("<driver>d</driver>", "<sql>s</sql><parameter/>"), "bad-value"),
+        (
+            DATABASE.format(
+                "<driver>d</driver>", "<sql>s</sql><parameter type='CHAR' expression=''/>"
+            ),
+            "bad-expression",
+        ),
+        ("<xslt key='k' source='a b'/>", "bad-expression"),
+        ("<xquery key='k'><variable name='v' expression='f('/></xquery>", "bad-expression"),
+        ("<script language='js' function='f'/>", "no-attribute"),
+        (FAULT.format("response='maybe'"), "bad-value"),
+        (FAULT.format("><detail expression=''/"), "bad-expression"),
         ("<class/>", "no-attribute"),
         ("<script/>", "no-attribute"),
         ("<store/>", "no-attribute"),
@@ -176,7 +195,9 @@ def test_a_mediator_that_the_runtime_cannot_build_is_refused_with_its_line(
         VALIDATE,
         "<call-template target='t'><with-param name='p' value=''/></call-template>",
         "<callout serviceURL='u'><source type='envelope'/></callout>",
-        "<dblookup><connection><pool/></connection></dblookup>",
+        "<dblookup><connection><pool><dsName>d</dsName></pool></connection></dblookup>",
+        DATABASE.format("<driver>d</driver>", "<sql>s</sql>"),
+        DATABASE.format("<driver key='k'/>", "<sql>s</sql>"),
         ROUTE.format(
             "<condition><and><match source='h' regex='r'/><not><equal type='url' value='v'/></not>"
             "</and></condition>"
@@ -202,6 +223,10 @@ def test_payload_that_looks_like_a_mediator_is_none(wrong: str) -> None:
     ("body", "code"),
     [
         ("<failover/>", "no-members"),
+        ("<recipientlist/>", "no-members"),
+        ("<recipientlist><endpoints/></recipientlist>", "no-attribute"),
+        ("<recipientlist><endpoints value='a' max-cache='x'/></recipientlist>", "no-attribute"),
+        ("<default/><property name='p' value='v' scope='nowhere'/>", "bad-value"),
         ("<loadbalance><endpoint key='a'/><endpoint key='a'/></loadbalance>", "member-twice"),
         ("<failover><endpoint/></failover>", "no-body"),
         ("<default><timeout><duration>soon</duration></timeout></default>", "no-number"),
@@ -225,6 +250,9 @@ def test_an_endpoint_that_the_runtime_cannot_build_is_refused(body: str, code: s
     [
         "<failover><endpoint key='a'/><endpoint key='b'/></failover>",
         "<loadbalance><member hostName='h' httpPort='1'/></loadbalance>",
+        "<recipientlist><endpoints value='{//a}' max-cache='9'/></recipientlist>",
+        "<recipientlist><endpoint key='a'/></recipientlist>",
+        "<default/><property name='p' value='v' scope='axis2'/>",
         (
             "<default><timeout><duration> {$ctx:a} </duration>"
             "<responseAction> Fault </responseAction></timeout></default>"
@@ -296,6 +324,18 @@ def test_an_endpoint_that_the_runtime_builds_passes(body: str) -> None:
             "api",
             "<api xmlns='NS' name='A' context='/a'><resource methods='GET GET'/></api>",
             "bad-methods",
+        ),
+        (
+            Kind.API,
+            "api",
+            "<api xmlns='NS' name='A' context='/a'><resource protocol='ftp'/></api>",
+            "bad-transport",
+        ),
+        (
+            Kind.ENDPOINT,
+            "endpoints",
+            "<endpoint xmlns='NS' name='A' template='t'><parameter name='p'/></endpoint>",
+            "no-attribute",
         ),
         (
             Kind.API,
