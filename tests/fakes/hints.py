@@ -53,6 +53,10 @@ class FakeHints:
             self._watched.discard(tree)
             self._post(WatchFault(tree, trouble))
 
+    def deafen(self, tree: TreeName) -> None:
+        """Another root came into the place of the watched one: of that one nothing is heard."""
+        self._watched.discard(tree)
+
     def restore_root(self, tree: TreeName) -> None:
         """The root is there again; nobody watches it yet."""
         self._rooted.add(tree)

@@ -154,6 +154,9 @@ class Observing:
             view.next_scan_at = view.confirm_at or now
         if not view.ready:
             return
+        if before[0] not in {None, Condition.GOOD}:
+            # What is watched may be what lay there meanwhile: an empty mount point, say.
+            self._rewatch[view.name] = now
         for path in known - view.files.keys():
             self.index.forget(ArtifactPath(view.name, path))
         for path, examined in result.examined.items():

@@ -96,6 +96,35 @@ def test_a_watch_that_is_lost_is_started_again_until_it_works() -> None:
     assert bench.node.observing.views[T].watch == "inotify"
 
 
+def test_a_tree_that_is_back_is_watched_anew_at_once() -> None:
+    """A watch that was begun on the empty mount point hears nothing of what is mounted there."""
+    bench = Bench(THREE).lead().pass_(3)
+    bench.disk.conditions[T] = Condition.REPLACED
+    bench.handle(Hinted(T, "sequences/a.xml", HintKind.WRITTEN))
+    bench.pass_(1)
+    bench.hints.deafen(T)
+    del bench.disk.conditions[T]
+    bench.pass_(6)
+    assert bench.node.observing.views[T].ready
+    bench.disk.put(at("sequences/d.xml"), sequence("d"))
+    bench.hints.happen(T, "sequences/d.xml", HintKind.WRITTEN)
+    bench.pass_(2)
+    assert bench.state.standing.revision.number == 2
+
+
+def test_a_tree_that_is_well_is_watched_once() -> None:
+    bench = Bench(THREE)
+    bench.node.start(bench.at)
+    assert [type(effect) for effect in bench.node.drain()].count(fx.StartWatch) == 1
+    bench = Bench(THREE).lead()
+    bench.hints.deafen(T)
+    bench.pass_(100)
+    bench.disk.put(at("sequences/d.xml"), sequence("d"))
+    bench.hints.happen(T, "sequences/d.xml", HintKind.WRITTEN)
+    bench.pass_(2)
+    assert bench.state.standing.revision.number == 1, "nobody listens again without a reason"
+
+
 @pytest.mark.parametrize(
     ("condition", "reason"),
     [
