@@ -509,6 +509,23 @@ def test_deletes_that_come_after_one_that_never_deployed_are_dropped_on_apache()
     assert home.scan() == [], "and nothing ever takes it away"
 
 
+def test_what_never_deployed_takes_the_updates_of_its_scan_with_it_on_apache() -> None:
+    """A file that was refused at the start is mended, and others change in the same scan."""
+    home = Home(SYNAPSE, A=api("A"), B=api("B"))
+    home.put("templates/T.xml", CUT_OFF)
+    home.start()
+    home.scan()
+    home.put("templates/T.xml", f'<template {NS} name="T"/>'.encode())
+    home.put("api/A.xml", api("A", "v2"))
+    home.put("api/New.xml", api("New"))
+    said = home.scan()
+    assert f"The file has been backed up into : {ROOT}/api/A.xml.back" in said
+    assert home.serves("A") == api("A"), "its update came as a duplicate of itself"
+    assert home.serves("T", "templates") is not None
+    assert home.serves("New") == api("New")
+    assert home.serves("B") == api("B")
+
+
 @BOTH
 def test_a_rename_within_one_scan_is_an_undeploy_and_a_deploy(dialect: Dialect) -> None:
     home = Home(dialect, A=api("A")).start()
