@@ -40,6 +40,7 @@ def approve(session: Session, held_id: str) -> ExitCode:
     examples=[
         ("syncagent get held", "first see what waits, and why"),
         ("syncagent reject b-0193", "bring back what the held change took away"),
+        ("syncagent reject n-54343bb0", "a runtime refused it: the last good version, everywhere"),
     ],
     exits={
         0: "rejected",

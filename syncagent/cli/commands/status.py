@@ -248,7 +248,12 @@ def held_lines(held: Row) -> list[str]:
     # The text names the two commands as well, for logs and monitors.
     reason = text(held, "reason").partition(" See: syncagent")[0]
     lines = [f"Held {held_id}{f' on {node}' if node else ''}: {reason}"]
-    if held.get("approvable") is not False:
+    if text(held, "kind") == "nacked":
+        lines.append(
+            f"  see: syncagent get refused   put back: syncagent reject {held_id}"
+            f"   go on: syncagent approve {held_id}"
+        )
+    elif held.get("approvable") is not False:
         see = f"syncagent diff{f' {node}' if node else ''}"
         lines.append(f"  see: {see}   allow: syncagent approve {held_id}")
     return lines

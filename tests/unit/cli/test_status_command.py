@@ -65,6 +65,16 @@ def test_a_hold_that_can_t_be_approved_does_not_say_how_to(
         assert ("nothing here waits for an approval" in call("get", "held").err) is not approvable
 
 
+def test_what_a_runtime_refused_shows_both_ways_on(call: CommandLine, desk: FakeDesk) -> None:
+    hold: dict[str, JSON] = {"id": "n-5", "node": "gw-1", "kind": "nacked", "reason": "refused"}
+    desk.answers["status"] = {**STATUS, "held": [hold]}
+    assert (
+        "Held n-5 on gw-1: refused\n"
+        "  see: syncagent get refused   put back: syncagent reject n-5"
+        "   go on: syncagent approve n-5\n"
+    ) in call("status").out
+
+
 def test_json_is_only_json_and_loses_no_field(call: CommandLine, desk: FakeDesk) -> None:
     answer = call("status", "-o", "json")
     assert (answer.code, answer.err, answer.json) == (0, "", STATUS)
