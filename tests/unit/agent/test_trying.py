@@ -53,7 +53,7 @@ class Cluster:
             peers=tuple(PeerSettings(name, f"{name}:1", "") for name in names),
         ).beside(dialect)
         self.bench.lead()
-        self.answers = answers
+        self.answers, self.phase = answers, "ready"
         self.links = {name: self.bench.follow(name) for name in names}
         for name in names:
             self.report(name)
@@ -78,7 +78,7 @@ class Cluster:
                 "revision": known.standing.number if known.standing else 0,
                 "pending": pending,
             },
-            "runtime": {"answers": self.answers},
+            "runtime": {"answers": self.answers, "phase": self.phase},
             "withheld": known.withheld,
             "portions": 0,
             "outcomes": [
@@ -197,6 +197,25 @@ def test_the_next_wave_goes_when_the_one_before_has_acked() -> None:
     cluster.report(PEER, pending=0)
     (commit,) = cluster.bench.said(Commit)
     assert commit.revision.number == 2
+
+
+def test_a_worker_whose_runtime_is_down_keeps_nobody_waiting() -> None:
+    cluster = Cluster(peers=4, dialect=SYNAPSE, max_unavailable=0.25)
+    cluster.phase = "down"
+    cluster.report(PEER, pending=1)
+    cluster.edit(b=api("b", text="new"))
+    cluster.bench.pass_(20.0)
+    for name, link in cluster.links.items():
+        (offer,) = cluster.bench.said(Offer, link)
+        cluster.bench.hear(link, Prepared(offer.revision))
+        assert bool(cluster.bench.said(Commit, link)) is (name in {PEER, THIRD}), name
+    digest = cluster.bench.state.rows.digest
+    cluster.bench.hear(cluster.links[PEER], Done(offer.revision, digest, NONE_WITHHELD))
+    cluster.report(PEER, pending=2)
+    cluster.phase = "ready"
+    cluster.bench.hear(cluster.links[THIRD], Done(offer.revision, digest, NONE_WITHHELD))
+    cluster.report(THIRD)
+    assert len(cluster.bench.said(Commit)) == 1
 
 
 def test_a_person_lets_a_refused_group_pass() -> None:
