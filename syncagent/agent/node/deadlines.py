@@ -8,6 +8,7 @@ and when that brings nothing either, nothing is claimed.
 from __future__ import annotations
 
 from enum import Enum, auto
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import TellRuntime, Touch
@@ -28,6 +29,8 @@ TOUCHES_MAX = 2
 """How often a file is touched for a runtime that says nothing of it: each costs it a redeploy."""
 TOUCHES_AT_ONCE = 25
 """A runtime pauses 2 s after each; and one that does not say anything of these is not shown more."""
+IN_VAIN = 5
+"""So many files that were touched for nothing say that it speaks of such files in unknown words."""
 LATE = "the runtime said nothing of it in time, and nothing after its file was touched"
 UNHEARD = "the runtime said nothing of it in time"
 
@@ -53,6 +56,8 @@ class Deadlines:
         self._loading = loading
         self._hearing = hearing
         self._touched_at = float("-inf")
+        self._touched: tuple[ArtifactPath, ...] = ()
+        self._next_at: float | None = None
 
     def item(self, path: ArtifactPath, digest: Digest | None, *, updated: bool) -> OrderItem:
         """Return how the runtime is told of an artifact."""
@@ -61,6 +66,7 @@ class Deadlines:
 
     def schedule(self, now: float) -> None:
         """Give what waits without a deadline one, if the runtime can answer now."""
+        self._next_at = None
         if self._readiness.runtime.phase not in {Phase.READY, Phase.UNKNOWN}:
             return
         waits = self._outcomes.waits.values()
@@ -70,9 +76,12 @@ class Deadlines:
             wait.due = due if wait.due is None else wait.due
         for going in self._outcomes.going.values():
             going.due = due if going.due is None else going.due
+        dues = chain((w.due for w in waits), (g.due for g in self._outcomes.going.values()))
+        self._next_at = min((at for at in dues if at is not None), default=None)
 
     def suspend(self) -> None:
         """The runtime can't answer now: nothing has a deadline until it can."""
+        self._next_at = None
         for wait in self._outcomes.waits.values():
             wait.due = None
         for going in self._outcomes.going.values():
@@ -80,19 +89,17 @@ class Deadlines:
 
     def next_at(self) -> float | None:
         """Return when `tick` has something to do."""
-        dues = [wait.due for wait in self._outcomes.waits.values() if wait.due is not None]
-        dues.extend(gone.due for gone in self._outcomes.going.values() if gone.due is not None)
-        return min(dues, default=None)
+        return self._next_at
 
     def tick(self, now: float) -> None:
         """Do what is due: ask, touch, or conclude that nothing is known."""
+        if self._next_at is None or now < self._next_at:
+            return
         going = self._outcomes.going
         for path in [p for p, g in going.items() if g.due is not None and now >= g.due]:
             self._state.event("not-confirmed", path=str(path), name=going.pop(path).name)
         waits = self._outcomes.waits
         late = [path for path, wait in waits.items() if wait.due is not None and now >= wait.due]
-        if not late:
-            return
         told: dict[_Next, list[ArtifactPath]] = {_Next.ASK: [], _Next.TOUCH: []}
         for path in sorted(late, key=lambda path: (-waits[path].tries, path)):
             following = self._late(path, now)
@@ -113,7 +120,7 @@ class Deadlines:
         if self._about.asks and not wait.asked:
             wait.asked, wait.due = True, None
             return _Next.ASK
-        mute = self._hearing.spoke_at < self._touched_at
+        mute = self._is_mute()
         ready = self._readiness.ready
         if mute and wait.tries and ready and self._about.kind == "synapse":
             self._readiness.silent(str(path))
@@ -127,6 +134,13 @@ class Deadlines:
             self._outcomes.turn(path, now, Deployment.UNKNOWN, LATE if wait.tries else UNHEARD)
         return _Next.NOTHING
 
+    def _is_mute(self) -> bool:
+        """Tell whether nothing came of the last files that were touched: no more need be."""
+        waits = self._outcomes.waits
+        unanswered = all(path in waits and waits[path].tries for path in self._touched)
+        in_vain = unanswered and len(self._touched) >= IN_VAIN
+        return in_vain or self._hearing.spoke_at < self._touched_at
+
     def _ask(self, paths: list[ArtifactPath]) -> None:
         if paths:
             self._state.do(TellRuntime(self._again(paths), ask=True))
@@ -134,7 +148,7 @@ class Deadlines:
     def _touch(self, paths: list[ArtifactPath], now: float) -> None:
         if not paths:
             return
-        self._touched_at = now
+        self._touched_at, self._touched = now, tuple(paths)
         for path in paths:
             wait = self._outcomes.waits[path]
             wait.tries, wait.due = wait.tries + 1, None

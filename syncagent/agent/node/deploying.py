@@ -342,8 +342,9 @@ class Deploying:
         if self._base is not self.state.base:
             self._base = self.state.base
             self._outcomes.tend()
-        if self._readiness.ready and now >= self._conclude_at():
+        if self._readiness.ready and self._loading.left and now >= self._conclude_at():
             self._loading.go_on(now)
+            self._deadlines.schedule(now)
         self._deadlines.tick(now)
         self._save()
 

@@ -28,9 +28,9 @@ RECENT_PATHS = 2_000
 RECENT_EACH = 8
 RECENT_S = 60.0
 """A file written this long ago at most may still be on its way into the runtime."""
-OVERLAP_S = 0.25
-"""What is said this soon after a write may be about the version before, if that was unanswered:
-a runtime reads a file some milliseconds before it says so."""
+OVERLAP_S = 1.25
+"""What is said this soon after a write may be about the version before, if that was unanswered: a
+runtime reads a file some milliseconds before it says so, and its log may count whole seconds."""
 AFTER_NACK_S = 5.0
 """What a runtime says of an artifact this soon after it rejected it is about its own old version,
 which it puts back: its next look at the folder is later."""
@@ -97,7 +97,9 @@ class Hearing:
             for tree in self._observing.views
             for path in index.named(tree, heard.kind, heard.name)
         ]
-        return self._only(named or self._known_as(heard.kind, heard.name))
+        if not named and heard.saying is Saying.UNDEPLOYED:
+            named = self._known_as(heard.kind, heard.name)
+        return self._only(named)
 
     def _known_as(self, kind: Kind, name: str) -> list[ArtifactPath]:
         """Return what had this name when it was last there."""
@@ -151,7 +153,8 @@ class Hearing:
     def unanswered(self, path: ArtifactPath, since: float) -> bool:
         """Tell whether what is said about now may still be about the version before."""
         return path in self._outcomes.waits or any(
-            answered and heard.at >= since for heard, answered in self._recent.get(path, ())
+            answered and not before(heard.at, since)
+            for heard, answered in self._recent.get(path, ())
         )
 
     def came_at(self, path: ArtifactPath, since: float, latest: float) -> float:

@@ -157,6 +157,9 @@ class Loading:
             if self._outcomes.kind(path) is not kind:
                 continue
             known = self._outcomes.known.get(path)
+            came = self._came(path, known, self._outcomes.waits.get(path))
+            if known is not None and came is not None and came > self._readiness.runtime.ready_at:
+                continue  # What it refused is not there any more.
             deployed = known is not None and known.state is Deployment.DEPLOYED
             if deployed and known is not None and known.at >= started and known.excerpt:
                 named.append(path)

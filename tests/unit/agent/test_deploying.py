@@ -302,6 +302,22 @@ def test_one_silent_batch_is_enough_to_touch_no_more() -> None:
     assert bench.node.deploying.counts()[D.UNKNOWN] == 40
 
 
+def test_files_that_were_touched_in_vain_are_enough_though_others_are_spoken_of() -> None:
+    bench = leading(OLD)
+    assert bench.gateway is not None
+    bench.gateway.mute = True
+    for number in range(30):
+        bench.put(f"api/N{number}.xml", api(f"N{number}"))
+    for _ in range(60):
+        bench.pass_(10.0)
+        said = Heard(Saying.UPDATED, at("api/B.xml"), at=bench.wall())
+        bench.handle(RuntimeHeard((said,), "x"))
+    touched = {str(event["path"]) for event in bench.events("touched")}
+    assert len(touched) == 25
+    assert bench.node.deploying.counts()[D.UNKNOWN] == 30
+    assert "deployer" not in bench.state.alarms
+
+
 def test_a_saying_that_is_older_than_the_write_is_no_answer() -> None:
     bench = leading(OLD)
     bench.put("api/A.xml", api("A", "new"))
