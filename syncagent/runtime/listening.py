@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from syncagent.runtime.reader import Said
 
 POLL_S = 0.2
+RUSH_S = 0.05
+"""Pause while the log is being rotated: what is rotated often is deleted soon."""
+RUSH_LOOKS = 40
 MARK_S = 30.0
 BATCH_MAX = 500
 STEP_BYTES = 16 * 1024 * 1024
@@ -122,7 +125,7 @@ class LogRuntime:
         try:
             while not self._over.is_set():
                 if not listener.step():
-                    self._over.wait(POLL_S)
+                    self._over.wait(RUSH_S if listener.rushed else POLL_S)
             well = True
         finally:
             listener.close()
@@ -163,6 +166,12 @@ class Listener:
         self._failures = 0
         self._trouble = ""
         self._files = 0
+        self._rush = 0
+
+    @property
+    def rushed(self) -> bool:
+        """Whether the log was rotated at one of the last looks."""
+        return self._rush > 0
 
     def close(self) -> None:
         """Let go of the log."""
@@ -172,6 +181,7 @@ class Listener:
     def step(self) -> bool:
         """Look once; return whether there is more to read right now."""
         self._presence.look()
+        self._rush = max(0, self._rush - 1)
         try:
             more = self._listen()
             self._failures, self._trouble = 0, self._gap()
@@ -208,7 +218,9 @@ class Listener:
                 # The chunk is read: what fails here must not lose it.
                 with suppress(OSError):
                     self._learn_zone(*follower.tail(TAIL_BYTES))
-            self._files = follower.files
+            if follower.files != self._files:
+                self._rush = RUSH_LOOKS if self._files else 0
+                self._files = follower.files
             left -= len(chunk.data)
             self._absorb(self._reader.take(chunk.data, self._means.clock.now()))
             self._note_place()

@@ -39,7 +39,7 @@ QUIET_S = 0.3
 DOUBT_S = 3.0
 """The deployer's own pause is 2 s after an update; a live one has said the next thing by then."""
 CONTEXT_BYTES = 4 * 1024
-PART_BYTES = 2 * 1024
+PART_BYTES = 512
 LEADS_MAX = 64
 OPEN_BYTES_MAX = 64 * 1024
 
@@ -80,6 +80,7 @@ class Reader:
         self.starting = False
         self._headless: bool | None = None
         self._context = b""
+        self._before = b""
         self._open = b""
         self._open_since = 0.0
         self._now = 0.0
@@ -131,8 +132,8 @@ class Reader:
                 if first == len(lines):
                     return
             at = lines.find(b"\n", begin + PART_BYTES) + 1 or len(lines)
-            context, self._context = self._context, b""
-            self._read(self._open + context + lines[begin:at])
+            self._before, self._context = self._context, b""
+            self._read(self._open + lines[begin:at])
 
     def _pass_over(self, lines: bytes, at: int, end: int) -> None:
         """Keep the last whole lines before `end` as context."""
@@ -225,6 +226,15 @@ class Reader:
         if entry.level == "ERROR" and deployer is not None and deployer.fullmatch(entry.thread):
             self._doubt = (entry, self._now)
 
+    def _lead_before(self, thread: str) -> Entry | None:
+        """Return the last error of a thread in what was passed over right before, if there is one."""
+        before, self._before = self._before, b""
+        for part in reversed(list(split(before, headless=bool(self._headless)))):
+            entry = parse(part, self._dialect.layouts)
+            if entry.bad and entry.thread == thread:
+                return entry
+        return None
+
     def _turned(self, entry: Entry) -> bool:
         dialect = self._dialect
         for what, text in (
@@ -249,6 +259,8 @@ class Reader:
             return
         part = found.groupdict("")
         lead = self._leads.pop(entry.thread, None)
+        if lead is None and saying in _FAILED:
+            lead = self._lead_before(entry.thread)
         subject = self._subject(pattern, part, entry)
         if subject is None:
             self._close_failure()
