@@ -85,6 +85,12 @@ class Disk(Protocol):
         nothing live has changed and `discard` cleans up.
         """
 
+    def write_back(self, txid: int) -> None:
+        """Begin to make durable what is staged so far, so that `seal` finds less to do.
+
+        Beside `stage` and all others, from any thread; promises nothing and never raises.
+        """
+
     def seal(self, txid: int) -> None:
         """Make all that was staged under `txid` durable. Raises DiskError."""
 

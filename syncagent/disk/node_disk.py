@@ -11,6 +11,7 @@ the live folder.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from syncagent.core.errors import DiskError, StateError
@@ -18,7 +19,7 @@ from syncagent.core.intent import Committed
 from syncagent.disk.identity import DoubtError, identify, opened
 from syncagent.disk.journal import Journal, Written
 from syncagent.disk.looking import Looking
-from syncagent.disk.places import Places
+from syncagent.disk.places import Places, open_stage
 from syncagent.disk.quarantine import Quarantine
 from syncagent.disk.redo import Redo
 from syncagent.disk.refusal import disk_error
@@ -107,6 +108,24 @@ class NodeDisk:
     def stage(self, txid: int, items: Iterable[tuple[Step, bytes]]) -> None:
         """Write bytes beside the trees: see `ports.Disk`."""
         self._staging.stage(txid, items)
+
+    def write_back(self, txid: int) -> None:
+        """Begin to make durable what is staged: see `ports.Disk`.
+
+        A write that fails is told once to every descriptor that was open by then, and the one that
+        `seal` asks was opened before the first byte was written: nothing is hidden from it here.
+        """
+        batch = self._staging.batch(txid)
+        if batch is None or batch.sealed or not batch.many:
+            return
+        grounds = tuple(batch.grounds.values())
+        for place in {ground.place.root_key[0]: ground.place for ground in grounds}.values():
+            with suppress(OSError):
+                fd = open_stage(self._fs, place)
+                try:
+                    self._fs.syncfs(fd)
+                finally:
+                    self._fs.close(fd)
 
     def seal(self, txid: int) -> None:
         """Make what was staged durable: see `ports.Disk`."""

@@ -454,3 +454,18 @@ def test_nothing_is_touched_in_a_tree_that_is_not_believed_or_left_alone(bench: 
     with pytest.raises(DiskError):
         bench.disk.touch(API, digest_of(b"x"))
     assert bench.mtime_ns(API) == before
+
+
+def test_writing_back_early_changes_nothing_that_shows(bench: Bench) -> None:
+    bench.disk.write_back(1)
+    paths = [at(SYNAPSE, f"api/{number}.xml") for number in range(12)]
+    steps = [(step(path, None, b"<api/>"), b"<api/>") for path in paths]
+    bench.disk.stage(1, steps[:10])
+    bench.disk.write_back(1)
+    bench.disk.stage(1, steps[10:])
+    bench.disk.write_back(1)
+    assert not any(map(bench.content, paths))
+    bench.disk.seal(1)
+    bench.disk.write_back(1)
+    bench.disk.commit(Intent(1, REVISION_ZERO, tuple(one for one, _ in steps)))
+    assert [bench.content(path) for path in paths] == [b"<api/>"] * 12

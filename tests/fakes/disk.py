@@ -172,6 +172,9 @@ class FakeDisk:
                 raise DiskError(f"the bytes for {step.path} are not {step.after.digest}")
             rows[step.path] = content
 
+    def write_back(self, txid: int) -> None:
+        """Nothing is durable before it is sealed."""
+
     def seal(self, txid: int) -> None:
         self.crash_at("seal")
         self._may_fail("seal")

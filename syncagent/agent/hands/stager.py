@@ -19,7 +19,7 @@ from syncagent.core.wire.messages import Blobs, Delta
 from syncagent.core.wire.packing import apply_delta, compress_batch, split_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from syncagent.agent.hands.judging import Judging
     from syncagent.agent.hands.memory import Memory
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from syncagent.core.verdict import Examined
     from syncagent.ports import Disk, History
 
+WRITE_BACK_BYTES = 4 * 1024 * 1024
+"""After so many staged bytes the disk is set to work on them: a seal of 35 MB waits 10 ms, not 200."""
+
 
 class Stager:
     """Carries out StageOwn, StageBlobs, KeepBlobs, Seal and Discard; on the committer's thread."""
@@ -41,6 +44,9 @@ class Stager:
         self._memory = memory
         self.judging: Judging | None = None
         """Who judges batches of large sets meanwhile, if anybody does."""
+        self.write_back: Callable[[int], None] | None = None
+        """Has what is staged under a txid written out meanwhile, if anything does."""
+        self._unwritten = 0
 
     def own(self, effect: fx.StageOwn) -> Result:
         """Stage what the history has."""
@@ -79,11 +85,18 @@ class Stager:
             self._disk.stage(
                 effect.txid, ((s, by_digest[s.after.digest]) for s in effect.steps if s.after)
             )
+            self._wrote(effect.txid, sum(map(len, by_digest.values())))
             if self.judging is not None and not self.judging.written(effect):
                 return None
             return self._finish(effect, by_digest)
         except SyncagentError as error:
             return rs.StageFailed(effect.txid, str(error))
+
+    def _wrote(self, txid: int, size: int) -> None:
+        self._unwritten += size
+        if self._unwritten >= WRITE_BACK_BYTES and self.write_back is not None:
+            self._unwritten = 0
+            self.write_back(txid)
 
     def judged(self, effect: fx.JudgedBlobs) -> Result:
         """Finish a batch that was written before it was judged."""
@@ -128,6 +141,7 @@ class Stager:
 
     def seal(self, effect: fx.Seal) -> Result:
         """Make what was staged durable."""
+        self._unwritten = 0
         try:
             self._disk.seal(effect.txid)
         except SyncagentError as error:
@@ -136,6 +150,7 @@ class Stager:
 
     def discard(self, effect: fx.Discard) -> Result | None:
         """Drop what was staged."""
+        self._unwritten = 0
         if self.judging is not None:
             self.judging.forget(effect.txid)
         try:

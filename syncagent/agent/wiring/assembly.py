@@ -167,6 +167,9 @@ class Assembly:
             "discover": Lane("discover", self._discover, self.post, join_s=LOOK_JOIN_S),
             "election": Lane("election", self._elect, self.post),
         }
+        behind: Lane[int] = Lane("write-back", disk.write_back, self.post, join_s=LOOK_JOIN_S)
+        self.committer.stager.write_back = behind.put
+        self.lanes["write-back"] = behind  # type: ignore[assignment]  # nothing is routed to it
         self._eyes: dict[TreeName, Lane[Effect]] = {
             tree: Lane(f"eye-{tree}", eye.do, self.post, join_s=LOOK_JOIN_S)  # type: ignore[arg-type]
             for tree in kinds
