@@ -36,6 +36,7 @@ Listening to a log is layered, each layer with its own theory in its module:
     failures   several entries that are one failure, and the reason in it
     reader     all of that: bytes in, `Heard` and turns out
     presence   the runtime's process, found by its home
+    console    its standard error, if that is a file: what its deployer died of
     phase      what it is doing, from process and log: a table
     listening  the thread, and what is posted when
 
@@ -43,9 +44,11 @@ Listening to a log is layered, each layer with its own theory in its module:
 the agent, in the same order; no saying is lost while its log file exists. Sayings are therefore made so
 that hearing one twice in order changes nothing.
 
-**A dead deployer.** Apache Synapse catches refused updates for proxies, executors and imports only; all others
-end the thread of hot deployment for good. Its log then ends, for that thread, in an error that names no
-file; `reader` turns that into `STUCK` after three seconds without another word of the thread. A death
-without any line in the log is not seen here: it shows as silence, and the node suspects it when a touch
-stays unanswered on a runtime of kind `synapse`.
+**A dead deployer.** Apache Synapse catches refused updates of proxies, executors and imports only; all others
+end the thread of hot deployment for good. The end is seen in two places. Where standard error is a file,
+`console` reads it there within two seconds, with the kind of the artifact: it is told as a rejection of
+that kind without a name, right before `STUCK`. The log of that thread ends in an error that names no
+file: `reader` takes that for the end after three seconds without another word of the thread. A death that
+leaves a word in neither place shows as silence: the node suspects it when a touch stays unanswered on a
+runtime of kind `synapse`.
 """

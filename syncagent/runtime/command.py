@@ -82,7 +82,7 @@ class CommandRuntime:
     @property
     def about(self) -> About:
         """What kind of runtime it is; its answer may take as long as the program may run."""
-        return About(KIND, KIND, answers=True, scan_s=self._timeout_s)
+        return About(KIND, KIND, answers=True, scan_s=self._timeout_s, asks=True)
 
     def start(self, mark: str | None) -> None:  # noqa: ARG002 - a program remembers by itself
         """Begin to run the program for what is told."""

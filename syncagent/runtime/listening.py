@@ -26,8 +26,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from syncagent.core.events import RuntimeHeard, RuntimeTurned
-from syncagent.core.runtime import Heard, Phase, RuntimeState
+from syncagent.core.runtime import Heard, Phase, RuntimeState, Saying
 from syncagent.runtime.begin import last_start
+from syncagent.runtime.console import Console
 from syncagent.runtime.entries import zone_of
 from syncagent.runtime.follow import Follower
 from syncagent.runtime.names import Names
@@ -155,6 +156,7 @@ class Listener:
         self._marked_at = means.clock.now()
         self._posted_mark = begin
         self._presence = Presence(means.fs, means.clock, traits)
+        self._console = Console(means.fs, traits.proc)
         self._names = Names(means.trees, os.path.realpath)
         self._reader = Reader(dialect, self._names)
         self._reader.zone = -float(time.localtime().tm_gmtoff)
@@ -194,6 +196,7 @@ class Listener:
             self._absorb(self._reader.flush(self._means.clock.now()))
             self._note_place()
             self._caught_up = True
+            self._look_at_console()
         self._tell_heard()
         self._tell_mark()
         if self._caught_up:
@@ -201,6 +204,19 @@ class Listener:
         return more
 
     # The log.
+
+    def _look_at_console(self) -> None:
+        """See whether the deployer died; of which artifact is not said, but of which kind."""
+        if self._dialect.deployer is None:
+            return
+        death = self._console.look(self._presence.process, self._means.clock.now())
+        if death is None:
+            return
+        at = self._means.clock.wall()
+        if death.kind is not None:
+            said = Heard(Saying.REJECTED, None, death.kind, "", death.reason, death.excerpt, at)
+            self._absorb([said])
+        self._turn(Turn(Turning.DEAD, at, death.reason))
 
     def _listen(self) -> bool:
         """Read what is there; True if it was too much for one look. Raises OSError."""
@@ -269,7 +285,8 @@ class Listener:
             case Turning.STOPS:
                 self._run = replace(before, stopped=True)
             case Turning.DEAD:
-                self._run = replace(before, dead=turn.detail or "it does not say why")
+                why = before.dead or turn.detail or "it does not say why"
+                self._run = replace(before, dead=why)
             case Turning.ALIVE:
                 self._run = replace(before, dead="")
         if self._run == before:

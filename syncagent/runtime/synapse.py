@@ -4,10 +4,10 @@ Its deployer looks every 10 s (`DeploymentIterator` of Axis2 1.7, not configurab
 each update. The log is where `log4j.properties` says, relative to the home, which is the folder that
 the scripts of the distribution start it in.
 
-What the log shows of a dead deployer (seen on 3.0.1): a refused update prints the error alone, such as
+What is seen of a dead deployer (on 3.0.1): a refused update prints the error alone, such as
 `ERROR API API context must begin with '/' character`, on the deployer's thread `Timer-0`; the stack trace
-goes to standard error. An exception that is not logged before it is thrown (a NullPointerException in a
-deployer) leaves nothing in the log at all: that is found by the node, when a touch stays unanswered.
+goes to standard error. An exception that is not logged before it is thrown leaves nothing in the log at
+all; where standard error is no file either, the node finds it, when a touch stays unanswered.
 """
 
 from __future__ import annotations

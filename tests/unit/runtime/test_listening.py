@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName
+from syncagent.core.artifact import ArtifactPath, Kind, TreeKind, TreeName
 from syncagent.core.events import RuntimeHeard, RuntimeTurned, ShellEvent
 from syncagent.core.runtime import Heard, Phase, RuntimeState, Saying
 from syncagent.core.settings import TreeSettings
@@ -22,9 +22,6 @@ from syncagent.runtime.presence import Traits
 from tests.fakes.faultyfs import FaultyFS
 from tests.fakes.logs import Numbered
 from tests.fakes.proc import FakeProc
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TREE = TreeName("synapse")
 MAIN = "org.apache.synapse.SynapseServer"
@@ -137,6 +134,31 @@ def test_a_whole_life_is_told_turn_by_turn(bench: Bench) -> None:
     assert bench.phases == [Phase.DOWN, Phase.STARTING, Phase.READY, Phase.STUCK, Phase.DOWN]
     assert "API context must begin with '/' character" in bench.states[3].detail
     assert len({state.incarnation for state in bench.states[1:4]}) == 1
+
+
+def test_a_death_on_standard_error_is_a_rejection_of_its_kind_and_then_stuck(bench: Bench) -> None:
+    bench.boot()
+    console = bench.proc.folder / "4711/fd/2"
+    console.parent.mkdir()
+    console.write_bytes(b"")
+    bench.starts()
+    bench.gets_ready()
+    bench.look()
+    bench.say("API context must begin with '/' character", level="ERROR")
+    recorded = "apache-synapse-3.0.1/refused-update-api.console"
+    text = (Path(__file__).resolve().parents[2] / "data/logs" / recorded).read_bytes()
+    console.write_bytes(text + b"x\n")
+    bench.events.clear()
+    bench.look()
+    bench.look(later_s=5.0)
+    heard, turned = bench.events
+    assert isinstance(heard, RuntimeHeard)
+    assert [(h.saying, h.path, h.kind, h.name) for h in heard.heard] == [
+        (Saying.REJECTED, None, Kind.API, "")
+    ]
+    assert isinstance(turned, RuntimeTurned)
+    assert turned.state.phase is Phase.STUCK
+    assert turned.state.detail.endswith(heard.heard[0].reason)
 
 
 def test_times_are_utc_whatever_zone_the_log_has(bench: Bench) -> None:
