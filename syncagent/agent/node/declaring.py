@@ -19,11 +19,11 @@ from syncagent.core.revision import Revision, RevisionId
 from syncagent.core.safety import Hold, HoldReason, judge_changes
 from syncagent.core.settings import Writers
 from syncagent.core.snapshot import Seen, Unread
-from syncagent.core.verdict import Refused, Severity
+from syncagent.core.verdict import Problem, Refused, Severity
 from syncagent.core.wire.messages import Propose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.observing import Observing
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from syncagent.agent.results import Declared, DeclareFailed
     from syncagent.core.artifact import ArtifactPath
     from syncagent.core.digest import Digest
-    from syncagent.core.verdict import Problem
 
 SUSPECT = "suspect"
 """The note that names the trees of which deletions are held: a restart must not forget it."""
@@ -67,6 +66,7 @@ class Declaring:
         self._wake_at: float | None = None
         self._proposed: tuple[Change, ...] = ()
         self._proposed_until = 0.0
+        self._told: dict[Change, str] = {}
         suspect: list[str] = json.loads(state.standing.notes.get(SUSPECT, "[]"))
         self.lasting = advancing.lasting
         self._suspect = frozenset(TreeName(name) for name in suspect)
@@ -166,8 +166,23 @@ class Declaring:
         self._list_holds(judgement.holds)
         self._suspect_trees(judgement.holds)
         passed = self._without_clashes(judgement.passed, refused)
+        refused |= self._refused_there(passed)
         self._list_refused(refused)
         return passed, judgement.released
+
+    def _refused_there(self, changes: Sequence[Change]) -> dict[ArtifactPath, Refused]:
+        """Return what the manager does not take of this node's changes, until it does."""
+        if self._state.leads or not self._told:
+            self._told = {}
+            return {}
+        wanted = set(changes)
+        self._told = {change: why for change, why in self._told.items() if change in wanted}
+        holder = self._state.guard.highest
+        who = f"{holder.holder}, the manager," if holder is not None else "the manager"
+        return {
+            change.path: Refused(change.path, Problem("refused-there", f"{who} refuses it: {why}"))
+            for change, why in self._told.items()
+        }
 
     def _without_clashes(
         self, changes: Sequence[Change], refused: dict[ArtifactPath, Refused]
@@ -311,7 +326,16 @@ class Declaring:
             self._not_before = now + REDECLARE_S
         self._wake_at = now + REDECLARE_S
 
-    def answered(self, *, lost: bool) -> None:
-        """Take that a proposal was answered: what is left may be proposed again."""
+    def answered(
+        self, lost: Sequence[ArtifactPath], refused: Mapping[ArtifactPath, str]
+    ) -> list[ArtifactPath]:
+        """Take that a proposal was answered; return what is lost and was not known to be refused.
+
+        What is left may be proposed again: at once if nothing was lost.
+        """
         if not lost:
             self._proposed_until = 0.0
+        before = self._told
+        self._told = {c: refused[c.path] for c in self._proposed if c.path in refused}
+        known = {change.path for change, why in self._told.items() if before.get(change) == why}
+        return [path for path in lost if path not in known]

@@ -59,6 +59,17 @@ def waiting(job: Job, observing: Observing) -> list[Refused]:
     return found
 
 
+def told_in(reasons: str, paths: Iterable[ArtifactPath]) -> dict[ArtifactPath, str]:
+    """Return which of `paths` a proposal's answer names, each with its own reason."""
+    starts = {path: reasons.find(f"{path}: ") for path in paths}
+    found = sorted((start, path) for path, start in starts.items() if start >= 0)
+    ends = [*(start for start, _ in found), len(reasons)][1:]
+    return {
+        path: reasons[start + len(f"{path}: ") : end].removesuffix("; ")
+        for (start, path), end in zip(found, ends, strict=False)
+    }
+
+
 def _facts(path: ArtifactPath, job: Job, observing: Observing) -> Facts | None:
     examined = job.examined.get(path) or observing.examined(path)
     return examined.facts if examined is not None else None

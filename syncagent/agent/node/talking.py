@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Hangup, Send
+from syncagent.agent.node.leftout import told_in
 from syncagent.core.wire import messages as msg
 
 if TYPE_CHECKING:
@@ -116,9 +117,10 @@ class Talking:
         state = self._node.state
         if link != state.manager_link:
             return
-        self._node.declaring.answered(lost=bool(message.lost))
-        for path in message.lost:
-            state.event("proposal-lost", path=str(path), reason=message.reason)
+        refused = told_in(message.reason, message.lost)
+        for path in self._node.declaring.answered(message.lost, refused):
+            reason = refused.get(path, message.reason)
+            state.event("proposal-lost", path=str(path), reason=reason)
         if message.taken:
             state.event("proposal-taken", count=len(message.taken))
 

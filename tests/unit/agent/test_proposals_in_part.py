@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from syncagent.core.change import Change
 from syncagent.core.settings import Writers
 from syncagent.core.wire.messages import Blobs, Propose, Proposed
 from syncagent.core.wire.packing import compress_batch
-from tests.fakes.agent_bench import Bench, Files, adds, at, entry, sequence
+from tests.fakes.agent_bench import PEER, Bench, Files, adds, at, entry, sequence
+
+if TYPE_CHECKING:
+    from syncagent.core.artifact import ArtifactPath
 
 FILES = {f"sequences/{name}.xml": sequence(name) for name in "abc"}
 BAD = b"<sequence name='bad'"
@@ -126,3 +131,85 @@ def test_a_name_moves_to_another_file_though_the_manager_refuses_a_third() -> No
     assert bench.files.keys() >= {"sequences/z.xml", "sequences/Refused.xml"}
     assert list(bench.state.refused) == [at("sequences/Refused.xml")]
     assert at("sequences/z.xml") in bench.state.base
+
+
+# --- the worker -----------------------------------------------------------------------------------
+
+A, B = at("sequences/a.xml"), at("sequences/b.xml")
+WHY = "the sequence name 'x' is that of sequences/x.xml already; they share their names"
+
+
+def proposing() -> tuple[Bench, int]:
+    """A worker that has proposed two changes of its own."""
+    bench = Bench(FILES, manager=PEER, standing=FILES, writers=Writers.ANY).start()
+    link, _ = bench.managed()
+    for path in (A, B):
+        bench.put(path.path, sequence(path.path[10:11], text="edited"))
+    bench.pass_(1)
+    return bench, link
+
+
+def answer(bench: Bench, link: int, lost: tuple[ArtifactPath, ...], reason: str) -> None:
+    propose = bench.said(Propose, link)[-1]
+    bench.hear(link, Proposed(propose.proposal, (), lost, reason))
+
+
+def refused_here(bench: Bench) -> dict[str, str]:
+    found = bench.answer("refused")
+    assert isinstance(found, list)
+    return {row["path"]: row["reason"] for row in found}
+
+
+def test_what_the_manager_refuses_is_listed_where_it_was_written() -> None:
+    bench, link = proposing()
+    answer(bench, link, (A, B), f"many; {A}: {WHY}; {B}: no name")
+    bench.pass_(1)
+    assert refused_here(bench) == {
+        A.path: f"gw-2, the manager, refuses it: {WHY}",
+        B.path: "gw-2, the manager, refuses it: no name",
+    }
+    status = bench.answer("status")
+    assert isinstance(status, dict)
+    (row,) = [row for row in status["nodes"] if row["name"] == "gw-1"]
+    assert (row["state"], row["refused"]) == ("Synced", 2)
+
+
+def test_it_is_said_once_and_proposed_again_until_it_is_taken() -> None:
+    bench, link = proposing()
+    for _ in range(3):
+        answer(bench, link, (A,), f"{A}: {WHY}")
+        bench.pass_(11)
+    assert len(bench.events("proposal-lost")) == 1
+    propose = bench.said(Propose, link)[-1]
+    bench.hear(link, Proposed(propose.proposal, (A,), ()))
+    bench.pass_(1)
+    assert refused_here(bench) == {}
+
+
+def test_other_bytes_are_not_refused_yet() -> None:
+    bench, link = proposing()
+    answer(bench, link, (A,), f"{A}: {WHY}")
+    bench.pass_(1)
+    assert list(refused_here(bench)) == [A.path]
+    bench.put(A.path, sequence("a", text="mended"))
+    bench.pass_(1)
+    assert refused_here(bench) == {}
+
+
+def test_what_is_lost_to_other_bytes_is_not_refused() -> None:
+    bench, link = proposing()
+    answer(bench, link, (A,), "")
+    bench.pass_(1)
+    assert refused_here(bench) == {}
+
+
+def test_a_worker_that_leads_judges_by_itself() -> None:
+    bench, link = proposing()
+    answer(bench, link, (A,), f"{A}: {WHY}")
+    bench.pass_(1)
+    bench.cut(link)
+    bench.ask("promote", force=True)
+    bench.pass_(20)
+    assert bench.state.leads
+    assert refused_here(bench) == {}
+    assert bench.state.standing.revision.number == 2
