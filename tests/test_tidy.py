@@ -89,3 +89,13 @@ def test_only_fsio_makes_file_system_calls_for_trees() -> None:
             if FILE_CALLS.search(line):
                 found.append(f"{name(path)}:{number}: {line.strip()}")
     assert not found, "\n".join(found)
+
+
+def test_what_starts_agents_or_a_synapse_is_marked_so() -> None:
+    found = sorted((ROOT / "tests/e2e").glob("test_*.py"))
+    assert found
+    for path in found:
+        text = path.read_text()
+        assert "pytest.mark.e2e" in text, f"{path}: the fast layer would run it"
+        if re.search(r"\bsynapse_homes?\(", text):
+            assert "pytest.mark.needs_synapse" in text, f"{path}: it needs a Synapse"

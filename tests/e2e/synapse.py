@@ -23,8 +23,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.cluster import free_ports, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,14 +71,6 @@ def library() -> Path:
     if done.returncode != 0:
         raise MissingError(done.stderr.strip())
     return Path(done.stdout.strip())
-
-
-def require_synapse() -> Path:
-    """Return the library folder; where it can't be had, skip (a failure if all is required)."""
-    try:
-        return library()
-    except MissingError as error:
-        pytest.skip(f"no Synapse: {error}")
 
 
 @dataclass(frozen=True)
@@ -172,6 +162,7 @@ class SynapseHome:
                 stderr=console,
                 start_new_session=True,
             )
+        (self.folder / "pid").write_text(f"{self.process.pid}\n")
 
     def start(self) -> None:
         """Start it, and wait until its log says that it is ready and its port answers."""
@@ -283,7 +274,6 @@ class SynapseHome:
 @contextmanager
 def synapse_homes(folder: Path, *names: str, rotate_kb: int = 1000) -> Iterator[list[SynapseHome]]:
     """Make a home for each name, not started; what runs at the end is stopped."""
-    require_synapse()
     with ExitStack() as stack:
         homes = []
         for name, port in zip(names, free_ports(len(names)), strict=True):

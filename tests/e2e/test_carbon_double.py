@@ -21,6 +21,8 @@ from tests.e2e.carbon_double import SUPER, SYNAPSE, CarbonHome, carbon_home
 from tests.e2e.cluster import until
 from tests.e2e.synapse import put
 
+pytestmark = pytest.mark.e2e
+
 NS = 'xmlns="http://ws.apache.org/ns/synapse"'
 PLAN = b"@Plan:name('Limits')\nfrom Requests select * insert into Throttled;\n"
 

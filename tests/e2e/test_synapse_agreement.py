@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.synapse import FOLDERS, require_synapse, synapse_home
+from tests.e2e.synapse import FOLDERS, synapse_home
 from tests.e2e.synapse_judge import (
     LOG_KB,
     Cause,
@@ -37,7 +37,6 @@ Judged = list[tuple[Artifact, Verdict]]
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    require_synapse()
     artifacts = artifacts_of(SAMPLE)
     return list(zip(artifacts, judge(tmp_path_factory.mktemp("sample"), artifacts), strict=True))
 

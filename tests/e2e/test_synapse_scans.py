@@ -12,6 +12,8 @@ import pytest
 from tests.e2e.cluster import until
 from tests.e2e.synapse import SCAN_S, SynapseHome, answering, put, said, synapse_home
 
+pytestmark = [pytest.mark.e2e, pytest.mark.needs_synapse]
+
 NAMES = ("A", "B", "C")
 FOLDERS = ("endpoints", "templates", "sequences", "api")
 """Which of them is scanned first depends on a hash of their paths."""
