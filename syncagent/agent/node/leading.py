@@ -115,7 +115,7 @@ class Leading:
         if same and (under_way or waiting):
             return
         if withheld and not under_way and self._trying.nothing_for(peer.standing):
-            self._phase(peer, Phase.IDLE, now, f"waits for the runtime of {self._state.me}")
+            self._phase(peer, Phase.IDLE, now, self._trying.why_waiting)
             return
         assert self._state.token is not None, "only a manager offers"
         record = self._early() or self._current

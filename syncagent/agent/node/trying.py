@@ -111,6 +111,14 @@ class Trying:
             path in waiting for path, number in self._declared.items() if number > standing.number
         )
 
+    @property
+    def why_waiting(self) -> str:
+        """Say what whoever gets nothing waits for: a person, or this node's runtime."""
+        held = [h.id for h in self._state.holds.values() if h.reason is HoldReason.NACKED]
+        if held:
+            return f"waits for a decision: {held[0]} is held on {self._state.me}"
+        return f"waits for the runtime of {self._state.me}"
+
     # --- beginning --------------------------------------------------------------------------
 
     def declaring(
