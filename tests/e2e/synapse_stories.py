@@ -116,6 +116,7 @@ class Seen:
     replies: dict[str, Reply] = field(default_factory=dict)
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     died: dict[str, bool] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Story:
@@ -143,7 +144,7 @@ class Story:
         """Put a file by whose deployment the next look is known; proxy services come late in it."""
         self._markers += 1
         name = f"zz-{self._markers}"
-        self.put(f"proxy-services/{name}.xml", PROXY.replace(b'"P"', f'"{name}"'.encode()))
+        self.put(f"proxy-services/{name}.xml", proxy_of(name))
 
     def look(self, step: str) -> str:
         """Wait for the end of the look that was marked; its log and the files become `step`."""
@@ -389,6 +390,64 @@ def refused_update(kind: str) -> Callable[[Story], None]:
     return story_of
 
 
+MANY = 20
+ROUNDS = 5
+"""A look undeploys in an order of its own: one in `MANY` rounds shows nothing."""
+
+
+def dropped(story: Story) -> None:
+    """A file that never deployed goes, or changes, in one look with others that did deploy."""
+    names = [f"D{number}" for number in range(MANY)]
+    for name in names:
+        story.put(f"api/{name}.xml", answering(name, f"/{name.lower()}", "v1"))
+    story.start("start")
+    left: list[str] = []
+    for _ in range(ROUNDS):
+        story.put("api/NoXml.xml", b"no XML")
+        story.scan("bad file")
+        for name in ["NoXml", *names]:
+            story.path(f"api/{name}.xml").unlink()
+        story.scan("deleted")
+        left = [name for name in names if story.home.get(f"/{name.lower()}").status == 200]
+        if left:
+            break
+        story.put_all({f"api/{n}.xml": answering(n, f"/{n.lower()}", "v1") for n in names})
+    story.seen.names["left"] = left
+    story.scan("one look later")
+    left = [name for name in names if story.home.get(f"/{name.lower()}").status == 200]
+    story.seen.names["left one look later"] = left
+    story.put_all({f"api/{n}.xml": answering(n, f"/{n.lower()}", "v2") for n in left})
+    story.scan("put again")
+    story.seen.names["serves v2"] = [n for n in left if story.home.says(f"/{n.lower()}", "v2")]
+    story.home.stop()
+    story.keep("stop")
+    story.start("restart")
+    left = [name for name in names if story.home.get(f"/{name.lower()}").status == 200]
+    story.seen.names["left after a restart"] = left
+
+
+def dropped_proxies(story: Story) -> None:
+    """A file that never deployed changes in one look with proxy services that did deploy."""
+    names = [f"P{number}" for number in range(MANY)]
+    story.put_all({f"proxy-services/{name}.xml": proxy_of(name) for name in names})
+    story.start("start")
+    for turn in range(ROUNDS):
+        story.put("api/NoXml.xml", b"no XML")
+        story.scan("bad file")
+        story.put("api/NoXml.xml", b"no XML either")
+        story.put_all({f"proxy-services/{n}.xml": proxy_of(n) + b"\n" * turn for n in names})
+        story.scan("changed")
+        if "failed - Continue in fail-safe mode" in story.seen.logs["changed"]:
+            break
+    story.put_all({f"proxy-services/{name}.xml": proxy_of(name) + b" " for name in names})
+    wait_for(lambda: story.text().count("has been updated") >= MANY, "all are updated")
+    story.keep("touched again")
+
+
+def proxy_of(name: str) -> bytes:
+    return PROXY.replace(b'"P"', f'"{name}"'.encode())
+
+
 def port_taken(story: Story) -> None:
     """Another process listens on the runtime's port."""
     with socket.create_server(("127.0.0.1", story.home.port)):
@@ -405,6 +464,8 @@ STORIES: Mapping[str, Callable[[Story], None]] = {
     "lost": lost,
     "startup": startup,
     "port-taken": port_taken,
+    "dropped": dropped,
+    "dropped-proxies": dropped_proxies,
     **{f"refused-update-{kind}": refused_update(kind) for kind in REFUSED_UPDATES},
 }
 

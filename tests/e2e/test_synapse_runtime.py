@@ -10,7 +10,7 @@ from datetime import datetime
 import pytest
 
 from tests.e2e.synapse import Reply, said, synapse_homes
-from tests.e2e.synapse_stories import NO_SLASH, OF_EACH_KIND, STORIES, Seen, run_all
+from tests.e2e.synapse_stories import MANY, NO_SLASH, OF_EACH_KIND, STORIES, Seen, run_all
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_synapse]
 
@@ -283,6 +283,50 @@ def test_main_and_fault_cannot_be_undeployed_and_are_written_back_in_other_bytes
 def test_deleting_a_file_that_never_deployed_is_an_error_in_the_log(stories: Stories) -> None:
     log = stories("lost").logs["never deployed deleted"]
     assert lines(log, "ERROR", "Artifact representing the filename", "NoXml.xml is not deployed")
+
+
+def test_deletes_that_come_after_it_in_that_look_are_dropped_and_their_artifacts_serve_on(
+    stories: Stories,
+) -> None:
+    seen = stories("dropped")
+    left = seen.names["left"]
+    log = seen.logs["deleted"]
+    assert lines(log, "ERROR", "Artifact representing the filename", "NoXml.xml is not deployed")
+    assert left
+    for name in left:
+        assert f"api/{name}.xml" not in seen.files["deleted"]
+        assert lines(log, f"API named '{name}' has been undeployed") == []
+    assert seen.names["left one look later"] == left
+
+
+def test_what_is_left_behind_so_refuses_its_own_file_and_goes_only_with_a_restart(
+    stories: Stories,
+) -> None:
+    seen = stories("dropped")
+    assert seen.names["serves v2"] == []
+    for name in seen.names["left"]:
+        reason = f"Duplicate resource definition by the name: {name}"
+        assert lines(seen.logs["put again"], "ERROR", reason)
+        assert f"api/{name}.xml.back" in seen.files["put again"]
+    assert seen.names["left after a restart"] == []
+
+
+def test_a_changed_file_that_never_deployed_keeps_proxies_from_their_update_in_that_look(
+    stories: Stories,
+) -> None:
+    seen = stories("dropped-proxies")
+    log = seen.logs["changed"]
+    assert lines(log, "Two services cannot have same name")
+    failed = re.findall(r"hot deployment from file: \S+/(P\d+)\.xml failed", log)
+    assert failed
+    for name in failed:
+        assert lines(log, f"ProxyService named '{name}' has been updated") == []
+
+
+def test_touching_such_a_proxy_once_more_updates_it(stories: Stories) -> None:
+    log = stories("dropped-proxies").logs["touched again"]
+    updated = set(re.findall(r"ProxyService named '(P\d+)' has been updated", log))
+    assert updated == {f"P{number}" for number in range(MANY)}
 
 
 def test_a_folder_that_goes_away_undeploys_all_that_was_in_it(stories: Stories) -> None:
