@@ -30,6 +30,7 @@ class Entry:
     """One entry. `at` is its time (s) as if the log's clock showed UTC, 0.0 if it has none.
 
     `text` is the message's first line, `more` what follows it; `whole` is the entry as it stands.
+    `known` is False where no layout fits: `text` is then the whole line.
     """
 
     at: float
@@ -40,6 +41,7 @@ class Entry:
     text: str
     more: str
     whole: str
+    known: bool = True
 
     @property
     def bad(self) -> bool:
@@ -103,4 +105,4 @@ def parse(raw: bytes, layouts: Sequence[re.Pattern[str]]) -> Entry:
                 more,
                 whole,
             )
-    return Entry(time_of(line[:200]), "", "", "", "", line.strip(), more, whole)
+    return Entry(time_of(line[:200]), "", "", "", "", line.strip(), more, whole, known=False)

@@ -157,7 +157,7 @@ class Listener:
         self._posted_mark = begin
         self._presence = Presence(means.fs, means.clock, traits)
         self._console = Console(means.fs, traits.proc)
-        self._names = Names(means.trees, os.path.realpath)
+        self._names = Names(means.trees, os.path.realpath, means.clock.now)
         self._reader = Reader(dialect, self._names)
         self._reader.zone = -float(time.localtime().tm_gmtoff)
         self._reader.starting = bool(begin.run.started_at and not begin.run.ready_at)

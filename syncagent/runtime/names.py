@@ -1,7 +1,8 @@
 """From what a runtime calls a file or an artifact to the artifact's path in a tree.
 
-Runtimes name files by their canonical path, so each tree is known by its resolved root too. A root
-that can't be resolved (a mount that is late) is tried again when a name fits none.
+Runtimes name files by their canonical path, so each tree is known by its resolved root too. Roots are
+resolved again, at most every `RESOLVE_S`, when a name fits none: a mount may have been late, or a link set
+to another folder.
 
 An agent beside the runtime in another container sees the same folders under other names. What lies
 under no root is therefore also tried by the product's own folders (`synapse-configs/default/`, ...),
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 SUPER_TENANT = "-1234"
 """What Carbon logs for the super tenant; also empty or 0 before a tenant is set."""
 
+RESOLVE_S = 10.0
+
 _FOLDER_OF = {kind: folder for folder, kind in FOLDERS.items()}
 _PLACES = re.compile(
     r"/(?:repository/tenants/(?P<tenant>\d+)/|repository/deployment/server/|repository/conf/|conf/)"
@@ -31,16 +34,25 @@ _PLACES = re.compile(
 
 
 class Names:
-    """Maps names to artifacts. `resolve` returns a folder's canonical path (`os.path.realpath`)."""
+    """Maps names to artifacts.
 
-    def __init__(self, trees: Sequence[TreeSettings], resolve: Callable[[str], str]) -> None:
+    `resolve` returns a folder's canonical path (`os.path.realpath`), `now` is a clock that only rises (s).
+    """
+
+    def __init__(
+        self,
+        trees: Sequence[TreeSettings],
+        resolve: Callable[[str], str],
+        now: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._trees = {tree.name: tree for tree in trees}
         self._resolve = resolve
+        self._now = now
         self._roots: list[tuple[str, TreeSettings]] = []
-        self.refresh()
+        self._resolve_roots()
 
-    def refresh(self) -> None:
-        """Resolve the roots again: a mount may have come."""
+    def _resolve_roots(self) -> None:
+        self._resolved_at = self._now()
         roots = {}
         for tree in self._trees.values():
             path = tree.path.rstrip("/")
@@ -50,15 +62,24 @@ class Names:
 
     def of_file(self, file: str) -> ArtifactPath | None:
         """Return the artifact at an absolute path; None if it lies in no tree."""
-        for root, tree in self._roots:
-            if file.startswith(root):
-                return ArtifactPath(tree.name, file[len(root) :])
+        found_in = self._in_roots(file)
+        if found_in is None and self._now() - self._resolved_at >= RESOLVE_S:
+            self._resolve_roots()
+            found_in = self._in_roots(file)
+        if found_in is not None:
+            return found_in
         found = _PLACES.search(file)
         if found is None:
             return None
         kind = TreeKind.SIDDHI if found["plans"] else TreeKind.SYNAPSE
         tree_found = self._tree(kind, found["tenant"] or "")
         return ArtifactPath(tree_found.name, found["rest"]) if tree_found else None
+
+    def _in_roots(self, file: str) -> ArtifactPath | None:
+        for root, tree in self._roots:
+            if file.startswith(root):
+                return ArtifactPath(tree.name, file[len(root) :])
+        return None
 
     def of_base(self, kind: Kind | None, base: str, tenant: str) -> ArtifactPath | None:
         """Return the artifact in a file of that name, in the folder of its kind.

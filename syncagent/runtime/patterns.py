@@ -16,7 +16,8 @@ runtime starts, if that is something else. A log that uses other words needs ano
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from syncagent.core.artifact import Kind
 from syncagent.core.runtime import Saying
@@ -185,7 +186,7 @@ PLANS = (
 """Siddhi plans on a Carbon runtime. An update is an undeploy and a deploy."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dialect:
     """How one family of runtimes writes.
 
@@ -203,6 +204,21 @@ class Dialect:
     hints: tuple[bytes, ...]
     start_words: tuple[bytes, ...]
     deployer: re.Pattern[str] | None = None
+
+    @cached_property
+    def loose(self) -> Dialect:
+        """The same for a log in a layout of its own, where a message begins anywhere in its line."""
+        return replace(
+            self,
+            patterns=tuple(replace(each, text=_unanchored(each.text)) for each in self.patterns),
+            starts=_unanchored(self.starts),
+            ready=_unanchored(self.ready),
+            stops=_unanchored(self.stops),
+        )
+
+
+def _unanchored(text: re.Pattern[str]) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w.]){text.pattern.removeprefix('^')}")
 
 
 _HINTS = (b" has been ", b"rtifact", b": Failed", b"fail-safe mode", b"Error while updating the ")

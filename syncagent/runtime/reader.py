@@ -191,9 +191,10 @@ class Reader:
             self._give_up(self._doubt[0])
         self._speaks(entry)
         if self._matters(raw):
-            if self._turned(entry):
+            dialect = self._dialect if entry.known else self._dialect.loose
+            if self._turned(entry, dialect):
                 return
-            for pattern in self._dialect.patterns:
+            for pattern in dialect.patterns:
                 found = pattern.text.search(entry.text)
                 if found is not None:
                     self._matched(pattern, found, entry)
@@ -235,8 +236,7 @@ class Reader:
                 return entry
         return None
 
-    def _turned(self, entry: Entry) -> bool:
-        dialect = self._dialect
+    def _turned(self, entry: Entry, dialect: Dialect) -> bool:
         for what, text in (
             (Turning.STARTS, dialect.starts),
             (Turning.READY, dialect.ready),
@@ -275,6 +275,8 @@ class Reader:
         kind = pattern.kind or WORDS.get(part.get("word", ""))
         name = part.get("name", "")
         if file := part.get("file", "").strip():
+            if not entry.known and not file.endswith(("xml", "siddhiql")):
+                return None
             path = self._names.of_file(file)
             return Subject(path, self._names.kind(path)) if path else None
         if base := part.get("base", "").strip():

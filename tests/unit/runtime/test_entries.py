@@ -13,7 +13,7 @@ from syncagent.core.runtime import Heard, Saying
 from syncagent.core.settings import TreeSettings
 from syncagent.runtime.entries import ENTRY_CHARS_MAX, parse, split, zone_of
 from syncagent.runtime.names import Names
-from syncagent.runtime.patterns import APACHE_3, CARBON_3
+from syncagent.runtime.patterns import APACHE_3, CARBON_3, Dialect
 from syncagent.runtime.reader import Reader
 
 AT = calendar.timegm((2026, 11, 21, 14, 22, 39)) + 0.493
@@ -84,15 +84,37 @@ def test_bytes_that_are_no_text_do_not_hide_their_neighbours() -> None:
     assert [each.saying for each in said if isinstance(each, Heard)] == [Saying.DEPLOYED]
 
 
-@pytest.mark.parametrize("line", ["{text}", "14:22:39 | INFO | {text}", "<14>esb: {text}"])
-def test_a_log_in_a_layout_of_its_own_is_read_if_the_message_ends_its_lines(line: str) -> None:
+@pytest.mark.parametrize(
+    "line",
+    ["{}", "14:22:39 | INFO | {}", "<14>esb: {}", "[INFO] 2026-11-21 14:22:39,493 APIDeployer: {}"],
+)
+@pytest.mark.parametrize("dialect", [APACHE_3, CARBON_3])
+def test_a_log_in_a_layout_of_its_own_is_read_where_the_message_ends_the_line(
+    dialect: Dialect, line: str
+) -> None:
+    reader = Reader(dialect, NAMES)
+    texts = (
+        "API named 'N' has been undeployed",
+        f"API named 'N' has been deployed from file : {FILE}",
+        f"API deployment from the file : {FILE} : Failed.\norg.x.SynapseException: bad\n\tat x.y(Z)",
+        "talk",
+    )
+    log = "".join(f"{line.format(text)}\n" for text in texts)
+    said = [*reader.take(log.encode(), 0.0), *reader.flush(1.0), *reader.flush(2.0)]
+    assert [each.saying for each in said if isinstance(each, Heard)] == [
+        Saying.UNDEPLOYED,
+        Saying.DEPLOYED,
+        Saying.REJECTED,
+    ]
+    assert [each.reason for each in said if isinstance(each, Heard)] == ["", "", "bad"]
+
+
+def test_a_log_of_json_lines_is_left_out_rather_than_read_wrongly() -> None:
     reader = Reader(CARBON_3, NAMES)
-    bare = line.replace("{text}", "API named 'N' has been undeployed")
-    said = reader.take(f"{bare}\n".encode(), 0.0)
-    if line == "{text}":
-        assert [each.saying for each in said if isinstance(each, Heard)] == [Saying.UNDEPLOYED]
-    else:
-        assert said == []
+    line = (
+        f'{{"message": "API named \'N\' has been deployed from file : {FILE}", "level": "INFO"}}\n'
+    )
+    assert reader.take(line.encode(), 0.0) == []
 
 
 @given(st.lists(st.binary(max_size=60), max_size=30), st.integers(1, 7))

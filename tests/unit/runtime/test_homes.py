@@ -15,7 +15,7 @@ from syncagent.ports import Instant
 from syncagent.runtime.carbon import scan_s
 from syncagent.runtime.choose import NO_HOME, Home, choose
 from syncagent.runtime.listening import Means
-from syncagent.runtime.names import Names
+from syncagent.runtime.names import RESOLVE_S, Names
 from syncagent.runtime.synapse import log_of
 
 if TYPE_CHECKING:
@@ -193,3 +193,20 @@ def test_a_bare_file_name_is_known_by_kind_and_tenant(
 def test_two_trees_of_one_tenant_leave_a_bare_name_unknown() -> None:
     twice = (*TREES, TreeSettings(TreeName("other"), TreeKind.SYNAPSE, "/srv/other"))
     assert Names(twice, lambda path: path).of_base(Kind.API, "x.xml", "") is None
+
+
+def test_a_root_that_leads_elsewhere_now_is_resolved_again_but_not_for_each_name() -> None:
+    where, asked, now = {"to": "/old"}, list[str](), {"s": 0.0}
+
+    def resolve(path: str) -> str:
+        asked.append(path)
+        return where["to"]
+
+    names = Names(TREES[:1], resolve, lambda: now["s"])
+    where["to"] = "/new"
+    assert names.of_file("/new/api/a.xml") is None
+    now["s"] = RESOLVE_S
+    assert names.of_file("/new/api/a.xml") == ArtifactPath(TreeName("synapse"), "api/a.xml")
+    for _ in range(5):
+        names.of_file("/nobody/api/a.xml")
+    assert len(asked) == 2
