@@ -92,7 +92,7 @@ class StageBlobs:
     """Verify, validate, keep and stage what came over the wire. Result: Staged.
 
     `last`: nothing else is to come, so that all may be made durable in one go. `files` tells how
-    large the set is that it belongs to.
+    large the set is that it belongs to, `end` that no more of it is to come.
     """
 
     txid: int
@@ -100,6 +100,7 @@ class StageBlobs:
     steps: tuple[Step, ...]
     last: bool = False
     files: int = 0
+    end: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 Every batch of such a set is on offer from the moment it arrives. The thread here takes one after the
 other and has it judged; the committer writes one after the other, and judges itself what nobody has
-taken by then. So neither waits for the other, and no batch is judged twice. Who comes second
-finishes the batch: the committer, if the verdicts are there; else `late` has it do so when they are.
+taken by then. So neither waits for the other. Who comes second finishes the batch: the committer, if
+the verdicts are there; else `late` has it do so when they are. Only when nothing is left to write
+does it judge what the other process has too: on a busy machine that one may be far behind.
 
 Verdicts go where all are (`Memory`), each by path and digest. Where the other process is of no
 use the batch is finished without them, which has the committer judge: nothing depends on it.
@@ -63,6 +64,8 @@ class Judging:
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._over = False
+        self._whole: int | None = None
+        """The txid of which every batch was offered."""
 
     # --- the loop's and the committer's side ------------------------------------------------
 
@@ -78,15 +81,26 @@ class Judging:
         with self._wake:
             if self._validator.usable and not self._over:
                 self._batches[id(effect)] = (effect, _At.WAITING)
+                self._whole = effect.txid if effect.end else None
                 self._run()
 
     def written(self, effect: StageBlobs) -> bool:
         """Tell whether the committer, which has written the batch, has to finish it now."""
         with self._wake:
             _, at = self._batches.pop(id(effect), (effect, _At.DONE))
-            if at is _At.TAKEN:
+            if self._whole == effect.txid and self._all_written():
+                overdue, self._batches = self._batches, {}
+            elif at is _At.TAKEN:
                 self._batches[id(effect)] = (effect, _At.WRITTEN)
-            return at is not _At.TAKEN
+                return False
+            else:
+                overdue = {}
+        for other, _ in overdue.values():
+            self._late(JudgedBlobs(other))
+        return True
+
+    def _all_written(self) -> bool:
+        return all(at is _At.WRITTEN for _, at in self._batches.values())
 
     def forget(self, txid: int) -> None:
         """Judge nothing more of a set that is dropped."""

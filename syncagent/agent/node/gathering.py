@@ -82,10 +82,10 @@ class Gathering:
                 job.asked.discard(entry.digest)
                 job.asked_bytes -= entry.size
         job.staging += 1
-        last = job.staging == 1 and not job.lacking and len(steps) <= SEAL_AT_ONCE_MAX
-        self._state.do(
-            StageBlobs(job.txid, message, tuple(steps), last=last, files=job.files_total)
-        )
+        end = not job.lacking
+        last = end and job.staging == 1 and len(steps) <= SEAL_AT_ONCE_MAX
+        total = job.files_total
+        self._state.do(StageBlobs(job.txid, message, tuple(steps), last=last, files=total, end=end))
 
     def staged(self, job: Job, result: Staged) -> str | None:
         """Take what was staged; return why the job can't go on, None if it can."""

@@ -100,10 +100,10 @@ def scene() -> Iterator[Scene]:
     made.judging.stop()
 
 
-def large(files: dict[str, bytes], txid: int = 7) -> fx.StageBlobs:
+def large(files: dict[str, bytes], txid: int = 7, *, end: bool = False) -> fx.StageBlobs:
     blobs = Blobs(*compress_batch([(entry(content), content) for content in files.values()]))
     steps = tuple(Step(at(path), None, entry(content)) for path, content in files.items())
-    return fx.StageBlobs(txid, blobs, steps, files=FILES_MIN)
+    return fx.StageBlobs(txid, blobs, steps, files=FILES_MIN, end=end)
 
 
 def wait_for(fact: Callable[[], bool]) -> None:
@@ -170,6 +170,29 @@ def test_what_is_refused_elsewhere_is_refused_and_kept_here(scene: Scene) -> Non
     assert [(one.reason, scene.bench.disk.kept_bytes(one.id)) for one in kept] == [
         (Keep.REFUSED, BAD["sequences/bad.xml"])
     ]
+
+
+def test_when_nothing_is_left_to_write_nobody_waits_for_the_other_process(scene: Scene) -> None:
+    first = scene.offer(large(GOOD))
+    assert scene.elsewhere.asked.wait(PATIENCE_S)
+    last = scene.offer(large(BAD, end=True))
+    assert scene.stage(first) is None
+    done = scene.stage(last)
+    assert isinstance(done, rs.Staged)
+    assert len(done.refused) == 1
+    scene.came()
+    result = scene.stage(scene.late.pop())
+    assert isinstance(result, rs.Staged)
+    assert len(result.examined) == 3
+    scene.elsewhere.may.set()
+    scene.judging.stop()
+    assert not scene.late, "no batch is finished twice"
+
+
+def test_the_last_batch_is_not_waited_for_either(scene: Scene) -> None:
+    only = scene.offer(large(GOOD, end=True))
+    assert scene.elsewhere.asked.wait(PATIENCE_S)
+    assert isinstance(scene.stage(only), rs.Staged)
 
 
 def test_where_the_other_process_is_of_no_use_the_committer_judges(scene: Scene) -> None:
