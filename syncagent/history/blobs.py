@@ -241,7 +241,7 @@ class BlobStore:
             if content is not None:
                 yield entry, content
 
-    def _contents(self, frame: PackFrame) -> dict[Digest, bytes] | None:
+    def _contents(self, frame: PackFrame, *, remember: bool = True) -> dict[Digest, bytes] | None:
         payload = self._payload(frame)
         if payload is None:
             return None
@@ -252,7 +252,8 @@ class BlobStore:
             return None
         self._honest.add(frame)
         unpacked = dict(zip(_digests(frame), contents, strict=True))
-        self._remember(frame, unpacked)
+        if remember:
+            self._remember(frame, unpacked)
         return unpacked
 
     def _is_honest(self, frame: PackFrame) -> bool:
@@ -260,7 +261,7 @@ class BlobStore:
 
         A receiver closes the connection on one that does not, and would ask for it again.
         """
-        return frame in self._honest or self._contents(frame) is not None
+        return frame in self._honest or self._contents(frame, remember=False) is not None
 
     def _remember(self, frame: PackFrame, contents: dict[Digest, bytes]) -> None:
         """Keep what was just unpacked: who reads one blob of a batch mostly reads the others too."""
