@@ -295,6 +295,9 @@ class Process:
     def _report(self, effect: fx.Report) -> None:
         world = self.machine.world
         self.machine.history.event(world.wall(), effect.what, effect.fields)
+        if effect.what == "rollback":
+            # The settings ask for it: what was not there before a change goes with it.
+            self.machine.witness.unwanted.update(self.node.trying.trials)
         if world.tracing:
             words = " ".join(f"{name}={value}" for name, value in effect.fields.items())
             world.tell(self.machine.name, f"* {effect.what} {words}")
@@ -462,8 +465,11 @@ class Machine:
 
     def _runtime_wrote(self, path: ArtifactPath) -> None:
         self.world.tell(self.name, f"! runtime wrote {path}")
-        gone = self.disk.content(path) is None
-        self.hint(path.tree, path.path, HintKind.DELETED if gone else HintKind.WRITTEN)
+        content = self.disk.content(path)
+        if content is not None:
+            self.witness.runtimes.add((self.name, path, content))
+        kind = HintKind.DELETED if content is None else HintKind.WRITTEN
+        self.hint(path.tree, path.path, kind)
 
     def rooted(self, tree: TreeName) -> bool:
         """Tell whether a tree's root is there to be watched."""

@@ -458,6 +458,9 @@ class Trouble:
         if holds and machine.process is not None:
             hold = self.rng.choice(holds)
             self.world.tell(machine.name, f"! reject {hold.id} {hold.reason}")
+            if hold.reason is HoldReason.NACKED:
+                # What was not there before goes again.
+                self.cluster.witness.unwanted.update(hold.paths)
             machine.process.ask("reject", {"id": hold.id}, self._heard(machine, "reject"))
 
     def _restore(self) -> None:

@@ -90,6 +90,8 @@ class Witness:
         self.of: dict[str, Seen] = {}
         self.known: dict[ArtifactPath, set[bytes]] = {}
         """Whatever a person has ever written at a path, anywhere."""
+        self.runtimes: set[tuple[str, ArtifactPath, bytes]] = set()
+        """What a node's runtime has ever written into its trees: that is nobody else's."""
         self.unwanted: set[ArtifactPath] = set()
         """What a person removed on purpose, or approved the removal of."""
         self.approved: set[ArtifactPath] = set()
@@ -229,7 +231,10 @@ class Witness:
 
     def _agent_put(self, machine: Machine, path: ArtifactPath, old: Row | None, new: Row) -> None:
         where = f"{machine.name} {path}"
-        if new[0] not in self.known.get(path, ()):
+        if (
+            new[0] not in self.known.get(path, ())
+            and (machine.name, path, new[0]) not in self.runtimes
+        ):
             raise Violation("old or new", f"{where}: {new[0][:60]!r} was never declared there")
         if not self._valid(machine, path, new[0]):
             raise Violation("validated", f"{where}: invalid bytes made live")
@@ -338,8 +343,7 @@ class Witness:
             )
         self._contact(machine, old)
         self._raced(machine, old, new)
-        trees = machine.settings.tree_names
-        changes = diff(old.manifest.project(trees), new.manifest.project(trees))
+        changes = diff(held(machine, old), held(machine, new))
         self._consent(machine, old.manifest, changes, f"committed {new.revision}")
 
     def _declared(self, machine: Machine, old: Standing, new: Standing, highest: Token) -> None:
@@ -469,7 +473,7 @@ def _touched(old: Row | None, new: Row | None) -> bool:
     """Tell whether a file was shown to the runtime again: the same bytes, seconds later."""
     if old is None or new is None:
         return False
-    return old[0] == new[0] and new[1] >= old[1] + SECOND_NS
+    return old[0] == new[0] and new[1] // SECOND_NS > old[1] // SECOND_NS
 
 
 def _say(row: Row | None) -> str:
