@@ -257,20 +257,20 @@ class Deploying:
             if step.after is None:
                 self._owing.goes(step.path, since)
             else:
-                came = self._hearing.came_at(step.path, since, wall)
-                made = pending(step.path, step.after.digest, revision, came)
-                self._owing.came(made, now, updated=updated)
+                made = pending(step.path, step.after.digest, revision, since)
+                self._owing.came(made, now, latest=wall, updated=updated)
         self._outcomes.tend(paths)
-        if paths is None:
+        if paths is None or not len(self._base):
+            # What was there before this node stood anywhere is what its runtime has loaded.
             self._loading.again()
+            paths = ()
         done = {step.path for step in steps}
-        for path in paths or ():
+        for path in paths:
             entry = self.state.base.get(path)
             if path not in done and entry is not None and path not in self._outcomes.known:
                 # It was there already: this node's own proposal comes back as a revision.
-                self._owing.came(
-                    pending(path, entry.digest, revision, self._hearing.seen_at(path)), now
-                )
+                came = self._hearing.seen_at(path)
+                self._owing.came(pending(path, entry.digest, revision, came), now)
         self._tell(revision, items, now)
 
     def declared(self, changes: Sequence[Change], revision: int, now: float) -> None:
@@ -288,9 +288,7 @@ class Deploying:
                 # All that was there before anybody looked: what the runtime has of it is concluded.
                 self._loading.again()
             else:
-                since = self._hearing.seen_at(change.path)
-                came = self._hearing.came_at(change.path, since, since)
-                made = pending(change.path, digest, revision, came)
+                made = pending(change.path, digest, revision, self._hearing.seen_at(change.path))
                 self._owing.came(made, now, updated=updated)
         self._outcomes.tend([change.path for change in changes])
         self._tell(revision, items, now)

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from syncagent.agent.node.outcomes import before
 from syncagent.core.artifact import stem_of
 from syncagent.core.outcome import Deployment, Outcome
 from syncagent.core.runtime import Heard, Saying
@@ -28,13 +29,11 @@ RECENT_PATHS = 2_000
 RECENT_EACH = 8
 RECENT_S = 60.0
 """A file written this long ago at most may still be on its way into the runtime."""
-OVERLAP_S = 1.25
-"""What is said this soon after a write may be about the version before, if that was unanswered: a
-runtime reads a file some milliseconds before it says so, and its log may count whole seconds."""
 AFTER_NACK_S = 5.0
 """What a runtime says of an artifact this soon after it rejected it is about its own old version,
 which it puts back: its next look at the folder is later."""
 
+UNCLEAR_S = 5.0
 LOST = "the runtime serves an older version that no file leads to: restart it"
 UNTAKEN = "the runtime did not take it"
 LET_GO = "the runtime has let go of it, though its file is there"
@@ -47,6 +46,7 @@ class Hearing:
         self, outcomes: Outcomes, restores: Restores, loading: Loading, readiness: Readiness
     ) -> None:
         self._state = outcomes.state
+        self._about = outcomes.state.runtime_about
         self._observing = outcomes.observing
         self._outcomes = outcomes
         self._restores = restores
@@ -124,12 +124,7 @@ class Hearing:
         """Take one saying."""
         if not heard.at:
             heard = replace(heard, at=self._state.wall())
-        nameless = heard.path is None and not heard.name and heard.kind is not None
-        if nameless and heard.saying is Saying.REJECTED and heard.kind is not None:
-            reason = heard.reason or heard.excerpt
-            if self._loading.failed(heard.kind, heard.at, reason):
-                return
-        path = self._whose(heard)
+        path = None if self._loading.failed(heard) else self._whose(heard)
         if path is None:
             return
         self.spoke_at = now
@@ -156,10 +151,6 @@ class Hearing:
             answered and not before(heard.at, since)
             for heard, answered in self._recent.get(path, ())
         )
-
-    def came_at(self, path: ArtifactPath, since: float, latest: float) -> float:
-        """Return from when on a saying is about what came to `path` between these wall times."""
-        return latest + OVERLAP_S if self.unanswered(path, since) else since
 
     def seen_at(self, path: ArtifactPath) -> float:
         """Return the wall time before which nothing can be said of what somebody put at `path`.
@@ -195,7 +186,7 @@ class Hearing:
                 return False
 
     def _took(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
-        known = self._known(path, heard)
+        known = self._known(path, heard, now)
         if known is None:
             return False
         if known.state is Deployment.DEPLOYED and known.at >= self._readiness.started_at:
@@ -211,7 +202,7 @@ class Hearing:
         self._outcomes.put(taken, now)
         return awaited
 
-    def _known(self, path: ArtifactPath, heard: Heard) -> Outcome | None:
+    def _known(self, path: ArtifactPath, heard: Heard, now: float) -> Outcome | None:
         """Return the outcome of what is there now, if the saying can be about that."""
         entry = self._state.base.get(path)
         if entry is None or self._observing.observed(path) != entry.digest:
@@ -224,13 +215,21 @@ class Hearing:
             number = self._state.standing.revision.number
             self.name_of(path)
             return Outcome(path, entry.digest, Deployment.UNKNOWN, revision=number)
-        if known.digest != entry.digest or before(heard.at, self._floor(known)):
+        if known.digest != entry.digest or self._is_older(heard, known, now):
             return None
         return known
 
-    def _floor(self, known: Outcome) -> float:
+    def _is_older(self, heard: Heard, known: Outcome, now: float) -> bool:
+        """Tell whether a saying is about what was there before what is known."""
         wait = self._outcomes.waits.get(known.path)
-        return wait.came if wait is not None else known.at
+        if wait is None:
+            return before(heard.at, known.at)
+        older = wait.is_older(heard.at)
+        if older and wait.is_unclear(heard.at):
+            # If it was the answer no other comes: one look later that is clear.
+            soon = now + self._about.scan_s + UNCLEAR_S
+            wait.due = soon if wait.due is None else min(wait.due, soon)
+        return older
 
     def _rejected(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
         if self._outcomes.going.pop(path, None) is not None:
@@ -242,11 +241,11 @@ class Hearing:
         owed = known is not None and (awaited or known.state is Deployment.REJECTED)
         if known is None or not owed:
             # Bytes that wait may be overwritten by now; any others have to be there to be meant.
-            known = self._known(path, heard)
-        elif before(heard.at, self._floor(known)):
+            known = self._known(path, heard, now)
+        elif self._is_older(heard, known, now):
             return False
         if known is None:
-            self._rejected_edit(path, heard)
+            self._rejected_edit(path, heard, now)
             return False
         self._nack(known, heard, now)
         return awaited
@@ -260,7 +259,7 @@ class Hearing:
         if self._outcomes.going.pop(path, None) is not None:
             self.forget(path)
         elif wait is not None:
-            wait.lost = wait.lost or not before(heard.at, wait.came)
+            wait.lost = wait.lost or not wait.is_older(heard.at)
         elif (
             known is not None
             and known.state is Deployment.REJECTED
@@ -294,10 +293,10 @@ class Hearing:
                 "rejected", path=str(known.path), reason=reason, revision=known.revision
             )
 
-    def _rejected_edit(self, path: ArtifactPath, heard: Heard) -> None:
+    def _rejected_edit(self, path: ArtifactPath, heard: Heard, now: float) -> None:
         """Something was refused that is no part of a revision (yet)."""
         known = self._outcomes.known.get(path)
-        if known is None or not before(heard.at, self._floor(known)):
+        if known is None or not self._is_older(heard, known, now):
             self._state.event("rejected-edit", path=str(path), reason=heard.reason)
 
     def _let_go(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
@@ -305,7 +304,7 @@ class Hearing:
             self.forget(path)
             self._state.changed = True
             return True
-        known = self._known(path, heard)
+        known = self._known(path, heard, now)
         if known is not None and known.state is Deployment.DEPLOYED:
             self._outcomes.owe(known, heard.at, LET_GO, now)
         return False
@@ -317,7 +316,7 @@ class Hearing:
         path = self._only(updates or list(waits))
         if path is not None:
             known, at = self._outcomes.known[path], self._state.wall()
-            said = Heard(Saying.REJECTED, path, reason=why, at=max(at, known.at))
+            said = Heard(Saying.REJECTED, path, reason=why, excerpt=why, at=max(at, known.at))
             self._nack(known, said, now)
 
     # --- restarts ---------------------------------------------------------------------------
@@ -330,8 +329,3 @@ class Hearing:
             for path, known in self._outcomes.known.items()
             if known.state is Deployment.REJECTED and LOST in known.reason and known.at < started
         ]
-
-
-def before(at: float, floor: float) -> bool:
-    """Tell whether a saying is of before `floor`; its log may count whole seconds, or thousandths."""
-    return at + (1.0 if at.is_integer() else 0.001) <= floor

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from syncagent.agent.node.outcomes import Taking, Wait, taking
 from syncagent.core.artifact import ArtifactPath, tenant_of
 from syncagent.core.outcome import Deployment, Outcome, ack_deadline_s
-from syncagent.core.runtime import Phase
+from syncagent.core.runtime import EXCERPT_MAX, Phase, Saying
 from syncagent.core.snapshot import Seen
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.readiness import Readiness
     from syncagent.core.artifact import Kind, TreeName
     from syncagent.core.digest import Digest
+    from syncagent.core.runtime import Heard
 
 LOADED = "loaded when the runtime started"
 LOADED_WITH_TENANT = "loaded with its tenant"
@@ -48,8 +49,8 @@ class Loading:
         """Told of what was loaded at the start (`Restores.accepted`)."""
         self._tenants: set[TreeName] = set()
         """Trees of tenants that are loaded, as far as is known."""
-        self._nameless: dict[Kind, set[tuple[float, str]]] = {}
-        """When and why the runtime refused something at its start, where it does not say what."""
+        self._nameless: dict[Kind, set[Heard]] = {}
+        """How the runtime refused something at its start, where it does not say what."""
 
     def anew(self) -> None:
         """Another process runs now: it has loaded everything again, and no tenant yet."""
@@ -73,13 +74,15 @@ class Loading:
         """True while something can be concluded."""
         return any(self._observing.views[tree].ready for tree in self._left)
 
-    def failed(self, kind: Kind, at: float, reason: str) -> bool:
+    def failed(self, heard: Heard) -> bool:
         """The runtime refused an artifact that it does not name; return whether at its start."""
         started, ready = self._readiness.started_at, self._readiness.runtime.ready_at
         starting = self._readiness.runtime.phase is Phase.STARTING
-        if at < started or not (starting or at <= ready):
+        if heard.saying is not Saying.REJECTED or heard.kind is None or heard.path or heard.name:
             return False
-        self._nameless.setdefault(kind, set()).add((at, reason))
+        if heard.at < started or not (starting or heard.at <= ready):
+            return False
+        self._nameless.setdefault(heard.kind, set()).add(heard)
         self._left.update(tree for tree in self._state.settings.tree_names if not tenant_of(tree))
         return True
 
@@ -123,8 +126,9 @@ class Loading:
         """Find what the runtime refused at its start without naming it, or who it may have been."""
         for kind, failures in list(self._nameless.items()):
             found = self._candidates(tree, kind)
-            reason = "; ".join(sorted({reason for _, reason in failures if reason}))
+            reason = "; ".join(sorted({each.reason for each in failures if each.reason}))
             reason = reason or "refused when the runtime started"
+            excerpt = "\n".join(sorted({each.excerpt for each in failures}))[:EXCERPT_MAX]
             if not found:
                 self._state.event("refused-at-start", kind=str(kind), reason=reason)
                 continue
@@ -133,10 +137,10 @@ class Loading:
             text = (
                 reason if certain else f"it may be what the runtime refused at its start: {reason}"
             )
-            at = max(at for at, _ in failures)
+            at = max(each.at for each in failures)
             for path, digest in found:
                 made = self._outcomes.known.get(path) or self._new(path, digest)
-                said = replace(made, state=state, reason=text, excerpt="", at=at)
+                said = replace(made, state=state, reason=text, excerpt=excerpt, at=at)
                 self._outcomes.put(said, now)
                 if certain:
                     self.rejected(said)

@@ -80,6 +80,8 @@ class Wait:
     came: float
     due: float | None = None
     updated: bool = False
+    unclear_from: float | None = None
+    """From this wall time to `came` a saying may be about these bytes or those before."""
     tries: int = 0
     """How often the file was touched for the runtime to look again."""
     asked: bool = False
@@ -87,6 +89,19 @@ class Wait:
     """The runtime has lost track of the file: if it does not take these bytes, it can't."""
     loading_since: float = 0.0
     """Wall time at which its tenant was heard to be loaded: it is loaded with it."""
+
+    def is_older(self, at: float) -> bool:
+        """Tell whether what was said at this wall time is no answer."""
+        return before(at, self.came) if self.unclear_from is None else at < self.came
+
+    def is_unclear(self, at: float) -> bool:
+        """Tell whether what was said at this wall time may have been the answer."""
+        return self.unclear_from is not None and not before(at, self.unclear_from)
+
+
+def before(at: float, floor: float) -> bool:
+    """Tell whether a saying is of before `floor`; its log may count whole seconds, or thousandths."""
+    return at + (1.0 if at.is_integer() else 0.001) <= floor
 
 
 @dataclass(slots=True)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import ArtifactPath
     from syncagent.core.digest import Digest
 
+OVERLAP_S = 0.25
+"""What is said this soon after a write may be about the version before, if that was unanswered: a
+runtime reads a file some milliseconds before it says so."""
 SILENT = "the runtime has said nothing of it yet"
 
 
@@ -34,8 +37,13 @@ class Owing:
         self._loading = loading
         self._hearing = hearing
 
-    def came(self, made: Outcome, now: float, *, updated: bool = True) -> None:
-        """New bytes are there: wait for what is said of them, or conclude what nobody says."""
+    def came(
+        self, made: Outcome, now: float, *, latest: float | None = None, updated: bool = True
+    ) -> None:
+        """New bytes are there: wait for what is said of them, or conclude what nobody says.
+
+        They came between the wall times `made.at` and `latest`.
+        """
         path = made.path
         self._outcomes.going.pop(path, None)
         how = taking(self._about, self._outcomes.kind(path))
@@ -47,7 +55,11 @@ class Owing:
         elif not self._loading.is_loaded(path.tree):
             self._outcomes.put(replace(made, state=Deployment.DORMANT, reason=NOT_LOADED), now)
         else:
-            self._outcomes.put(made, now, Wait(made.at, updated=updated))
+            wait = Wait(made.at, updated=updated)
+            if self._hearing.unanswered(path, made.at):
+                wait.unclear_from = made.at
+                wait.came = (made.at if latest is None else latest) + OVERLAP_S
+            self._outcomes.put(replace(made, at=wait.came), now, wait)
             self._hearing.replay(path, made.at, now)
 
     def goes(self, path: ArtifactPath, since: float) -> None:

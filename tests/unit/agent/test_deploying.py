@@ -355,6 +355,30 @@ def test_what_answers_for_the_version_before_does_not_count_for_the_next() -> No
     assert state_of(bench, "api/A.xml") is D.PENDING
 
 
+def test_an_answer_that_may_be_the_version_befores_is_cleared_up_one_scan_later() -> None:
+    bench = following(OLD)
+    bring(bench, {"api/A.xml": api("A", "one")})
+    bench.pass_(1.0)
+    assert bench.gateway is not None
+    bring(bench, {"api/A.xml": api("A", "two")})
+    bench.gateway.scan()
+    bench.rest()
+    # It was about these bytes, but the agent can't know: the version before was not answered for.
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    bench.pass_(16.0)
+    assert len(bench.events("touched")) == 1
+    bench.pass_(11.0)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_what_a_worker_finds_in_place_is_not_waited_for() -> None:
+    bench = _aged(Bench(OLD, manager=PEER)).beside(SYNAPSE).start().pass_(FIRST_SCAN_S)
+    bring(bench, dict(OLD))
+    bench.pass_(1.0)
+    assert bench.node.deploying.counts()[D.DEPLOYED] == 3
+    assert not bench.events("touched")
+
+
 def test_sayings_that_come_twice_change_nothing() -> None:
     bench = leading(OLD)
     refuse(bench)
@@ -702,18 +726,19 @@ def test_describe_tells_what_each_nodes_runtime_did() -> None:
         "reason": "no class",
         "excerpt": "ERROR no class",
     }
-    body = {"row": {}, "runtime": runtime, "outcomes": [rejected], "outcomes_total": 1}
+    row = {"revision": bench.state.standing.revision.number}
+    body = {"row": row, "runtime": runtime, "outcomes": [rejected], "outcomes_total": 1}
     bench.hear(link, Done(bench.state.standing.revision, bench.state.base.digest))
     bench.hear(link, Report(json.dumps(body)))
 
     def peer_row(path: str) -> dict[str, object]:
-        told = bench.answer("describe", artifact=path)
-        assert isinstance(told, dict)
-        return next(row for row in told["nodes"] if row["node"] == PEER)
+        found = bench.answer("describe", artifact=path)
+        assert isinstance(found, dict)
+        return next(row for row in found["nodes"] if row["node"] == PEER)
 
-    row = peer_row("api/A.xml")
-    assert (row["state"], row["reason"]) == ("Rejected", "no class")
-    assert row["excerpt"] == "ERROR no class"
+    told = peer_row("api/A.xml")
+    assert (told["state"], told["reason"]) == ("Rejected", "no class")
+    assert told["excerpt"] == "ERROR no class"
     assert peer_row("api/B.xml")["state"] == "Deployed"
     # A list that is cut says nothing of what it leaves out.
     bench.hear(link, Report(json.dumps({**body, "outcomes_total": 700})))
