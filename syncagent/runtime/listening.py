@@ -84,7 +84,7 @@ class LogRuntime:
         self._traits = traits
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
-        self._listener: Listener | None = None
+        self._mark: str | None = None
 
     @property
     def about(self) -> About:
@@ -94,13 +94,7 @@ class LogRuntime:
     def start(self, mark: str | None) -> None:
         """Begin to listen."""
         assert self._thread is None, "it is started once"
-        self._listener = Listener(
-            replace(self._means, post=self._post),
-            self._about.log,
-            self._dialect,
-            self._traits,
-            mark,
-        )
+        self._mark = mark
         self._thread = threading.Thread(target=self._run, name="runtime-log", daemon=True)
         self._thread.start()
 
@@ -121,8 +115,10 @@ class LogRuntime:
             self._means.post(event)
 
     def _run(self) -> None:
-        listener, well = self._listener, False
-        assert listener is not None, "made by start"
+        # Made here: it resolves the trees' roots, and a mount may hang.
+        means = replace(self._means, post=self._post)
+        listener = Listener(means, self._about.log, self._dialect, self._traits, self._mark)
+        well = False
         try:
             while not self._over.is_set():
                 if not listener.step():

@@ -61,8 +61,11 @@ class Dated(Log):
         if not self.path.is_file():
             return
         # Its clock: files that are put away in the same tick of the kernel's are told apart by N.
-        name = f"{self.path.stem}-11-21-2026-{self.rotations}{self.path.suffix}"
-        self.path.rename(self.path.with_name(name))
+        self.path.rename(self._away(self.rotations))
+        self._away(self.rotations - self.keep).unlink(missing_ok=True)
+
+    def _away(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.stem}-11-21-2026-{number}{self.path.suffix}")
 
 
 class Truncated(Log):
