@@ -18,6 +18,7 @@ from syncagent.agent.hands.fetching import Fetching
 from syncagent.agent.hands.memory import Memory
 from syncagent.agent.hands.remembering import Remembering
 from syncagent.agent.hands.serving import Serving
+from syncagent.agent.node.describing import MANAGER_S
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import Role, State
 from syncagent.core.artifact import ArtifactPath, NodeName, TreeKind, TreeName
@@ -378,8 +379,11 @@ class Bench:
         return self._requests
 
     def answer(self, verb: str, **arguments: object) -> object:
-        """Ask what is answered at once; return the answer or raise the error."""
-        reply = self.replies[self.ask(verb, **arguments)]
+        """Ask what is answered at once, or without the peer that knows more; raise an error."""
+        request = self.ask(verb, **arguments)
+        if request not in self.replies:
+            self.pass_(MANAGER_S)
+        reply = self.replies[request]
         if reply.error is not None:
             raise reply.error
         return reply.result

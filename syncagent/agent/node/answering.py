@@ -11,7 +11,7 @@ from syncagent.agent.node import rows
 from syncagent.agent.node.asking import Asking
 from syncagent.agent.node.collecting import Collecting
 from syncagent.agent.node.deciding import Deciding
-from syncagent.agent.node.describing import describe
+from syncagent.agent.node.describing import Describing
 from syncagent.agent.node.directing import Directing
 from syncagent.agent.node.restoring import Restoring
 from syncagent.agent.node.waiting import Waiting, Wish
@@ -38,6 +38,7 @@ class Answering:
         self.collecting = Collecting(node, self.asking)
         self.restoring = Restoring(node, self.asking, self.collecting)
         self.directing = Directing(node, self.asking)
+        self.describing = Describing(node, self.asking)
         self._fetches: dict[int, Callable[[Fetched, float], None]] = {}
         self._verbs: dict[str, Callable[[Asked, float], None]] = {
             "status": self._say(node.reporting.status),
@@ -51,7 +52,7 @@ class Answering:
             "refused": self._say(lambda _now: list(node.reporting.refused())),
             "progress": self._say(lambda _now: self._progress()),
             "strangers": self._say(lambda _now: self._strangers()),
-            "describe": self._describe,
+            "describe": self.describing.describe,
             "quarantine": self._own_kept,
             "conflicts": self._own_kept,
             "kept": self._kept,
@@ -106,6 +107,7 @@ class Answering:
         self.waiting.tick(now)
         self.collecting.tick(now)
         self.directing.tick(now)
+        self.describing.tick(now)
 
     def next_at(self, now: float) -> float | None:
         """Return when `tick` has something to do: waiting requests are looked at often."""
@@ -114,6 +116,7 @@ class Answering:
             self.collecting.next_at(),
             self.deciding.next_at(),
             self.directing.next_at(),
+            self.describing.next_at(),
         )
         return min((at for at in instants if at is not None), default=None)
 
@@ -143,10 +146,6 @@ class Answering:
             self._node.state.do(Fetch(asked.request, what, json.dumps(arguments)))
 
         return answer
-
-    def _describe(self, asked: Asked, now: float) -> None:
-        what = str(asked.arguments.get("artifact", ""))
-        self._node.state.do(Reply(asked.request, describe(self._node, what)))
 
     def _diff(self, asked: Asked, now: float) -> None:
         """Compare own trees with the revision, a node with it, or two revisions."""

@@ -152,5 +152,6 @@ def said_by_peer(
             words = (row.get("state"), row.get("reason"), row.get("excerpt"))
             state, reason, excerpt = (str(word or "") for word in words)
             return (state, reason, excerpt) if about_it else None
-    whole = report.get("outcomes_total") == len(listed)
+    # What comes in portions is not there yet: that it is on no list says nothing.
+    whole = report.get("outcomes_total") == len(listed) and not report.get("portions")
     return (str(Deployment.DEPLOYED), "", "") if whole and digest is not None else None

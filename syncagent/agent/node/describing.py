@@ -1,26 +1,101 @@
-"""`describe`: one artifact on all nodes, with what it needs and what is wrong with it."""
+"""`describe`: one artifact on all nodes, with what it needs and what is wrong with it.
+
+A node speaks for itself, and the manager for its workers, by what they reported. So a worker asks
+its manager about the others; where that does not answer, it says what it knows of them.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncagent.agent.effects import Reply
 from syncagent.agent.node import rows
 from syncagent.agent.node.deployed import said_by_peer
 from syncagent.core.artifact import ArtifactPath, TreeName, kind_of, stem_of
-from syncagent.core.errors import RefusedError
+from syncagent.core.errors import RefusedError, SyncagentError
+from syncagent.core.exempt import NONE_WITHHELD
 from syncagent.core.groups import groups
 from syncagent.core.outcome import Deployment
 from syncagent.core.snapshot import Seen
 
 if TYPE_CHECKING:
+    from syncagent.agent.node.asking import Answer, Asking
     from syncagent.agent.node.parts import Parts
     from syncagent.agent.node.state import Peer
+    from syncagent.agent.results import Asked
     from syncagent.core.desk import JSON
+    from syncagent.core.entry import Entry
 
 CANDIDATES_MAX = 10
 NO_RUNTIME = "the bytes are there; no runtime answers for them"
 """Promise 7: without an answer of the runtime nothing is claimed."""
 OTHER_BYTES = "other bytes than the revision's are there"
+_TRIED = "another runtime tries it first"
+MANAGER_S = 3.0
+"""How long a worker's manager may take to say what it knows of the others."""
+
+
+class Describing:
+    """Answers `describe`; on a worker with what its manager knows of the others."""
+
+    def __init__(self, node: Parts, asking: Asking) -> None:
+        self._node = node
+        self._asking = asking
+        self._open: dict[int, tuple[float, dict[str, JSON] | SyncagentError]] = {}
+
+    def describe(self, asked: Asked, now: float) -> None:
+        """Take a request. Raises RefusedError if nobody here or there knows the artifact."""
+        state, link = self._node.state, self._node.state.manager_link
+        known: dict[str, JSON] | SyncagentError
+        what = str(asked.arguments.get("artifact", ""))
+        try:
+            known = describe(self._node, what)
+            what = f"{known['tree']}:{known['path']}"
+        except RefusedError as error:
+            known = error
+        request = asked.request
+        if state.leads or link is None or self._asking.peer_behind(request) is not None:
+            self._reply(request, known)
+            return
+        self._open[request] = (now + MANAGER_S, known)
+
+        def take(answer: Answer, _now: float) -> None:
+            if request in self._open:
+                self._reply(request, _joined(self._open.pop(request)[1], answer, state.me))
+
+        self._asking.inquire(link, "describe", {"artifact": what}, take)
+
+    def tick(self, now: float) -> None:
+        """Answer without the manager where it takes too long."""
+        for request, (until, known) in list(self._open.items()):
+            if now >= until:
+                del self._open[request]
+                self._reply(request, known)
+
+    def next_at(self) -> float | None:
+        """Return when the manager has taken too long."""
+        return min((until for until, _ in self._open.values()), default=None)
+
+    def _reply(self, request: int, found: dict[str, JSON] | SyncagentError) -> None:
+        if isinstance(found, SyncagentError):
+            self._node.state.do(Reply(request, None, found))
+        else:
+            self._node.state.do(Reply(request, found))
+
+
+def _joined(
+    known: dict[str, JSON] | SyncagentError, answer: Answer, me: str
+) -> dict[str, JSON] | SyncagentError:
+    """Return what is known here with the manager's words about the other nodes."""
+    theirs = answer.result
+    if answer.error is not None or not isinstance(theirs, dict):
+        return known
+    if isinstance(known, SyncagentError):
+        return theirs
+    others = [row for row in rows.listed(theirs, "nodes") if row.get("node") != me]
+    own = [row for row in rows.listed(known, "nodes") if row.get("node") == me]
+    return {**known, "nodes": [*own, *others]}
 
 
 def describe(node: Parts, what: str) -> dict[str, JSON]:
@@ -141,47 +216,92 @@ def _away(node: Parts, peer: Peer) -> list[dict[str, JSON]]:
 
 
 def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
-    """Return what a peer holds: its revision's digest, unless its report says otherwise."""
+    """Return what a peer holds, and what its runtime made of it, as far as is known here."""
+    row: dict[str, JSON] = {"node": peer.name, "digest": None, "state": "Unknown", "reason": ""}
+    other = _otherwise(node, peer, path)
+    if other is not None:
+        return row | other
+    held = _held_by(node, peer, path)
+    if isinstance(held, str):
+        return row | {"reason": held}
+    if held.entry is None:
+        number = peer.standing.number if peer.standing else node.state.standing.revision.number
+        return row | {"reason": held.why or f"revision {number} does not have it"}
+    row["digest"] = held.entry.digest
+    if not _is_told(node, peer):
+        return row | {"reason": held.why or "its report is on its way"}
+    state, reason, excerpt = said_by_peer(peer.report, path, held.entry.digest) or (
+        "Unknown",
+        _why_unsaid(node, peer),
+        "",
+    )
+    why = "; ".join(part for part in (reason, held.why) if part)
+    return row | {"state": state, "reason": why, "excerpt": excerpt}
+
+
+def _otherwise(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON] | None:
+    """Return what is told of a peer that does not hold what its revision says; None if it does."""
     until = _undeployed(_away(node, peer), path)
     if until:
-        return {"node": peer.name, "digest": None, "state": "Unknown", "reason": until}
+        return {"reason": until}
     for row in rows.listed(peer.report, "differing"):
         if (row.get("tree"), row.get("path")) == (path.tree, path.path):
-            return {
-                "node": peer.name,
-                "digest": row.get("digest"),
-                "state": "OutOfSync",
-                "reason": "",
-            }
-    entry = node.state.base.get(path)
-    if _stands_here(node, peer) and entry is None:
-        number = node.state.standing.revision.number
-        reason = f"revision {number} does not have it"
-        return {"node": peer.name, "digest": None, "state": "Unknown", "reason": reason}
-    if _stands_here(node, peer) and entry is not None:
-        listed = not peer.trees or path.tree in peer.trees
-        digest = entry.digest if listed else None
-        said = said_by_peer(peer.report, path, digest)
-        without = NO_RUNTIME if listed else "this node does not list the tree"
-        outcome, reason, excerpt = said or ("Unknown", without, "")
-        return {
-            "node": peer.name,
-            "digest": digest,
-            "state": outcome,
-            "reason": reason,
-            "excerpt": excerpt,
-        }
-    return {"node": peer.name, "digest": None, "state": "Unknown", "reason": _why(node, peer)}
+            return {"digest": row.get("digest"), "state": "OutOfSync"}
+    if peer.trees and path.tree not in peer.trees:
+        return {"reason": "this node does not list the tree"}
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a peer holds of an artifact; `why` says so where it is not the newest version."""
+
+    entry: Entry | None
+    why: str = ""
+
+
+def _held_by(node: Parts, peer: Peer, path: ArtifactPath) -> _Held | str:
+    """Return what a peer holds, or why that is not known."""
+    state, trying = node.state, node.trying
+    entry = state.rows.get(path)
+    if not state.leads:
+        known = _stands_here(node, peer) and path not in state.withheld
+        return _Held(entry) if known else _why(node, peer)
+    waits = node.leading.waits_for_canary(peer)
+    if peer.standing != state.standing.revision and not waits:
+        return _why(node, peer)
+    trial = trying.trials.get(path)
+    if trial is None or not (waits or peer.withheld != NONE_WITHHELD):
+        return _Held(entry)
+    if path in trying.withheld:
+        return _Held(trial.before, f"the newest version waits: {trial.reason or _TRIED}")
+    return "the newest version is on its way"
+
+
+def _is_told(node: Parts, peer: Peer) -> bool:
+    """Tell whether a peer's report is of after its last commit; a worker has none to judge by."""
+    if not node.state.leads:
+        return True
+    row, standing = peer.report.get("row"), peer.standing
+    number = standing.number if standing else 0
+    here = isinstance(row, dict) and row.get("revision") == number
+    return here and peer.report.get("withheld", peer.withheld) == peer.withheld
+
+
+def _why_unsaid(node: Parts, peer: Peer) -> str:
+    """Say why nothing is known of what a peer's runtime did with what it holds."""
+    if not node.state.leads:
+        return "the manager did not say what its runtime did with it"
+    if peer.report.get("portions"):
+        return "it takes up what is new in portions, and not all has come"
+    runtime = peer.report.get("runtime")
+    answers = isinstance(runtime, dict) and runtime.get("answers")
+    return "its list of what is not deployed is too long to say" if answers else NO_RUNTIME
 
 
 def _stands_here(node: Parts, peer: Peer) -> bool:
-    """Tell whether a peer has this node's revision and no other bytes, as far as is known here.
-
-    A worker takes the word of the manager's view.
-    """
+    """Tell whether the manager's view says that a peer has this node's revision and no other bytes."""
     state = node.state
-    if state.leads:
-        return peer.standing == state.standing.revision
     number = state.standing.revision.number
     return state.manager_link is not None and any(
         (row.get("name"), row.get("revision"), row.get("state")) == (peer.name, number, "Synced")

@@ -286,7 +286,7 @@ class Reporting:
         nodes = rows.listed(status, "nodes")
         for row in nodes:
             if row.get("name") == self._state.me:
-                row.update(fresh)
+                _refresh(row, fresh)
                 continue
             seen = row.get("seen_s")
             if isinstance(seen, float | int):
@@ -353,6 +353,15 @@ class Reporting:
             self._behind.pop(peer.name, None)
             return 0.0
         return round(now - self._behind.setdefault(peer.name, now), 1)
+
+
+def _refresh(row: dict[str, JSON], fresh: Mapping[str, JSON]) -> None:
+    """Put this node's own row in place of the manager's, but for what only the manager knows."""
+    waits = row.get("waits_for_canary") and row.get("revision") == fresh.get("revision")
+    theirs = {name: row.get(name) for name in ("state", "reason", "waits_for_canary")}
+    row.update(fresh)
+    if waits and fresh.get("state") == "Synced":
+        row.update(theirs)
 
 
 def _older(report: object, row: Mapping[str, JSON]) -> bool:

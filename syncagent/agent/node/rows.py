@@ -34,7 +34,7 @@ DISPLACED = "displaced by transaction "
 """What `disk` writes down where it knows no more than which commit took the bytes away."""
 
 _KEPT = {
-    Keep.DELETED: "a revision took it away",
+    Keep.DELETED: "a revision, or an undeploy, took it away",
     Keep.DRIFT: "changed here without a revision, and put back",
     Keep.CONFLICT: "other bytes were here than expected when a revision came",
     Keep.REFUSED: "not valid, and gone from where it was written",

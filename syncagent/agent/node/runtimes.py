@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node import rows
-from syncagent.agent.node.deployed import REJECTED_BY_RUNTIME
+from syncagent.agent.node.deployed import REJECTED_BY_RUNTIME, rejected_rows
 from syncagent.core.exempt import NONE_WITHHELD
+from syncagent.core.outcome import Deployment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from syncagent.agent.node.parts import Parts
     from syncagent.core.desk import JSON
 
@@ -48,12 +47,21 @@ class Runtimes:
         listed = self._node.reporting.refused()
         return [row for row in listed if row.get("code") == REJECTED_BY_RUNTIME]
 
-    def rejected_since(self, seen: Iterable[dict[str, JSON]]) -> list[dict[str, JSON]]:
-        """Return what is rejected, and what of `seen` was, and is put back everywhere by now."""
-        found = self.rejected()
-        back = {(path.tree, path.path) for path in self._node.trying.rolled_back}
-        gone = (row for row in seen if row not in found)
-        return found + [row for row in gone if (row.get("tree"), row.get("path")) in back]
+    def rejected_since(self, since: float) -> list[dict[str, JSON]]:
+        """Return what is rejected, and what was since `since` and is put back everywhere by now."""
+        found, wall = self.rejected(), rows.when(self._node.state.wall())
+        known = {(row.get("node"), row.get("tree"), row.get("path")) for row in found}
+        for trial in self._node.trying.rolled_back(since):
+            if (trial.nacked_by, *trial.path) not in known:
+                said: dict[str, JSON] = {
+                    "tree": trial.path.tree,
+                    "path": trial.path.path,
+                    "state": str(Deployment.REJECTED),
+                    "reason": trial.reason,
+                    "at": wall,
+                }
+                found += rejected_rows(trial.nacked_by, [said])
+        return found
 
     def warnings(self, now: float) -> list[str]:
         """Say what is wrong here, what is not known, and who could not be asked."""

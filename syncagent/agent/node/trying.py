@@ -56,6 +56,8 @@ class Trying:
         self._gone_at: float | None = None
         self._rolling: dict[int, frozenset[ArtifactPath]] = {}
         self._rolled: frozenset[ArtifactPath] = frozenset()
+        self._refused: tuple[t.Trial, ...] = ()
+        self._refused_at = 0.0
         self._declared: dict[ArtifactPath, int] = {}
         self._known: set[int] = set()
         self.changed: Callable[[float], None] = lambda _now: None
@@ -63,10 +65,9 @@ class Trying:
 
     # --- what workers wait for --------------------------------------------------------------
 
-    @property
-    def rolled_back(self) -> frozenset[ArtifactPath]:
-        """What was put back last, until somebody writes there again."""
-        return self._rolled
+    def rolled_back(self, since: float) -> list[t.Trial]:
+        """Return what a runtime refused and was put back since `since`, the last time only."""
+        return list(self._refused) if self._refused_at >= since else []
 
     @property
     def has_canary(self) -> bool:
@@ -365,6 +366,7 @@ class Trying:
             record=Revision(own, standing.revision, changes, state.me, note),
         )
         self._rolling[job.txid] = frozenset(trial.path for trial in group)
+        self._refused, self._refused_at = tuple(tr for tr in group if tr.nacked_by), now
         state.event("rollback", path=str(first.path), node=first.nacked_by, reason=first.reason)
         self._advancing.begin(job, now)
         return True

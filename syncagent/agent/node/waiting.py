@@ -64,8 +64,6 @@ class Waiter:
     made_before: int = 0
     """`State.made_count` when it was asked, 0 for all since the start of the process."""
     round: Round = field(default_factory=lambda: Round(dry_run=False, timeout_s=0.0))
-    seen: dict[tuple[JSON, JSON, JSON], dict[str, JSON]] = field(default_factory=dict)
-    """What runtimes rejected while it waited, by node and place."""
 
 
 class Waiting:
@@ -114,9 +112,6 @@ class Waiting:
     def tick(self, now: float) -> None:
         """Answer who can be answered."""
         for waiter in list(self._waiters.values()):
-            if waiter.wish.deployed:
-                rejected = self._runtimes.rejected()
-                waiter.seen |= {(r.get("node"), r.get("tree"), r.get("path")): r for r in rejected}
             if self._over(waiter, now):
                 self._answer(waiter, now)
             elif now >= waiter.until:
@@ -237,7 +232,7 @@ class Waiting:
         told: dict[str, JSON] = {"revision": self._node.state.standing.revision.number}
         if not wish.deployed:
             return {**told, "state": "Ready" if wish.only_here else "Synced"}
-        rejected = self._runtimes.rejected_since(waiter.seen.values())
+        rejected = self._runtimes.rejected_since(waiter.since)
         told["state"] = "Rejected" if rejected else "Deployed"
         return {**told, "rejected": list(rejected), "warnings": list(self._runtimes.warnings(now))}
 

@@ -141,7 +141,7 @@ def _attention(answer: Row) -> list[str]:
     """Return a line or two for each thing that waits for a person: why, and what to do next."""
     held = rows(answer.get("held"))
     nodes_held = {text(each, "node") for each in held}
-    said = {text(each, "reason") for each in held}
+    said = {text(each, "reason") for each in [*held, *rows(answer.get("nodes"))]}
     lines = []
     for node in rows(answer.get("nodes")):
         # What is held is told below, with its id.

@@ -54,6 +54,13 @@ def nodes(answer: dict[str, object]) -> dict[object, tuple[object, object]]:
     return {row["node"]: (row["done"], row["reason"]) for row in rows}
 
 
+def described(bench: Bench, artifact: str) -> list[dict[str, object]]:
+    """Return the nodes of a description; a worker's manager does not answer here."""
+    found = bench.answer("describe", artifact=artifact)
+    assert isinstance(found, dict)
+    return found["nodes"]  # type: ignore[no-any-return]
+
+
 def says_done(bench: Bench, link: int, reason: str = "") -> Ask:
     """Let the worker say that it did what it was asked for; return what that was."""
     (asked,) = bench.said(Ask, link)
@@ -94,9 +101,7 @@ def test_what_is_undeployed_is_listed_with_its_name_and_its_end() -> None:
     (apple,) = [row for row in listed if row["path"] == A]
     assert (apple["name"], apple["digest"], apple["state"]) == ("Apple", None, "Unknown")
     assert apple["reason"] == f"undeployed until {until}"
-    described = bench.answer("describe", artifact="sequence/Apple")
-    assert isinstance(described, dict)
-    (own, *_) = described["nodes"]
+    (own, *_) = described(bench, "sequence/Apple")
     assert (own["digest"], own["state"], own["reason"]) == (None, "Unknown", apple["reason"])
 
 
@@ -293,9 +298,7 @@ def undeployed(bench: Bench, name: str) -> list[dict[str, object]]:
 
 
 def reason_there(bench: Bench, name: str) -> object:
-    described = bench.answer("describe", artifact="sequence/Apple")
-    assert isinstance(described, dict)
-    return {each["node"]: each["reason"] for each in described["nodes"]}[name]
+    return {each["node"]: each["reason"] for each in described(bench, "sequence/Apple")}[name]
 
 
 def test_a_worker_reports_what_it_undeployed() -> None:
@@ -384,9 +387,7 @@ def test_what_a_runtime_rejects_is_listed_with_its_words_on_that_node_and_the_ma
     (row,) = listed
     assert (row["node"], row["path"], row["code"]) == (ME, A, "rejected-by-runtime")
     assert row["reason"].startswith("rejected by the runtime: ")
-    described = bench.answer("describe", artifact="sequence/Apple")
-    assert isinstance(described, dict)
-    own = described["nodes"][0]
+    own = described(bench, "sequence/Apple")[0]
     assert (own["state"], bool(own["excerpt"])) == ("Rejected", True)
     artifacts = bench.answer("artifacts")
     assert isinstance(artifacts, list)

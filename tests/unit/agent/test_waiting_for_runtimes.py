@@ -264,7 +264,7 @@ def test_what_the_canary_rejects_ends_a_wait_at_once_with_its_reason(on_reject: 
     bench.put(A, sequence("a", text="bad"))
     bench.pass_(0.5)
     request = bench.ask("wait", deployed=True, timeout_s=300.0)
-    for _ in range(60):
+    for _ in range(250):
         bench.pass_(1.0)
         number = bench.state.standing.revision
         for asked in bench.said(Ask, link):
