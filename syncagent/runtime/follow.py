@@ -116,7 +116,9 @@ class Follower:
         """
         newest = self._family.newest()
         place = self._here()
-        if newest is None or newest.identity == (place.device, place.inode):
+        if newest is None:
+            return self._after(self._family.listed(), place) is not None
+        if newest.identity == (place.device, place.inode):
             return False
         return newest.size > 0 or self._after(self._family.listed(), place) != newest
 
@@ -174,9 +176,11 @@ class Follower:
         found = self._of_place(members, place)
         if found is not None:
             return self._open(found, place)
+        oldest = self._oldest_since(members, place)
+        if oldest is None or not self._open(oldest, None):
+            return False
         self.gaps += 1
-        later = [each for each in members[:-1] if each.written_ns >= place.written_ns]
-        return self._open((later or members[-1:])[0], None)
+        return True
 
     def _of_place(self, members: list[Member], place: Place) -> Member | None:
         """Return the member that holds the place: first by inode, then by fingerprint alone."""
@@ -235,8 +239,14 @@ class Follower:
             if member.identity == identity:
                 return members[index + 1] if index + 1 < len(members) else None
         # The open file was deleted as the oldest, or moved elsewhere.
-        later = [each for each in members[:-1] if each.written_ns >= place.written_ns]
-        return later[0] if later else (members[-1] if members else None)
+        return self._oldest_since(members, place)
+
+    def _oldest_since(self, members: list[Member], place: Place) -> Member | None:
+        """Return the oldest file that was written since the place was read; the log itself at least."""
+        for member in members:
+            if member.written_ns >= place.written_ns or member.path == self._family.path:
+                return member
+        return None
 
     def _emptied(self) -> None:
         """The open file was emptied: its rest may be in a copy; then what is after that follows."""

@@ -211,6 +211,39 @@ def test_what_a_writer_adds_to_a_renamed_log_is_read_as_long_as_the_new_one_is_e
     follower.close()
 
 
+def test_what_was_rotated_away_is_read_before_a_new_log_is_there(log: Log) -> None:
+    follower = follower_of(log)
+    log.write(2)
+    read = drain(follower)
+    log.write(2)
+    log.rotate()
+    log.write(2)
+    log.rotate()
+    assert not log.path.exists()
+    assert read + drain(follower) == log.lines
+    assert drain(follower) == []
+    log.write(1)
+    assert drain(follower) == log.lines[-1:]
+    assert follower.gaps == 0
+    follower.close()
+
+
+def test_a_deleted_log_without_a_new_one_is_waited_for(log: Log) -> None:
+    log.write(3)
+    first = follower_of(log)
+    drain(first)
+    first.close()
+    log.path.unlink()
+    log.path.with_name("synapse.log.4").write_bytes(b"older\n")
+    os.utime(log.path.with_name("synapse.log.4"), (1, 1))
+    second = follower_of(log, first.place)
+    assert drain(second) == []
+    log.write_raw(b"new\n")
+    assert drain(second) == [b"new"]
+    assert second.gaps == 1
+    second.close()
+
+
 def test_other_logs_of_the_folder_and_compressed_ones_are_left_alone(tmp_path: Path) -> None:
     log = Dated(tmp_path / "wso2carbon.log")
     follower = follower_of(log)
