@@ -8,12 +8,12 @@ methods there are) are left to the runtime.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import Kind
 from syncagent.core.verdict import Problem
-from syncagent.validation.endpoints import endpoint_problem
-from syncagent.validation.mediators import mediator_problems
+from syncagent.validation.endpoints import endpoint_fault
 from syncagent.validation.references import NAMESPACE
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ def builder_problems(kind: Kind, root: Element) -> Iterator[Problem]:
     check = _CHECKS.get(kind)
     if check is not None:
         yield from check(root)
-    if kind in _WITH_MEDIATORS:
-        yield from mediator_problems(root)
 
 
 def _at(element: Element, code: str, reason: str) -> Problem:
@@ -102,24 +100,32 @@ def _methods(resources: list[Element]) -> Iterator[Problem]:
         if resource.get("protocol", "") not in _TRANSPORTS:
             yield _at(resource, "bad-transport", "the protocol is neither http nor https")
         methods = resource.get("methods") or ""
-        words = methods.strip().split(" ") if methods else []
-        if len(set(words)) < len(words) or not all(map(_METHOD.match, words)):
+        words = _words(methods)
+        if words is None:
             yield _at(resource, "bad-methods", f"the methods {methods!r} are no list of methods")
         path = resource.get("url-mapping") or resource.get("uri-template")
-        key = (path, frozenset(words))
+        key = (path, words)
         if path and key in taken:
             reason = f"a second <resource> takes {methods or 'what is said'} at {path}"
             yield _at(resource, "two-resources", reason)
         taken.add(key)
 
 
+@lru_cache(maxsize=256)
+def _words(methods: str) -> frozenset[str] | None:
+    """Return the methods in a list; None if it is none. An empty list stands for all of them."""
+    words = methods.strip().split(" ") if methods else []
+    alone = frozenset(words)
+    return alone if len(alone) == len(words) and all(map(_METHOD.match, words)) else None
+
+
 def _endpoint(endpoint: Element) -> Iterator[Problem]:
     """An endpoint says what it is by a child element, or stands for another one."""
     if endpoint.get("key") == "":
         yield _at(endpoint, "no-body", "<endpoint> stands for another, but its key is empty")
-    problem = endpoint_problem(endpoint)
-    if problem is not None:
-        yield problem
+    fault = endpoint_fault(endpoint)
+    if isinstance(fault, tuple):
+        yield _at(endpoint, *fault)
 
 
 def _event_source(source: Element) -> Iterator[Problem]:
@@ -213,6 +219,6 @@ _CHECKS: Mapping[Kind, Callable[[Element], Iterator[Problem]]] = {
     Kind.TEMPLATE: _template,
 }
 
-_WITH_MEDIATORS = frozenset(
+WITH_MEDIATORS = frozenset(
     {Kind.API, Kind.ENDPOINT, Kind.PROXY_SERVICE, Kind.SEQUENCE, Kind.TEMPLATE}
 )

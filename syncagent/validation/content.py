@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from syncagent.validation.expressions import regex_fault
-from syncagent.validation.faults import NS, Fault, first, keyed, missing, says, xpath
+from syncagent.validation.faults import NS, Fault, child_of, first, keyed, missing, says, xpath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z")
 def _property(element: Element) -> Fault:
     if element.get("name") is None:
         return "no-attribute", "<property> has no name attribute"
-    if element.get("action") != "remove" and not says(element):
+    if not says(element) and element.get("action") != "remove":
         return "<property> is set to nothing: it has neither value, expression nor child"
     scope = element.get("scope")
     if scope is not None and scope not in _SCOPES:
@@ -108,7 +108,7 @@ def _header(element: Element) -> Fault:
 
 def _enrich(element: Element) -> Fault:
     for name in ("source", "target"):
-        child = element.find(NS + name)
+        child = child_of(element, NS + name)
         if child is None:
             return f"<enrich> has no <{name}>"
         kind = child.get("type")
@@ -133,7 +133,7 @@ def _enriched(child: Element, kind: str) -> Fault:
 
 
 def _payload_factory(element: Element) -> Fault:
-    shape = element.find(f"{NS}format")
+    shape = child_of(element, f"{NS}format")
     if shape is None:
         return "<payloadFactory> has no <format>"
     if (
@@ -143,7 +143,7 @@ def _payload_factory(element: Element) -> Fault:
         and next(shape.iterchildren("*"), None) is None
     ):
         return "the <format> of an XML payload holds no element"
-    arguments = element.find(f"{NS}args")
+    arguments = child_of(element, f"{NS}args")
     if arguments is None:
         return None
     return first(_argument, arguments.iterchildren("*"))
@@ -163,14 +163,14 @@ def _make_fault(element: Element) -> Fault:
         return "bad-value", f"the version {version!r} of a fault is none"
     if element.get("response", "true") not in _BOOLEANS:
         return "bad-value", "response of <makefault> is neither true nor false"
-    detail = element.find(f"{NS}detail")
+    detail = child_of(element, f"{NS}detail")
     return _said(element, version) or (None if detail is None else xpath(detail, "expression"))
 
 
 def _said(element: Element, version: str | None) -> Fault:
     """A fault has a code and a reason, unless it is plain XML."""
     for name in ("code", "reason"):
-        child = element.find(NS + name)
+        child = child_of(element, NS + name)
         if child is None:
             if version != "pox":
                 return f"<makefault> has no <{name}>"
@@ -183,7 +183,7 @@ def _said(element: Element, version: str | None) -> Fault:
 
 def _callout(element: Element) -> Fault:
     for name in ("source", "target"):
-        child = element.find(NS + name)
+        child = child_of(element, NS + name)
         fault = None if child is None else xpath(child, "xpath")
         if fault is not None:
             return fault
@@ -213,16 +213,16 @@ def _database(element: Element) -> Fault:
     pool = element.find(f"{NS}connection/{NS}pool")
     if pool is None:
         return f"<{str(element.tag).removeprefix(NS)}> has no <connection> with a <pool>"
-    if pool.find(f"{NS}dsName") is None:
+    if child_of(pool, f"{NS}dsName") is None:
         for name in ("driver", "url", "user", "password"):
-            child = pool.find(NS + name)
+            child = child_of(pool, NS + name)
             if child is None or not (child.text or child.attrib or name == "password"):
                 return f"<pool> has neither a <dsName> nor a <{name}>"
     return first(_statement, element.iterchildren(f"{NS}statement"))
 
 
 def _statement(statement: Element) -> Fault:
-    if statement.find(f"{NS}sql") is None:
+    if child_of(statement, f"{NS}sql") is None:
         return "<statement> has no <sql>"
     for parameter in statement.iterchildren(f"{NS}parameter"):
         if not _JDBC_TYPE.match(parameter.get("type") or ""):

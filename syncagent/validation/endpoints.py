@@ -9,23 +9,21 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from syncagent.core.verdict import Problem
-from syncagent.validation.references import NAMESPACE
+from syncagent.validation.faults import NS, Fault, child_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lxml.etree import _Element as Element
 
-_NS = f"{{{NAMESPACE}}}"
-_BODIES = tuple(
-    _NS + name
+_BODIES: frozenset[object] = frozenset(
+    NS + name
     for name in (
         *("address", "wsdl", "default", "http", "loadbalance", "dynamicLoadbalance", "failover"),
         *("serviceDynamicLoadbalance", "recipientlist", "class"),
     )
 )
-_MEMBERS = (f"{_NS}endpoint", f"{_NS}member")
+_MEMBERS = (f"{NS}endpoint", f"{NS}member")
 _LATER = re.compile(r"[${}]")
 _INTEGER = re.compile(r"\s*+[+-]?[0-9]{1,19}\s*+\Z")
 _ACTIONS = frozenset({"discard", "fault"})
@@ -34,7 +32,7 @@ _ACTIONS = frozenset({"discard", "fault"})
 _SCOPES = frozenset({"default", "axis2", "axis2-client", "transport", "operation", "registry"})
 
 
-def endpoint_problem(endpoint: Element) -> Problem | None:
+def endpoint_fault(endpoint: Element) -> Fault:
     """Tell why an endpoint's builder throws: it says nothing of what it is.
 
     That of a template is built only when it is used.
@@ -44,70 +42,68 @@ def endpoint_problem(endpoint: Element) -> Problem | None:
         return None
     if has("template") is not None:
         return _filled_in(endpoint)
-    if next(endpoint.iterchildren(*_BODIES), None) is not None:
+    if any(child.tag in _BODIES for child in endpoint.iterchildren()):
         return _properties(endpoint)
     parent = endpoint.getparent()
-    if parent is not None and parent.tag == f"{_NS}template":
+    if parent is not None and parent.tag == f"{NS}template":
         return None
-    return Problem("no-body", "<endpoint> says nothing of what it is", endpoint.sourceline or 1)
+    return "no-body", "<endpoint> says nothing of what it is"
 
 
-def _filled_in(endpoint: Element) -> Problem | None:
+def _filled_in(endpoint: Element) -> Fault:
     """What a template is filled in with has names and values."""
-    for parameter in endpoint.iterchildren(f"{_NS}parameter"):
+    for parameter in endpoint.iterchildren(f"{NS}parameter"):
         if parameter.get("name") is None or parameter.get("value") is None:
             reason = "<parameter> of a template has no name or no value"
-            return Problem("no-attribute", reason, parameter.sourceline or 1)
+            return "no-attribute", reason
     return None
 
 
-def _properties(endpoint: Element) -> Problem | None:
+def _properties(endpoint: Element) -> Fault:
     """What an endpoint sets, it sets in a scope."""
-    for entry in endpoint.iterchildren(f"{_NS}property"):
+    for entry in endpoint.iterchildren(f"{NS}property"):
         scope = entry.get("scope")
         if scope is not None and scope not in _SCOPES:
             reason = f"the scope {scope!r} of a property is none"
-            return Problem("bad-value", reason, entry.sourceline or 1)
+            return "bad-value", reason
     return None
 
 
-def _recipients(group: Element) -> Problem | None:
+def _recipients(group: Element) -> Fault:
     """A list of recipients has some, or tells where they are computed."""
-    some = next(group.iterchildren(*_MEMBERS, f"{_NS}endpoints"), None)
-    line = group.sourceline or 1
+    some = next(group.iterchildren(*_MEMBERS, f"{NS}endpoints"), None)
     if some is None:
-        return Problem("no-members", "<recipientlist> has no endpoints", line)
-    computed = group.find(f"{_NS}endpoints")
+        return "no-members", "<recipientlist> has no endpoints"
+    computed = child_of(group, f"{NS}endpoints")
     if computed is None:
         return None
     size = computed.get("max-cache")
     if computed.get("value") is None or (size is not None and not _INTEGER.match(size)):
         reason = "<endpoints> has no value, or a max-cache that is no number"
-        return Problem("no-attribute", reason, line)
+        return "no-attribute", reason
     return None
 
 
-def _members(group: Element) -> Problem | None:
+def _members(group: Element) -> Fault:
     """A group has members, and none of them twice."""
     keys = [member.get("key") for member in group.iterchildren(*_MEMBERS)]
-    line = group.sourceline or 1
     if not keys:
-        name = str(group.tag).removeprefix(_NS)
-        return Problem("no-members", f"<{name}> has no endpoints", line)
+        name = str(group.tag).removeprefix(NS)
+        return "no-members", f"<{name}> has no endpoints"
     named = [key for key in keys if key]
     if len(set(named)) < len(named):
-        return Problem("member-twice", "the same endpoint is named twice in one group", line)
+        return "member-twice", "the same endpoint is named twice in one group"
     return None
 
 
-def _integer(element: Element) -> Problem | None:
+def _integer(element: Element) -> Fault:
     text = element.text or ""
     if _INTEGER.match(text) or _LATER.search(text):
         return None
     return _no_number(element, text)
 
 
-def _float(element: Element) -> Problem | None:
+def _float(element: Element) -> Fault:
     text = element.text or ""
     try:
         float(text.strip().rstrip("fFdD"))
@@ -116,20 +112,20 @@ def _float(element: Element) -> Problem | None:
     return None
 
 
-def _no_number(element: Element, text: str) -> Problem:
-    name = str(element.tag).removeprefix(_NS)
-    return Problem("no-number", f"<{name}> holds {text!r}, no number", element.sourceline or 1)
+def _no_number(element: Element, text: str) -> Fault:
+    name = str(element.tag).removeprefix(NS)
+    return "no-number", f"<{name}> holds {text!r}, no number"
 
 
-def _action(element: Element) -> Problem | None:
+def _action(element: Element) -> Fault:
     text = element.text or ""
     if text.strip().lower() in _ACTIONS or _LATER.search(text):
         return None
     reason = f"<responseAction> is {text!r}, neither discard nor fault"
-    return Problem("bad-action", reason, element.sourceline or 1)
+    return "bad-action", reason
 
 
-def _codes(element: Element) -> Problem | None:
+def _codes(element: Element) -> Fault:
     text = element.text or ""
     if _LATER.search(text) or all(
         _INTEGER.match(code) for code in re.findall(r"[^, ]+", text.strip())
@@ -138,26 +134,26 @@ def _codes(element: Element) -> Problem | None:
     return _no_number(element, text)
 
 
-_INSIDE: Mapping[str, tuple[tuple[str, Callable[[Element], Problem | None]], ...]] = {
-    f"{_NS}timeout": ((f"{_NS}duration", _integer), (f"{_NS}responseAction", _action)),
-    f"{_NS}markForSuspension": (
-        (f"{_NS}errorCodes", _codes),
-        (f"{_NS}retriesBeforeSuspension", _integer),
-        (f"{_NS}retryDelay", _integer),
+_INSIDE: Mapping[str, tuple[tuple[str, Callable[[Element], Fault]], ...]] = {
+    f"{NS}timeout": ((f"{NS}duration", _integer), (f"{NS}responseAction", _action)),
+    f"{NS}markForSuspension": (
+        (f"{NS}errorCodes", _codes),
+        (f"{NS}retriesBeforeSuspension", _integer),
+        (f"{NS}retryDelay", _integer),
     ),
-    f"{_NS}suspendOnFailure": (
-        (f"{_NS}errorCodes", _codes),
-        (f"{_NS}initialDuration", _integer),
-        (f"{_NS}progressionFactor", _float),
-        (f"{_NS}maximumDuration", _integer),
+    f"{NS}suspendOnFailure": (
+        (f"{NS}errorCodes", _codes),
+        (f"{NS}initialDuration", _integer),
+        (f"{NS}progressionFactor", _float),
+        (f"{NS}maximumDuration", _integer),
     ),
 }
 
 
-def _settings(element: Element) -> Problem | None:
+def _settings(element: Element) -> Fault:
     """What an endpoint does when it is slow or down is said in numbers."""
     for name, check in _INSIDE[str(element.tag)]:
-        child = element.find(name)
+        child = child_of(element, name)
         if child is not None:
             problem = check(child)
             if problem is not None:
@@ -165,12 +161,12 @@ def _settings(element: Element) -> Problem | None:
     return None
 
 
-ENDPOINT_RULES: Mapping[str, Callable[[Element], Problem | None]] = {
-    f"{_NS}endpoint": endpoint_problem,
-    f"{_NS}loadbalance": _members,
-    f"{_NS}failover": _members,
-    f"{_NS}recipientlist": _recipients,
-    f"{_NS}suspendDurationOnFailure": _integer,
+ENDPOINT_RULES: Mapping[str, Callable[[Element], Fault]] = {
+    f"{NS}endpoint": endpoint_fault,
+    f"{NS}loadbalance": _members,
+    f"{NS}failover": _members,
+    f"{NS}recipientlist": _recipients,
+    f"{NS}suspendDurationOnFailure": _integer,
     **dict.fromkeys(_INSIDE, _settings),
 }
 """By tag: the rule for each such element below an artifact's root."""

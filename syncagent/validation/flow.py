@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.validation.expressions import regex_fault
-from syncagent.validation.faults import NS, Fault, first, keyed, missing, number, xpath
+from syncagent.validation.faults import NS, Fault, child_of, first, keyed, missing, number, xpath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ def _switch(element: Element) -> Fault:
 def _iterate(element: Element) -> Fault:
     if element.get("attachPath") is not None and element.get("preservePayload") != "true":
         return "<iterate> has an attachPath but does not preserve the payload"
-    if element.find(f"{NS}target") is None:
+    if child_of(element, f"{NS}target") is None:
         return "no-target", "<iterate> has no <target>"
     return (
         missing(element, "expression")
@@ -60,17 +60,17 @@ def _iterate(element: Element) -> Fault:
 
 
 def _aggregate(element: Element) -> Fault:
-    condition = element.find(f"{NS}completeCondition")
+    condition = child_of(element, f"{NS}completeCondition")
     if condition is not None:
         timeout = condition.get("timeout")
         if timeout is not None and not number(timeout):
             return "no-number", f"the timeout {timeout!r} of an <aggregate> is no number"
-        count = condition.find(f"{NS}messageCount")
+        count = child_of(condition, f"{NS}messageCount")
         for bound in () if count is None else (count.get("min"), count.get("max")):
             if bound is not None and not number(bound):
                 return "no-number", f"the message count {bound!r} of an <aggregate> is no number"
     for name in ("correlateOn", "onComplete"):
-        child = element.find(NS + name)
+        child = child_of(element, NS + name)
         fault = None if child is None else xpath(child, "expression")
         if fault is not None:
             return fault
@@ -86,7 +86,7 @@ def _script(element: Element) -> Fault:
 def _throttle(element: Element) -> Fault:
     if not element.get("id"):
         return "no-attribute", "<throttle> has no id attribute"
-    policy = element.find(f"{NS}policy")
+    policy = child_of(element, f"{NS}policy")
     if policy is not None and policy.get("key") == "":
         return "no-attribute", "<policy> of a <throttle> has an empty key attribute"
     return None

@@ -9,12 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import Kind
-from syncagent.core.verdict import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from lxml.etree import _Element as Element
 
 NAMESPACE = "http://ws.apache.org/ns/synapse"
 
@@ -30,7 +27,10 @@ _IN_OUT_FAULT = (
 _ENTRY_KEY = (("key", Kind.LOCAL_ENTRY),)
 _ACCEPT_REJECT = (("onAccept", Kind.SEQUENCE), ("onReject", Kind.SEQUENCE))
 
-_USES: Mapping[str, tuple[tuple[str, Kind], ...]] = {
+Use = tuple[str, Kind]
+"""An attribute, and the kind of what it names."""
+
+_USES: Mapping[str, tuple[Use, ...]] = {
     "sequence": (("key", Kind.SEQUENCE), ("onError", Kind.SEQUENCE)),
     "endpoint": (("key", Kind.ENDPOINT), ("template", Kind.TEMPLATE)),
     "target": (*_IN_OUT_FAULT, _SEQUENCE, ("endpoint", Kind.ENDPOINT)),
@@ -60,23 +60,14 @@ _USES: Mapping[str, tuple[tuple[str, Kind], ...]] = {
     "enableSec": (("policy", Kind.LOCAL_ENTRY),),
     "enableRM": (("policy", Kind.LOCAL_ENTRY),),
 }
-_RULES = {f"{{{NAMESPACE}}}{name}": rules for name, rules in _USES.items()}
-_ALL = f"{{{NAMESPACE}}}*"
+USES: Mapping[str, tuple[Use, ...]] = {
+    f"{{{NAMESPACE}}}{name}": uses for name, uses in _USES.items()
+}
+"""By tag: which attribute names an artifact of which kind."""
+
 _ELSEWHERE = ("{", "$", "gov:", "conf:", "resources:", "synapse.lang.")
 
 
-def references_of(root: Element) -> tuple[Reference, ...]:
-    """Return what `root` and everything below it refers to, each once, in document order."""
-    found: dict[Reference, None] = {}
-    # One wildcard is much cheaper for the parser's library than a list of names.
-    for element in root.iter(_ALL):
-        for attribute, kind in _RULES.get(str(element.tag), ()):
-            key = element.get(attribute)
-            if key is not None and _is_name(key):
-                found[Reference(kind, key)] = None
-    return tuple(found)
-
-
-def _is_name(key: str) -> bool:
+def is_name(key: str) -> bool:
     """Tell whether `key` must be the name of an artifact in the same tree."""
     return bool(key) and "/" not in key and key not in BUILT_IN and not key.startswith(_ELSEWHERE)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import Kind, stem_of
 from syncagent.core.verdict import Facts, Problem, Reference, Severity
-from syncagent.validation.builders import builder_problems
-from syncagent.validation.references import NAMESPACE, references_of
+from syncagent.validation.builders import WITH_MEDIATORS, builder_problems
+from syncagent.validation.inside import look_inside
+from syncagent.validation.references import NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,11 +79,10 @@ def examine_synapse(kind: Kind, path: str, root: Element) -> tuple[Facts, tuple[
     name, nameless = _name_of(kind, root)
     if nameless is not None:
         return Facts(), (nameless,)
-    problems = [*builder_problems(kind, root)]
     context, version = _place_of(root) if kind is Kind.API else (None, None)
-    facts = Facts(name, context, version, references_of(root))
-    problems.extend(_warnings(kind, path, root))
-    return facts, tuple(problems)
+    references, inside = look_inside(root, mediators=kind in WITH_MEDIATORS)
+    problems = (*builder_problems(kind, root), *inside, *_warnings(kind, path, root))
+    return Facts(name, context, version, references), problems
 
 
 def _root_problem(kind: Kind, path: str, root: Element) -> Problem | None:
