@@ -12,6 +12,9 @@ last mark are heard again. Marks without sayings come at most every `MARK_S`.
 `STARTING` and `READY`. While old log is read (after a start of the agent) only the turns of the process
 that runs now are posted, and the state as it is now when the end of the log is reached.
 
+**A process out of sight.** In a container of its own a runtime writes its log here and runs elsewhere. Until
+its log goes on it counts as down; then it is believed what the log says, until a process is found.
+
 **Trouble.** A log that is missing or can't be read is said in the state's `detail`, and tried again at
 every look: the place stays.
 """
@@ -59,6 +62,10 @@ STEP_BYTES = 16 * 1024 * 1024
 STOP_S = 5.0
 TAIL_BYTES = 4 * 1024
 ZONE_MAX_S = 15 * 3600.0
+UNSEEN_LOOKS = 3
+UNSEEN_S = 5.0
+"""A log that goes on for so many looks and so long without a process: it runs where this agent can't see
+it, in another container. The last words of one that ends are read within one look."""
 TROUBLE_LOOKS = 10
 """A log that fails for so many looks is told: during a rotation it is missing for a moment."""
 
@@ -165,6 +172,8 @@ class Listener:
         self._trouble = ""
         self._files = 0
         self._rush = 0
+        self._unseen = 0
+        self._unseen_since = 0.0
 
     @property
     def rushed(self) -> bool:
@@ -178,7 +187,8 @@ class Listener:
 
     def step(self) -> bool:
         """Look once; return whether there is more to read right now."""
-        self._presence.look()
+        if self._presence.look() is not None:
+            self._unseen = 0
         self._rush = max(0, self._rush - 1)
         try:
             more = self._listen()
@@ -224,6 +234,8 @@ class Listener:
             chunk = follower.read()
             if chunk is None:
                 return False
+            if left == STEP_BYTES and self._caught_up:
+                self._goes_on()
             if chunk.at_end:
                 self._learn_zone(chunk.data[-TAIL_BYTES:], chunk.written_ns)
             elif follower.files != self._files:
@@ -237,6 +249,19 @@ class Listener:
             self._absorb(self._reader.take(chunk.data, self._means.clock.now()))
             self._note_place()
         return True
+
+    def _goes_on(self) -> None:
+        """The log was written just now: there must be a process."""
+        if self._presence.process is None:
+            self._presence.hurry()
+            if self._unseen == 0:
+                self._unseen_since = self._means.clock.now()
+            self._unseen += 1
+
+    @property
+    def _out_of_sight(self) -> bool:
+        lasted_s = self._means.clock.now() - self._unseen_since
+        return self._unseen >= UNSEEN_LOOKS and lasted_s >= UNSEEN_S
 
     def _begin(self) -> Follower:
         """Return a follower at the mark's place, or at the runtime's last start."""
@@ -314,7 +339,7 @@ class Listener:
             self._presence.process,
             self._run if self._run.started_at or self._run.ready_at else NO_RUN,
             self._means.clock.wall(),
-            watched=self._presence.watched,
+            watched=self._presence.watched and not self._out_of_sight,
         )
         if self._trouble:
             state = replace(state, detail="; ".join(filter(None, (state.detail, self._trouble))))

@@ -250,9 +250,8 @@ CARBON_3 = Dialect(
     (*SYNAPSE, *OBSERVED, *PLANS),
     starts=re.compile(r"^Starting WSO2 (?:Carbon|Micro Integrator)"),
     ready=re.compile(r"^WSO2 (?:Carbon|Micro Integrator) started in [\d.]+ sec"),
-    stops=re.compile(
-        r"^(?:Shutting down|Shutdown) (?:WSO2 )?(?:Carbon|Micro Integrator|OSGi framework)"
-    ),
+    # "Gracefully shutting down WSO2 API Manager..."; where it is missing the process's end tells.
+    stops=re.compile(r"^(?:Gracefully s|S)hutting down WSO2 "),
     hints=(*_HINTS, b"WSO2 ", b"ecution ", b"Initializing API: "),
     start_words=(b"Starting WSO2 Carbon", b"Starting WSO2 Micro Integrator"),
 )

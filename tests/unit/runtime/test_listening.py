@@ -14,7 +14,15 @@ from syncagent.core.runtime import Heard, Phase, RuntimeState, Saying
 from syncagent.core.settings import TreeSettings
 from syncagent.fsio import OsFS
 from syncagent.ports import Instant
-from syncagent.runtime.listening import BATCH_MAX, MARK_S, TROUBLE_LOOKS, Listener, Means
+from syncagent.runtime.listening import (
+    BATCH_MAX,
+    MARK_S,
+    TROUBLE_LOOKS,
+    UNSEEN_LOOKS,
+    UNSEEN_S,
+    Listener,
+    Means,
+)
 from syncagent.runtime.patterns import APACHE_3
 from syncagent.runtime.phase import PATIENCE_S
 from syncagent.runtime.place import mark_from
@@ -403,3 +411,31 @@ def test_a_runtime_that_is_only_seen_in_its_log_first_is_found_at_once(bench: Be
     bench.look(later_s=0.6)
     assert bench.phases[-1] is Phase.READY
     assert bench.names == ["A"]
+
+
+def test_a_log_that_goes_on_without_a_process_is_believed_after_a_while(bench: Bench) -> None:
+    bench.starts()
+    bench.gets_ready()
+    bench.look()
+    assert bench.phases == [Phase.DOWN], "it may have been killed"
+    for number in range(UNSEEN_LOOKS):
+        bench.deploy(f"A{number}")
+        bench.look(later_s=UNSEEN_S)
+    assert bench.phases == [Phase.DOWN, Phase.READY]
+    assert "by its log" in bench.states[-1].detail
+    bench.boot()
+    bench.look(later_s=5.0)
+    assert "pid" in bench.states[-1].detail
+
+
+def test_the_last_words_of_a_process_do_not_bring_it_back(bench: Bench) -> None:
+    bench.boot()
+    bench.starts()
+    bench.gets_ready()
+    bench.look()
+    bench.proc.end(4711)
+    bench.deploy("Last")
+    for _ in range(20):
+        bench.look(later_s=UNSEEN_S)
+    assert bench.phases == [Phase.STARTING, Phase.READY, Phase.DOWN]
+    assert bench.names == ["Last"]

@@ -464,6 +464,11 @@ def test_a_line_that_says_nothing_about_an_artifact_of_ours_is_left_out(
         (CARBON_2, carbon_2("INFO", "Core", "WSO2 Carbon started in 41 sec"), Turning.READY),
         (
             CARBON_3,
+            carbon_3("INFO", "Core", "Gracefully shutting down WSO2 API Manager..."),
+            Turning.STOPS,
+        ),
+        (
+            CARBON_3,
             micro_integrator("INFO", "Core", "WSO2 Micro Integrator started in 5.41 seconds"),
             Turning.READY,
         ),
