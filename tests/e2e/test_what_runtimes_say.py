@@ -121,6 +121,9 @@ def test_what_the_manager_s_runtime_rejects_goes_no_further_and_is_told_in_its_w
     text = calm.manager.run("describe", "api/Bad").stdout
     assert "the runtime of gw-1 said:" in text
     assert "ERROR - it was tried, and it failed" in text
+    elsewhere = states(calm, "api/Bad", on="gw-3")
+    assert elsewhere["gw-1"] == "Rejected", "what only the manager has is described on any node"
+    assert set(states(calm, "api/Api000", on="gw-3").values()) == {"Deployed"}
     assert not (calm["gw-2"].tree / "api/Bad.xml").exists()
     assert not (calm["gw-3"].tree / "api/Bad.xml").exists()
     events = calm.manager.run("events").stdout

@@ -133,7 +133,11 @@ def test_drift_that_is_left_alone_is_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("reason", "detail", "said"),
     [
-        (Keep.DELETED, "displaced by transaction 3", "deleted: a revision, or an undeploy, took it away"),
+        (
+            Keep.DELETED,
+            "displaced by transaction 3",
+            "deleted: a revision, or an undeploy, took it away",
+        ),
         (
             Keep.DRIFT,
             "displaced by transaction 3",
