@@ -107,7 +107,7 @@ class Deciding:
             return
         if hold.reason is HoldReason.NACKED:
             self.may_write()
-            self._node.trying.roll_back(hold, now)
+            self._node.trying.refusals.roll_back(hold, now)
             self._reply(asked, hold)
             return
         own = hold.node == self._node.state.me and self._node.state.leads

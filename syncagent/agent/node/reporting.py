@@ -333,7 +333,8 @@ class Reporting:
             None,
         }:
             behind = peer.phase is Phase.DECLINED
-            row["state"] = "OutOfSync" if behind else "Syncing"
+            kept_back = self._leading.keeps_back(peer)
+            row["state"] = "Held" if kept_back else "OutOfSync" if behind else "Syncing"
             row["reason"] = peer.reason or f"it stands on revision {row['revision']}"
         elif peer.phase is Phase.DONE and (row["state"] == "Unknown" or _older(known, row)):
             # Its own report is on its way; what it holds follows from where it stands.

@@ -51,7 +51,7 @@ class Runtimes:
         """Return what is rejected, and what was since `since` and is put back everywhere by now."""
         found, wall = self.rejected(), rows.when(self._node.state.wall())
         known = {(row.get("node"), row.get("tree"), row.get("path")) for row in found}
-        for trial in self._node.trying.rolled_back(since):
+        for trial in self._node.trying.refusals.rolled_back(since):
             if (trial.nacked_by, *trial.path) not in known:
                 said: dict[str, JSON] = {
                     "tree": trial.path.tree,

@@ -2,9 +2,8 @@
 
 A change is noted as on trial before it is declared, so that no crash lets it slip by. The answer
 of this node's runtime, or its deadline, lets the workers have it; a refusal stops its group, here
-or at a worker, and becomes a hold that a person approves (have it in spite of that) or rejects
-(put back what was there before, everywhere, by a new revision). With `on_reject = "rollback"` the
-manager rejects by itself, with `continue` it goes on.
+or at a worker (`refusals`). Answers are looked up, not counted: whatever was missed, what is known
+of an artifact now decides.
 """
 
 from __future__ import annotations
@@ -13,33 +12,38 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node import rows
-from syncagent.agent.node.job import Job, Why
+from syncagent.agent.node.job import Why
+from syncagent.agent.node.outcomes import Taking, taking
+from syncagent.agent.node.refusals import Refusals
 from syncagent.core import trials as t
-from syncagent.core.artifact import ArtifactPath, Kind, TreeName, kind_of, stem_of
+from syncagent.core.artifact import ArtifactPath, TreeName, kind_of
 from syncagent.core.change import Change
 from syncagent.core.groups import groups
 from syncagent.core.ledger import StandingChange
 from syncagent.core.outcome import Deployment
-from syncagent.core.revision import Revision, RevisionId
 from syncagent.core.runtime import Phase
-from syncagent.core.safety import Hold, HoldReason, hold_id, set_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.deploying import Deploying
+    from syncagent.agent.node.job import Job
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import Peer, State
+    from syncagent.core.artifact import Kind
     from syncagent.core.outcome import Outcome
+    from syncagent.core.revision import RevisionId
     from syncagent.core.verdict import Examined
 
 AWAY_S = 60.0
-"""For so long the canary may be away (a restart) before changes go on without its word."""
+"""For so long the canary may be away (a restart), or have nothing to say of a change that it should
+know, before changes go on without its word."""
 DECLARED_MAX = 100_000
-ROLLED_BACK = "rolled-back"
-UNTRIED = frozenset({Kind.ROOT, Kind.FILE})
-"""Kinds of which a running deployer says nothing."""
+LOOK_S = 1.0
+"""How often what is on trial is looked up, if nobody tells that something was answered."""
+A_LOOK_PER_S = 2_000
+"""Trials that may be looked up in a second: a first sync has ten thousand."""
 
 
 class Trying:
@@ -50,24 +54,20 @@ class Trying:
     ) -> None:
         self._state = state
         self._observing = observing
-        self._advancing = advancing
         self._deploying = deploying
         self.trials = t.from_note(state.standing.notes.get(t.NOTE, ""))
+        self.refusals = Refusals(state, observing, advancing)
         self._gone_at: float | None = None
-        self._rolling: dict[int, frozenset[ArtifactPath]] = {}
-        self._rolled: frozenset[ArtifactPath] = frozenset()
-        self._refused: tuple[t.Trial, ...] = ()
-        self._refused_at = 0.0
+        self._since: dict[ArtifactPath, float] = {}
+        self._answered = True
+        self._looked_at = 0.0
         self._declared: dict[ArtifactPath, int] = {}
         self._known: set[int] = set()
+        self._waiting: tuple[object, frozenset[ArtifactPath]] = (None, frozenset())
         self.changed: Callable[[float], None] = lambda _now: None
         """Called when workers may get more, or less, than before."""
 
     # --- what workers wait for --------------------------------------------------------------
-
-    def rolled_back(self, since: float) -> list[t.Trial]:
-        """Return what a runtime refused and was put back since `since`, the last time only."""
-        return list(self._refused) if self._refused_at >= since else []
 
     @property
     def has_canary(self) -> bool:
@@ -80,20 +80,19 @@ class Trying:
     def withheld(self) -> frozenset[ArtifactPath]:
         """The paths that workers don't get for now."""
         number = self._state.standing.revision.number
-        told = {path: trial for path, trial in self.trials.items() if trial.revision <= number}
-        waiting = t.withheld(told, nacks_stop=self._nacks_stop)
-        # What this node's own manager withheld from it before it led was not proved either.
-        return waiting | self._state.withheld.keys() if self._state.withheld else waiting
+        by = (id(self.trials), number, self._nacks_stop, id(self._state.withheld))
+        if self._waiting[0] != by:
+            told = {path: trial for path, trial in self.trials.items() if trial.revision <= number}
+            waiting = t.withheld(told, nacks_stop=self._nacks_stop)
+            # What this node's own manager withheld from it before it led was not proved either.
+            self._waiting = by, waiting | self._state.withheld.keys()
+        return self._waiting[1]
 
     @property
     def _is_stuck(self) -> bool:
         """True if the canary's deployer is dead: one of what it has not proved may have killed it."""
         canary = self._state.settings.rollout.canary == "manager"
         return canary and self._deploying.runtime.phase is Phase.STUCK
-
-    @property
-    def _rolls_back(self) -> bool:
-        return self._state.settings.rollout.on_reject == "rollback"
 
     @property
     def _nacks_stop(self) -> bool:
@@ -115,9 +114,9 @@ class Trying:
     @property
     def why_waiting(self) -> str:
         """Say what whoever gets nothing waits for: a person, or this node's runtime."""
-        held = [h.id for h in self._state.holds.values() if h.reason is HoldReason.NACKED]
+        held = self.refusals.holds
         if held:
-            return f"waits for a decision: {held[0]} is held on {self._state.me}"
+            return f"waits for a decision: {held[0].id} is held on {self._state.me}"
         return f"waits for the runtime of {self._state.me}"
 
     # --- beginning --------------------------------------------------------------------------
@@ -137,9 +136,7 @@ class Trying:
             self._known.clear()
         self._declared.update((change.path, revision) for change in changes)
         self._known.add(revision)
-        if self._rolled.intersection(change.path for change in changes):
-            self._rolled = frozenset()
-            self._state.alarm(ROLLED_BACK, None)
+        self.refusals.overtaken_by(changes)
         if not self.has_canary and not self.trials:
             return
         tried = [c for c in changes if self._is_tried(c)] if self.has_canary else []
@@ -149,7 +146,7 @@ class Trying:
     def committing(self, job: Job) -> None:
         """A job of this node's own is about to be made live: what it brings is on trial."""
         state = self._state
-        if job.why is Why.OWN and job.changes and job.txid not in self._rolling:
+        if job.why is Why.OWN and job.changes and not self.refusals.is_rollback(job):
             self.declaring(job.changes, job.revision.number, job.examined)
         elif job.why is Why.REPAIR and state.leads and job.withheld is not None:
             lifted = [e for path, e in state.withheld.items() if path not in job.withheld]
@@ -157,7 +154,7 @@ class Trying:
             self.declaring(changes, state.standing.revision.number, job.examined)
 
     def _is_tried(self, change: Change) -> bool:
-        return self._kind(change.path) not in UNTRIED
+        return taking(self._deploying.about, self._kind(change.path)) is Taking.HOT
 
     def _kind(self, path: ArtifactPath) -> Kind:
         return kind_of(self._state.settings.tree_kinds[path.tree], path.path)
@@ -180,63 +177,88 @@ class Trying:
 
     # --- answers ----------------------------------------------------------------------------
 
-    def answered(self, outcome: Outcome, now: float) -> None:
+    def answered(self, _outcome: Outcome, _now: float) -> None:
         """This node's runtime has said (or not said in time) what became of an artifact."""
-        trial = self.trials.get(outcome.path)
-        if trial is None or not _is_about(trial, outcome.digest):
+        self._answered = True
+
+    def _look(self, now: float) -> None:
+        """See what is known by now of all that is on trial."""
+        pause = LOOK_S if not self._answered else len(self.trials) / A_LOOK_PER_S / 2
+        if not self.trials or now < self._looked_at + pause:
             return
+        self._answered, self._looked_at = False, now
+        number = self._state.standing.revision.number
+        made = {
+            path: self._judged(trial, now)
+            if trial.after is not None and trial.revision <= number
+            else trial
+            for path, trial in self.trials.items()
+        }
+        self._take(made, now)
+
+    def _judged(self, trial: t.Trial, now: float) -> t.Trial:
+        """Return a trial as this node's runtime has judged it by now."""
+        assert trial.after is not None, "what is taken away is not judged"
+        outcome = self._deploying.outcome(trial.path, trial.after.digest)
+        if outcome.state is Deployment.PENDING:
+            return trial
         if outcome.state is Deployment.REJECTED:
-            self._nack(trial, self._state.me, outcome.reason, now)
-        elif outcome.state is Deployment.DEPLOYED and trial.nacked_by == self._state.me:
-            # It was tried once more, and taken.
-            self._note({**self.trials, trial.path: replace(trial, nacked_by="", reason="")})
-            self._prove({trial.path}, now)
-        elif outcome.state is not Deployment.PENDING and not trial.proven:
-            if outcome.state is Deployment.UNKNOWN:
-                self._state.event("untried", path=str(trial.path), reason=outcome.reason)
-            self._prove({trial.path}, now)
+            return self._nacked(trial, self._state.me, outcome.reason)
+        if outcome.state is Deployment.DEPLOYED:
+            mine = trial.nacked_by == self._state.me
+            # It may have been tried once more, and taken.
+            return t.proven(replace(trial, nacked_by="", reason="") if mine else trial)
+        if trial.proven or trial.nacked_by:
+            return trial
+        if self._is_early(trial, now):
+            return trial
+        if outcome.state is Deployment.UNKNOWN:
+            self._state.event("untried", path=str(trial.path), reason=outcome.reason)
+        return t.proven(trial)
+
+    def _is_early(self, trial: t.Trial, now: float) -> bool:
+        """Tell whether nothing is known of what should be known, and that for not long yet."""
+        known = self._deploying.outcomes.get(trial.path)
+        if known is not None and trial.after is not None and known.digest == trial.after.digest:
+            return False
+        return now < self._since.setdefault(trial.path, now) + AWAY_S
+
+    def _nacked(self, trial: t.Trial, by: str, reason: str) -> t.Trial:
+        if trial.nacked_by:
+            return trial
+        self._state.event("nacked", path=str(trial.path), node=by, reason=reason)
+        return replace(trial, nacked_by=by, reason=reason)
+
+    def _take(self, made: t.Trials, now: float) -> None:
+        """Have these trials; deletions that are tied to others pass with their group's last one."""
+        untold = {tr.group for tr in made.values() if not tr.proven and tr.after is not None}
+        for path, trial in made.items():
+            if trial.after is None and trial.group not in untold and not trial.proven:
+                made[path] = t.proven(trial)
+        if made != self.trials:
+            self._note(made)
+            self.changed(now)
+        self._end()
 
     def reported(self, peer: Peer, now: float) -> None:
         """A worker has told what its runtime did: a refusal of what is on trial stops its group."""
-        if not self._state.leads:
-            return
+        made = dict(self.trials)
         for row in rows.listed(peer.report, "outcomes"):
-            if row.get("state") != str(Deployment.REJECTED):
-                continue
-            trial = self.trials.get(_path_of(row))
-            if trial is not None and _is_about(trial, str(row.get("digest"))):
-                self._nack(trial, peer.name, str(row.get("reason") or ""), now)
-        self._end(now)
-
-    def _prove(self, paths: set[ArtifactPath], now: float) -> None:
-        """Let trials pass; the deletions that are tied to them pass with their group's last one."""
-        made = {p: t.proven(trial) if p in paths else trial for p, trial in self.trials.items()}
-        open_groups = {
-            trial.group for trial in made.values() if not trial.proven and trial.after is not None
-        }
-        for path, trial in made.items():
-            if trial.after is None and trial.group not in open_groups:
-                made[path] = t.proven(trial)
-        self._note(made)
-        self._end(now)
-        self.changed(now)
-
-    def _nack(self, trial: t.Trial, by: str, reason: str, now: float) -> None:
-        if trial.nacked_by:
-            return
-        self._state.event("nacked", path=str(trial.path), node=by, reason=reason)
-        self._note({**self.trials, trial.path: replace(trial, nacked_by=by, reason=reason)})
+            trial = made.get(_path_of(row))
+            refused = row.get("state") == str(Deployment.REJECTED)
+            if refused and trial is not None and _is_about(trial, str(row.get("digest"))):
+                made[trial.path] = self._nacked(trial, peer.name, str(row.get("reason") or ""))
+        self._take(made, now)
         self.tick(now)
-        self.changed(now)
 
-    def _end(self, now: float) -> None:
+    def _end(self) -> None:
         """Forget what every runtime that there is has taken."""
         open_groups = {tr.group for tr in self.trials.values() if tr.nacked_by or not tr.proven}
-        peers = [peer for peer in self._state.peers.values() if peer.link is not None]
-        if not all(self.acked(peer) for peer in peers):
-            return
         left = {path: trial for path, trial in self.trials.items() if trial.group in open_groups}
-        if len(left) != len(self.trials):
+        if len(left) == len(self.trials):
+            return
+        peers = [peer for peer in self._state.peers.values() if peer.link is not None]
+        if all(self.acked(peer) for peer in peers):
             self._note(left)
 
     def acked(self, peer: Peer) -> bool:
@@ -253,21 +275,24 @@ class Trying:
     # --- time -------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Keep the holds, carry out what a person decided, go on without a canary that is away."""
+        """See what was answered, keep the holds, go on without a canary that is away."""
         if not self._state.leads:
-            self._list_holds({})
+            self.refusals.forget()
             return
+        self._look(now)
         self._mind_canary(now)
-        holds: dict[str, Hold] = {}
-        for group in t.stopped_groups(self.trials, stuck=self._is_stuck).values():
-            hold = self._hold(group)
-            if hold.set_digest in self._state.approved or not self._nacks_stop:
-                self._let_pass(group, hold, now)
-            elif self._rolls_back and any(trial.nacked_by for trial in group):
-                self.roll_back(hold, now)
-            else:
-                holds[hold.id] = hold
-        self._list_holds(holds)
+        stopped = t.stopped_groups(self.trials, stuck=self._is_stuck)
+        over = self.refusals.keep(list(stopped.values()), now)
+        if over:
+            self._note({path: tr for path, tr in self.trials.items() if path not in over})
+            self.changed(now)
+
+    def finished(self, job: Job, fault: str | None, now: float) -> None:
+        """A job has ended: a group that was put back is on trial no more."""
+        paths = self.refusals.finished(job, fault)
+        if paths:
+            self._note({path: tr for path, tr in self.trials.items() if path not in paths})
+            self.changed(now)
 
     def _mind_canary(self, now: float) -> None:
         """Go on without a canary that is away, or that can't try anything any more."""
@@ -280,114 +305,23 @@ class Trying:
         if untried and now >= self._gone_at + AWAY_S:
             for path in sorted(untried):
                 self._state.event("untried", path=str(path), reason="no runtime answers here")
-            self._prove(untried, now)
+            made = {p: t.proven(tr) if p in untried else tr for p, tr in self.trials.items()}
+            self._take(made, now)
 
     def next_at(self) -> float | None:
-        """Return when to go on without the canary."""
-        return self._gone_at + AWAY_S if self._gone_at is not None and self.trials else None
-
-    def _let_pass(self, group: Sequence[t.Trial], hold: Hold, now: float) -> None:
-        self._state.use_up((hold.set_digest,))
-        left = {path: trial for path, trial in self.trials.items() if trial not in group}
-        self._note(left)
-        self.changed(now)
-
-    def _hold(self, group: Sequence[t.Trial]) -> Hold:
-        """Return the hold of a group that a runtime refused."""
-        changes = [trial.change for trial in group]
-        digest = set_digest(changes)
-        first = next((trial for trial in group if trial.nacked_by), group[0])
-        kind = self._kind(first.path)
-        examined = self._observing.examined(first.path)
-        name = (examined.facts.name if examined else None) or stem_of(first.path.path)
-        ident = hold_id(HoldReason.NACKED, digest)
-        what = (
-            f"the runtime of {first.nacked_by} refused {kind}/{name}: {first.reason}. Mend it"
-            if first.nacked_by
-            else f"the deployer of {self._state.me} died before it had taken up {kind}/{name}: it may"
-            " be what killed it. Restart that runtime"
-        )
-        text = (
-            f"{what}, or syncagent reject {ident} to put back what was there before, or syncagent"
-            f" approve {ident} to go on: nobody else gets its group ({len(group)} artifacts) meanwhile"
-        )
-        return Hold(
-            ident,
-            self._state.me,
-            first.path.tree,
-            HoldReason.NACKED,
-            digest,
-            tuple(trial.path for trial in group),
-            text,
-        )
-
-    def _list_holds(self, holds: dict[str, Hold]) -> None:
-        known = self._state.holds
-        for name in [
-            n for n, h in known.items() if h.reason is HoldReason.NACKED and n not in holds
-        ]:
-            del known[name]
-            self._state.event("hold-ended", id=name, reason=HoldReason.NACKED)
-        for name, hold in holds.items():
-            if name not in known:
-                known[name] = hold
-                self._state.event("held", id=name, reason=hold.reason, text=hold.text)
-
-    # --- going back -------------------------------------------------------------------------
-
-    def roll_back(self, hold: Hold, now: float) -> bool:
-        """Begin to put back what was there before a refused group; False while that can't be."""
-        state, token = self._state, self._state.token
-        if self._advancing.job is not None or state.recording or token is None:
-            return False
-        group = [self.trials[path] for path in hold.paths if path in self.trials]
-        standing = state.standing
-        changes = tuple(
-            Change(trial.path, here, trial.before)
-            for trial in group
-            if (here := standing.manifest.get(trial.path)) != trial.before
-        )
-        if not changes:
-            self._note({p: trial for p, trial in self.trials.items() if trial not in group})
-            return False
-        target = standing.manifest.after(changes)
-        own = RevisionId(token.epoch, standing.revision.number + 1, target.digest)
-        first = next((trial for trial in group if trial.nacked_by), group[0])
-        by = first.nacked_by or f"{state.me}, whose deployer died"
-        note = f"rollback of {first.path}: refused by the runtime of {by}"
-        job = Job(
-            self._advancing.next_txid(),
-            Why.OWN,
-            own,
-            parent=standing.revision,
-            token=token,
-            changes=changes,
-            target=target,
-            record=Revision(own, standing.revision, changes, state.me, note),
-        )
-        self._rolling[job.txid] = frozenset(trial.path for trial in group)
-        self._refused, self._refused_at = tuple(tr for tr in group if tr.nacked_by), now
-        state.event("rollback", path=str(first.path), node=first.nacked_by, reason=first.reason)
-        self._advancing.begin(job, now)
-        return True
-
-    def finished(self, job: Job, fault: str | None, now: float) -> None:
-        """A job has ended: a group that was put back is on trial no more."""
-        paths = self._rolling.pop(job.txid, frozenset())
-        if paths and fault is None:
-            self._note({p: trial for p, trial in self.trials.items() if p not in paths})
-            self._rolled = paths
-            self._state.alarm(
-                ROLLED_BACK,
-                f"revision {job.revision.number} put back what a runtime refused: the Publisher is"
-                " ahead of the gateways until it publishes again",
-            )
-            self.changed(now)
+        """Return when there is something to look up, or when to go on without the canary."""
+        if not self.trials or not self._state.leads:
+            return None
+        if self._gone_at is not None:
+            return self._gone_at + AWAY_S
+        pause = LOOK_S if not self._answered else len(self.trials) / A_LOOK_PER_S / 2
+        return self._looked_at + pause
 
     def _note(self, trials: t.Trials) -> None:
         """Have these trials, durably before whatever is decided next."""
         if trials != self.trials:
             self.trials = trials
+            self._since = {path: at for path, at in self._since.items() if path in trials}
             self._state.note(StandingChange(notes={t.NOTE: t.to_note(trials)}))
             self._state.changed = True
 

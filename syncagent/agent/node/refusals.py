@@ -1,0 +1,180 @@
+"""What a runtime refused: held for a person, put back, or passed over, by `on_reject`.
+
+A refused group becomes a hold that a person approves (have it in spite of that) or rejects (put
+back what was there before, everywhere, by a new revision). With `on_reject = "rollback"` the
+manager rejects by itself, with `continue` it goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncagent.agent.node.job import Job, Why
+from syncagent.core.artifact import kind_of, stem_of
+from syncagent.core.change import Change
+from syncagent.core.revision import Revision, RevisionId
+from syncagent.core.safety import Hold, HoldReason, hold_id, set_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from syncagent.agent.node.advancing import Advancing
+    from syncagent.agent.node.observing import Observing
+    from syncagent.agent.node.state import State
+    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.trials import Trial
+
+ROLLED_BACK = "rolled-back"
+"""What the alarm is about that says that the gateways are behind whoever publishes."""
+
+
+class Refusals:
+    """The holds of refused groups, and the way back from them."""
+
+    def __init__(self, state: State, observing: Observing, advancing: Advancing) -> None:
+        self._state = state
+        self._observing = observing
+        self._advancing = advancing
+        self._groups: dict[str, Sequence[Trial]] = {}
+        self._rolling: dict[int, frozenset[ArtifactPath]] = {}
+        self._rolled: frozenset[ArtifactPath] = frozenset()
+        self._refused: tuple[Trial, ...] = ()
+        self._refused_at = 0.0
+
+    @property
+    def holds(self) -> list[Hold]:
+        """What waits for a person."""
+        return [h for h in self._state.holds.values() if h.reason is HoldReason.NACKED]
+
+    def rolled_back(self, since: float) -> list[Trial]:
+        """Return what a runtime refused and was put back since `since`, the last time only."""
+        return list(self._refused) if self._refused_at >= since else []
+
+    def is_rollback(self, job: Job) -> bool:
+        """Tell whether a job puts a refused group back."""
+        return job.txid in self._rolling
+
+    def overtaken_by(self, changes: Sequence[Change]) -> None:
+        """Something is declared: where it was put back, whoever publishes has published again."""
+        if self._rolled.intersection(change.path for change in changes):
+            self._rolled = frozenset()
+            self._state.alarm(ROLLED_BACK, None)
+
+    # --- holding ----------------------------------------------------------------------------
+
+    def keep(self, groups: Sequence[Sequence[Trial]], now: float) -> set[ArtifactPath]:
+        """Hold these groups, or do with them what was decided; return what is on trial no more."""
+        rollout = self._state.settings.rollout
+        over: set[ArtifactPath] = set()
+        self._groups = {}
+        holds: dict[str, Hold] = {}
+        for group in groups:
+            hold = self._hold(group)
+            self._groups[hold.id] = group
+            if hold.set_digest in self._state.approved or rollout.on_reject == "continue":
+                self._state.use_up((hold.set_digest,))
+                over.update(hold.paths)
+            elif rollout.on_reject == "rollback" and any(trial.nacked_by for trial in group):
+                over |= self.roll_back(hold, now)
+            else:
+                holds[hold.id] = hold
+        self._list(holds)
+        return over
+
+    def forget(self) -> None:
+        """This node leads no more: what it held was for its own revisions."""
+        self._list({})
+
+    def _hold(self, group: Sequence[Trial]) -> Hold:
+        """Return the hold of a group that a runtime refused."""
+        changes = [trial.change for trial in group]
+        digest = set_digest(changes)
+        first = next((trial for trial in group if trial.nacked_by), group[0])
+        kind = kind_of(self._state.settings.tree_kinds[first.path.tree], first.path.path)
+        examined = self._observing.examined(first.path)
+        name = (examined.facts.name if examined else None) or stem_of(first.path.path)
+        ident = hold_id(HoldReason.NACKED, digest)
+        what = (
+            f"the runtime of {first.nacked_by} refused {kind}/{name}: {first.reason}. Mend it"
+            if first.nacked_by
+            else f"the deployer of {self._state.me} died before it had taken up {kind}/{name}: it may"
+            " be what killed it. Restart that runtime"
+        )
+        text = (
+            f"{what}, or syncagent reject {ident} to put back what was there before, or syncagent"
+            f" approve {ident} to go on: nobody else gets its group ({len(group)} artifacts) meanwhile"
+        )
+        return Hold(
+            ident,
+            self._state.me,
+            first.path.tree,
+            HoldReason.NACKED,
+            digest,
+            tuple(trial.path for trial in group),
+            text,
+        )
+
+    def _list(self, holds: dict[str, Hold]) -> None:
+        known = self._state.holds
+        for name in [
+            n for n, h in known.items() if h.reason is HoldReason.NACKED and n not in holds
+        ]:
+            del known[name]
+            self._state.event("hold-ended", id=name, reason=HoldReason.NACKED)
+        for name, hold in holds.items():
+            if name not in known:
+                known[name] = hold
+                self._state.event("held", id=name, reason=hold.reason, text=hold.text)
+
+    # --- going back -------------------------------------------------------------------------
+
+    def roll_back(self, hold: Hold, now: float) -> set[ArtifactPath]:
+        """Begin to put back what was there before a refused group, as soon as that can be.
+
+        Return what is on trial no more: what was put back already.
+        """
+        state, token = self._state, self._state.token
+        if self._advancing.job is not None or state.recording or token is None:
+            return set()
+        group = self._groups.get(hold.id, ())
+        standing = state.standing
+        changes = tuple(
+            Change(trial.path, here, trial.before)
+            for trial in group
+            if (here := standing.manifest.get(trial.path)) != trial.before
+        )
+        if not changes:
+            return set(hold.paths)
+        target = standing.manifest.after(changes)
+        own = RevisionId(token.epoch, standing.revision.number + 1, target.digest)
+        first = next((trial for trial in group if trial.nacked_by), group[0])
+        by = first.nacked_by or f"{state.me}, whose deployer died"
+        note = f"rollback of {first.path}: refused by the runtime of {by}"
+        job = Job(
+            self._advancing.next_txid(),
+            Why.OWN,
+            own,
+            parent=standing.revision,
+            token=token,
+            changes=changes,
+            target=target,
+            record=Revision(own, standing.revision, changes, state.me, note),
+        )
+        self._rolling[job.txid] = frozenset(trial.path for trial in group)
+        self._refused, self._refused_at = tuple(tr for tr in group if tr.nacked_by), now
+        state.event("rollback", path=str(first.path), node=first.nacked_by, reason=first.reason)
+        self._advancing.begin(job, now)
+        return set()
+
+    def finished(self, job: Job, fault: str | None) -> frozenset[ArtifactPath]:
+        """A job has ended: return what it has put back."""
+        paths = self._rolling.pop(job.txid, frozenset())
+        if not paths or fault is not None:
+            return frozenset()
+        self._rolled = paths
+        self._state.alarm(
+            ROLLED_BACK,
+            f"revision {job.revision.number} put back what a runtime refused: the Publisher is"
+            " ahead of the gateways until it publishes again",
+        )
+        return paths
