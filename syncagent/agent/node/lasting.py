@@ -68,14 +68,15 @@ class Lasting:
 
     def _rows(self, trees: set[str], moving: set[ArtifactPath]) -> dict[ArtifactPath, Entry]:
         """Return what stays as it is in the revision while the trees differ there."""
-        base = self._state.base
+        rows = self._state.rows
         found: dict[ArtifactPath, Entry] = {}
         for name, view in self._observing.views.items():
             if name not in trees:
                 continue
-            for path in sorted(view.unlike_base()):
+            exempt = {path.path for path in self._state.exemptions if path.tree == name}
+            for path in sorted(view.unlike_base() | exempt):
                 where = ArtifactPath(name, path)
-                entry = base.get(where)
+                entry = rows.get(where)
                 if entry is not None and where not in moving:
                     found[where] = entry
         return found
