@@ -21,6 +21,7 @@ from syncagent.core.exempt import (
     to_note,
 )
 from syncagent.core.rollout import first_portion
+from syncagent.core.settings import Writers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -159,14 +160,23 @@ class Exempting:
             path
             for path, exemption in state.exempt.items()
             if path not in self._lay
-            and exemption.because is Because.REJECTED
-            and exemption.here is not None
-            and exemption.here.digest != exemption.wanted
             and self._observing.observed(path) == exemption.wanted
+            and self._may_end(exemption)
         }
         if over:
             state.exempt_as({p: e for p, e in state.exempt.items() if p not in over})
             self._observing.rebase(state.base, over)
+
+    def _may_end(self, exemption: Exemption) -> bool:
+        """Tell whether it counts that somebody put the revision's own bytes there.
+
+        Where people write what is true an undeploy ends with it; elsewhere it is drift.
+        """
+        here, state = exemption.here, self._state
+        if exemption.because is Because.UNDEPLOYED:
+            return state.leads or state.settings.writers is Writers.ANY
+        rejected = exemption.because is Because.REJECTED
+        return rejected and here is not None and here.digest != exemption.wanted
 
     def _due(self) -> set[ArtifactPath]:
         """Return where less may be withheld now: the next portion, or all, where this node leads."""

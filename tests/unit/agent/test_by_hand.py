@@ -320,6 +320,33 @@ def test_on_a_manager_an_undeploy_is_no_deletion_and_the_others_keep_theirs() ->
     assert not bench.state.holds
 
 
+def test_a_file_that_is_put_back_on_the_manager_ends_its_undeploy() -> None:
+    bench, _ = managing()
+    number = bench.state.standing.revision.number
+    answered(bench, "undeploy", artifact="sequence/Apple", node=ME)
+    bench.put(A, FILES[A])
+    bench.pass_(5.0)
+    assert (bench.files, bench.state.exempt) == (FILES, {})
+    assert bench.state.standing.revision.number == number
+    assert not bench.node.observing.differing()
+    answered(bench, "undeploy", artifact="sequence/Apple", node=ME)
+    new = sequence("Apple", text="new")
+    bench.put(A, new)
+    bench.pass_(5.0)
+    assert (bench.files[A], bench.state.exempt) == (new, {})
+    assert bench.state.standing.revision.number == number + 1
+
+
+def test_a_file_that_is_put_back_on_a_worker_is_drift() -> None:
+    bench, _ = following()
+    answered(bench, "undeploy", artifact="sequence/Apple", node=ME)
+    bench.put(A, FILES[A])
+    bench.pass_(5.0)
+    assert A not in bench.files
+    assert at(A) in bench.state.exempt
+    assert bench.events("drift") == [{"path": f"synapse:{A}"}]
+
+
 # --- beside a runtime -----------------------------------------------------------------------------
 
 
