@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.core.verdict import Problem, Reference
+from syncagent.core.verdict import Problem, Reference, Severity
 from syncagent.validation.mediators import ELEMENT_RULES, MEDIATOR_RULES
 from syncagent.validation.references import NAMESPACE, USES, is_name
 
@@ -40,6 +40,33 @@ _PAYLOADS = frozenset(
 )
 """Elements that may hold any XML, as data."""
 
+_FAMILIAR: frozenset[object] = frozenset(
+    NS + name
+    for name in (
+        # Mediators of Apache Synapse 3.0.1 that have no rule here,
+        *("annotatedCommand", "cache", "clone", "drop", "eventPublisher", "in", "loopback", "out"),
+        *("respond", "rewrite", "rules", "sampler", "send", "template"),
+        # and of WSO2's products,
+        *("agent", "bam", "builder", "call", "comment", "connect", "dataServiceCall", "datamapper"),
+        *("detach", "entitlementService", "eval", "event", "fastXSLT", "foreach", "jsontransform"),
+        *("ntlm", "oauthService", "propertyGroup", "publishEvent", "RMSequence", "router", "rule"),
+        *("ruleset", "scatter-gather", "session", "smooks", "throwError", "urlrewrite", "variable"),
+        # what stands between mediators,
+        *("then", "else", "case", "default", "description", "endpoint", "target", "inSequence"),
+        *("outSequence", "faultSequence", "onComplete", "onAccept", "onReject", "on-fail"),
+        # and what is often met elsewhere, so that nobody looks where it stands.
+        *("api", "proxy", "resource", "format", "args", "arg", "source", "action", "address"),
+        *("timeout", "duration", "parameter", "schema", "code", "reason", "with-param", "http"),
+        *(
+            "suspendOnFailure",
+            "markForSuspension",
+            "errorCodes",
+            "progressionFactor",
+            "publishWSDL",
+        ),
+    )
+)
+
 _ROWS: dict[object, tuple[tuple[Use, ...], Callable[[Element], Fault] | None, bool]] = {
     **{tag: (uses, None, False) for tag, uses in USES.items()},
     **{tag: (USES.get(tag, ()), rule, False) for tag, rule in ELEMENT_RULES.items()},
@@ -49,30 +76,54 @@ _ROWS: dict[object, tuple[tuple[Use, ...], Callable[[Element], Fault] | None, bo
 
 
 def look_inside(root: Element, *, mediators: bool) -> tuple[tuple[Reference, ...], list[Problem]]:
-    """Return the names used, each once, in document order; and why builders would throw.
+    """Return the names used, each once, in document order; and what builders would throw at.
 
     Without `mediators` nothing inside is built by the artifact's own builder: no rule counts.
     """
     names: dict[Reference, None] = {}
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     for element in root.iter(_ALL):
         row = _ROWS.get(element.tag)
         if row is None:
+            if element.tag not in _FAMILIAR:
+                warnings.extend(_unknown(element, root))
             continue
         uses, rule, is_mediator = row
         for attribute, kind in uses:
             key = element.get(attribute)
             if key is not None and is_name(key):
                 names[Reference(kind, key)] = None
-        if rule is None or not mediators:
-            continue
-        fault = rule(element)
+        fault = None if rule is None else rule(element)
         if fault is not None and _counts(element, root, is_mediator=is_mediator):
-            code, reason = fault if isinstance(fault, tuple) else ("bad-mediator", fault)
-            problems.append(Problem(code, reason, element.sourceline or 1))
-    if mediators:
-        problems.extend(_strangers(root))
-    return tuple(names), problems
+            problems.append(_problem(element, fault))
+    if not mediators:
+        return tuple(names), []
+    return tuple(names), [*problems, *_strangers(root), *warnings]
+
+
+def _problem(element: Element, fault: str | tuple[str, str]) -> Problem:
+    code, reason = fault if isinstance(fault, tuple) else ("bad-mediator", fault)
+    return Problem(code, reason, element.sourceline or 1)
+
+
+def _unknown(element: Element, root: Element) -> Iterator[Problem]:
+    """Warn of a mediator that no runtime brings; an extension may. Connectors' have a dot."""
+    name = str(element.tag).removeprefix(NS)
+    parent = element.getparent()
+    if "." in name or parent is None:
+        return
+    if parent.tag == f"{NS}default" and _tag_above(parent) != f"{NS}switch":
+        return  # of an endpoint
+    if _counts(element, root, is_mediator=True):
+        reason = f"no runtime knows a mediator <{name}>, unless an extension brings it"
+        line = element.sourceline or 1
+        yield Problem("unknown-mediator", reason, line, Severity.WARNING)
+
+
+def _tag_above(element: Element) -> object:
+    parent = element.getparent()
+    return None if parent is None else parent.tag
 
 
 def _strangers(root: Element) -> Iterator[Problem]:

@@ -116,6 +116,13 @@ def our_reasons(artifact: Artifact) -> list[str]:
     return [problem.reason for problem in problems if problem.severity is Severity.ERROR]
 
 
+def our_warnings(artifact: Artifact) -> list[str]:
+    """Return the codes of what our validator warns of in an artifact."""
+    kind = FOLDERS[artifact.folder]
+    problems = VALIDATOR.examine(kind, artifact.path, artifact.content).problems
+    return [problem.code for problem in problems if problem.severity is Severity.WARNING]
+
+
 def judge(folder: Path, artifacts: Sequence[Artifact]) -> list[Verdict]:
     """Ask a real Synapse in `folder` (made here) for its verdict on each artifact."""
     home = SynapseHome(folder / "judge", free_ports(1)[0], options=NO_NAMES)

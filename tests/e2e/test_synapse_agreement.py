@@ -20,6 +20,7 @@ from tests.e2e.synapse_judge import (
     deploy,
     judge,
     our_reasons,
+    our_warnings,
 )
 from tests.e2e.synapse_mutants import Artifact, Mutant, mutants_of
 
@@ -95,6 +96,23 @@ def test_most_of_the_mutants_in_the_dangerous_direction_hold_a_mediator_of_no_na
     causes = dict(mutants.causes)
     assert causes.pop(Cause.MEDIATOR) < 200
     assert sum(causes.values()) < 30
+
+
+def test_we_warn_of_each_mediator_of_no_name(mutants: Comparison) -> None:
+    silent = [
+        artifact.path
+        for artifact, verdict, cause in mutants.it_refuses
+        if cause is Cause.MEDIATOR
+        and verdict.reason.endswith("}bogus")
+        and "unknown-mediator" not in our_warnings(artifact)
+    ]
+    assert silent == []
+
+
+def test_we_warn_of_no_mediator_in_any_real_artifact(sample: Judged) -> None:
+    trees = [artifact for tree in RELEASES for artifact in artifacts_of(tree)]
+    artifacts = [*trees, *(artifact for artifact, _ in sample)]
+    assert [a.path for a in artifacts if "unknown-mediator" in our_warnings(a)] == []
 
 
 def test_we_are_stricter_than_synapse_only_about_root_elements_and_names(

@@ -203,11 +203,24 @@ def test_a_mediator_that_the_runtime_cannot_build_is_refused_with_its_line(
             "</and></condition>"
         ),
         REWRITE.format("<condition/><action type='remove' fragment='path'/><action value='v'/>"),
-        "<anything of='a connector'/>",
+        "<salesforce.query of='a connector'/>",
+        "<ours xmlns='urn:ours'/>",
     ],
 )
 def test_a_mediator_that_some_runtime_builds_passes(mediator: str) -> None:
     assert codes(in_sequence(mediator)) == []
+
+
+def test_a_mediator_that_nobody_knows_is_a_warning_after_all_errors() -> None:
+    verdict = in_sequence("<lgo/>")
+    assert verdict.valid
+    assert codes(verdict) == ["unknown-mediator"]
+    assert verdict.problems[0].line == 2
+    assert codes(in_sequence("<lgo/><xslt/>")) == ["no-attribute", "unknown-mediator"]
+
+
+def test_what_an_endpoint_by_default_holds_is_no_mediator() -> None:
+    assert codes(endpoint("<default><enableAddressing/><anything/></default>")) == []
 
 
 @pytest.mark.parametrize("wrong", ["<property/>", "<log category='x'/>", "<endpoint/>", "<xslt/>"])
