@@ -314,7 +314,7 @@ class Deploying:
             entry = self.state.base.get(path)
             if exemption is not None and (entry is None or entry.digest != exemption.wanted):
                 lifted.append(path)
-            elif entry is not None:
+            elif entry is not None and self._observing.observed(path) == entry.digest:
                 files.append((path, entry.digest))
                 self._restores.accepted(path)
         if lifted:

@@ -34,7 +34,10 @@ AFTER_NACK_S = 5.0
 which it puts back: its next look at the folder is later."""
 
 UNCLEAR_S = 5.0
+OTHERS_S = 1.5
+"""Some file systems and logs count whole seconds."""
 LOST = "the runtime serves an older version that no file leads to: restart it"
+STRAYED = "the runtime goes by other bytes than the revision's, which are there now"
 UNTAKEN = "the runtime did not take it"
 LET_GO = "the runtime has let go of it, though its file is there"
 
@@ -188,6 +191,7 @@ class Hearing:
     def _took(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
         known = self._known(path, heard, now)
         if known is None:
+            self._strayed(path, heard, now)
             return False
         if known.state is Deployment.DEPLOYED and known.at >= self._readiness.started_at:
             return False
@@ -201,6 +205,16 @@ class Hearing:
         )
         self._outcomes.put(taken, now)
         return awaited
+
+    def _strayed(self, path: ArtifactPath, heard: Heard, now: float) -> None:
+        """The runtime did something with other bytes than the revision's: those serve no more."""
+        known, entry = self._outcomes.known.get(path), self._state.base.get(path)
+        deployed = known is not None and known.state is Deployment.DEPLOYED
+        if known is None or not deployed or entry is None or known.digest != entry.digest:
+            return
+        other = self._observing.observed(path) != entry.digest
+        if other and not before(heard.at, known.at):
+            self._outcomes.turn(path, now, Deployment.UNKNOWN, STRAYED)
 
     def _known(self, path: ArtifactPath, heard: Heard, now: float) -> Outcome | None:
         """Return the outcome of what is there now, if the saying can be about that."""
@@ -239,7 +253,7 @@ class Hearing:
         awaited = path in self._outcomes.waits
         known = self._outcomes.known.get(path)
         owed = known is not None and (awaited or known.state is Deployment.REJECTED)
-        if known is None or not owed:
+        if known is None or not owed or self._is_of_others(known, heard):
             # Bytes that wait may be overwritten by now; any others have to be there to be meant.
             known = self._known(path, heard, now)
         elif self._is_older(heard, known, now):
@@ -249,6 +263,16 @@ class Hearing:
             return False
         self._nack(known, heard, now)
         return awaited
+
+    def _is_of_others(self, known: Outcome, heard: Heard) -> bool:
+        """Tell whether other bytes had been there for a while when this was said: it is of those.
+
+        What the runtime itself writes over bytes that it refuses comes with its words, or after.
+        """
+        seen = self._observing.views[known.path.tree].files.get(known.path.path)
+        if not isinstance(seen, Seen) or seen.entry.digest == known.digest:
+            return False
+        return seen.mtime_ns / 1e9 + OTHERS_S < heard.at
 
     def _lost_track(self, path: ArtifactPath, heard: Heard, now: float) -> None:
         """The runtime does not know what it deployed from a file that has changed.
@@ -307,6 +331,8 @@ class Hearing:
         known = self._known(path, heard, now)
         if known is not None and known.state is Deployment.DEPLOYED:
             self._outcomes.owe(known, heard.at, LET_GO, now)
+        elif known is None:
+            self._strayed(path, heard, now)
         return False
 
     def killed(self, why: str, now: float) -> None:

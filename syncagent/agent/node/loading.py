@@ -30,6 +30,7 @@ LOADED_WITH_TENANT = "loaded with its tenant"
 NOT_LOADED = "its tenant is not loaded: it is deployed when the tenant is used"
 _SAID = frozenset({Deployment.REJECTED, Deployment.UNKNOWN})
 """What is known to have failed, or may have, since the start."""
+OTHERS = "the runtime was started with other bytes than the revision's"
 NEXT_START = "no deployer watches it: it takes effect when the runtime is started again"
 
 
@@ -75,7 +76,7 @@ class Loading:
         return any(self._observing.views[tree].ready for tree in self._left)
 
     def failed(self, heard: Heard) -> bool:
-        """The runtime refused an artifact that it does not name; return whether at its start."""
+        """Take that something failed at the runtime's start, if a saying says that and not what."""
         started, ready = self._readiness.started_at, self._readiness.runtime.ready_at
         starting = self._readiness.runtime.phase is Phase.STARTING
         if heard.saying is not Saying.REJECTED or heard.kind is None or heard.path or heard.name:
@@ -104,22 +105,32 @@ class Loading:
 
     def _load(self, path: ArtifactPath, digest: Digest, now: float) -> bool:
         """Conclude what became of one artifact; return whether anything is known of it."""
-        how = taking(self._about, self._outcomes.kind(path))
         known = self._outcomes.known.get(path)
-        if how is Taking.NEVER or (known is not None and known.digest != digest):
-            return True
-        if known is not None and known.state is Deployment.DEPLOYED:
+        if self._is_settled(path, digest, known, now):
             return True
         started = self._readiness.started_at
-        wait = self._outcomes.waits.get(path)
-        came = self._came(path, known, wait)
+        came = self._came(path, known, self._outcomes.waits.get(path))
         if came is None or not started:
             return known is not None
         if came > started:
-            return self._missed(path, digest, how, now)
-        if known is not None and known.at >= started and known.state in _SAID:
+            return self._missed(path, digest, now)
+        if known is None or known.at < started or known.state not in _SAID:
+            self._loaded(path, digest, now)
+        return True
+
+    def _is_settled(
+        self, path: ArtifactPath, digest: Digest, known: Outcome | None, now: float
+    ) -> bool:
+        """Tell whether a start says nothing of these bytes (any more)."""
+        if taking(self._about, self._outcomes.kind(path)) is Taking.NEVER:
             return True
-        self._loaded(path, digest, now)
+        if known is not None and known.digest != digest:
+            return True
+        if self._observing.observed(path) == digest:
+            return known is not None and known.state is Deployment.DEPLOYED
+        started = self._readiness.started_at
+        if known is not None and known.at < started and path not in self._outcomes.waits:
+            self._outcomes.turn(path, now, Deployment.UNKNOWN, OTHERS)
         return True
 
     def _blame(self, tree: TreeName, now: float) -> None:
@@ -182,7 +193,7 @@ class Loading:
         seen = self._observing.views[path.tree].files.get(path.path)
         return seen.mtime_ns / 1e9 if isinstance(seen, Seen) and seen.mtime_ns else None
 
-    def _missed(self, path: ArtifactPath, digest: Digest, how: Taking, now: float) -> bool:
+    def _missed(self, path: ArtifactPath, digest: Digest, now: float) -> bool:
         """Take what came after the runtime began to load: it needs a line of its own."""
         wait = self._outcomes.waits.get(path)
         if wait is not None:
@@ -195,7 +206,7 @@ class Loading:
         if self._outcomes.known.get(path) is not None:
             return True
         made = self._new(path, digest)
-        if how is Taking.AT_START:
+        if taking(self._about, self._outcomes.kind(path)) is Taking.AT_START:
             state, reason = Deployment.RESTART_REQUIRED, NEXT_START
         elif tenant_of(path.tree) and path.tree not in self._tenants:
             state, reason = Deployment.DORMANT, NOT_LOADED
