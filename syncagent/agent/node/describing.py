@@ -222,6 +222,10 @@ def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
     if other is not None:
         return row | other
     held = _held_by(node, peer, path)
+    refused = _refused(node, peer, path)
+    if refused is not None:
+        here = held.entry if isinstance(held, _Held) else None
+        return row | refused | {"digest": here.digest if here else None}
     if isinstance(held, str):
         return row | {"reason": held}
     if held.entry is None:
@@ -237,6 +241,17 @@ def _theirs(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON]:
     )
     why = "; ".join(part for part in (reason, held.why) if part)
     return row | {"state": state, "reason": why, "excerpt": excerpt}
+
+
+def _refused(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON] | None:
+    """Return a peer's refusal of the newest bytes: true of it whatever it has been given since."""
+    newest = node.state.rows.get(path)
+    for row in rows.listed(peer.report, "outcomes"):
+        if (row.get("tree"), row.get("path")) != (path.tree, path.path) or newest is None:
+            continue
+        if (row.get("state"), row.get("digest")) == (Deployment.REJECTED, newest.digest):
+            return {key: row.get(key) or "" for key in ("state", "reason", "excerpt")}
+    return None
 
 
 def _otherwise(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON] | None:

@@ -8,6 +8,7 @@ import pytest
 
 from syncagent.core.errors import RefusedError
 from syncagent.core.exempt import paths_digest
+from syncagent.core.safety import HoldReason
 from syncagent.core.wire.messages import Answered, Ask, Done, Offer, Report
 from tests.fakes.agent_bench import ME, PEER, Bench, T, at, entry, rows, sequence
 from tests.fakes.disk import SECOND_NS
@@ -159,6 +160,29 @@ def test_what_is_withheld_from_a_node_that_got_the_rest_is_not_claimed_of_it() -
         held = peer_row(bench, "sequence/a")
         assert held["digest"] == entry(OLD[A]).digest
         assert "the newest version waits: " in str(held["reason"])
+
+
+@pytest.mark.parametrize("path", [A, "sequences/c.xml"])
+def test_what_a_node_s_runtime_refused_is_rejected_there_and_waits_elsewhere(path: str) -> None:
+    bench, link = leading()
+    new = sequence(path[10], text="refused")
+    bench.put(path, new)
+    bench.pass_(30.0)
+    bench.hear(link, Done(bench.state.standing.revision, bench.state.rows.digest))
+    refusal = {"tree": str(T), "path": path, "digest": entry(new).digest}
+    refusal |= {"state": "Rejected", "reason": "no such class", "excerpt": "ERROR - no"}
+    reports(bench, link, outcomes=[refusal], outcomes_total=1)
+    assert [hold.reason for hold in bench.state.holds.values()] == [HoldReason.NACKED]
+    for _ in range(2):
+        row = peer_row(bench, path)
+        assert (row["state"], row["reason"], row["excerpt"]) == (
+            "Rejected",
+            "no such class",
+            "ERROR - no",
+        )
+        # It stands on the revision, less what is withheld; its next report is on its way.
+        number = bench.state.standing.revision
+        bench.hear(link, Done(number, bench.state.rows.digest, paths_digest([at(path)])))
 
 
 def test_a_report_of_before_the_last_commit_is_no_word_about_it() -> None:
