@@ -6,13 +6,13 @@ with HTTP requests through each runtime: the files, the words of `status` and th
 
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 
-from tests.e2e.cluster import Agent, Cluster, until
-from tests.e2e.synapse import SynapseHome, answering, library, put, synapse_homes
+from tests.e2e.cluster import until
+from tests.e2e.gateways import Gateways, make_gateways
+from tests.e2e.synapse import SynapseHome, answering, library, put
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_synapse]
 
@@ -28,86 +28,12 @@ public class Only extends org.apache.synapse.mediators.AbstractMediator {
 """
 
 
-@dataclass
-class Gateways:
-    """The agents, and the runtime beside each."""
-
-    agents: Cluster
-    homes: dict[str, SynapseHome]
-
-    @property
-    def manager(self) -> Agent:
-        return self.agents.manager
-
-    @property
-    def tree(self) -> Path:
-        """The tree that people, or a Publisher, write to."""
-        return self.homes["gw-1"].config
-
-    def publish(self, path: str, content: bytes) -> None:
-        put(self.tree / path, content)
-        self.deployed()
-
-    def deployed(self) -> None:
-        """Wait as a script would until every runtime has said what it has."""
-        done = self.manager.run("wait", "--synced", "--deployed", "--timeout", "120s")
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def say(self, path: str, word: str) -> list[str]:
-        """Return the gateways that answer with `word`."""
-        return [name for name, home in self.homes.items() if home.says(path, word)]
-
-    def serve(self, path: str) -> list[str]:
-        """Return the gateways on which an API answers at all."""
-        return [name for name, home in self.homes.items() if home.get(path).status == 200]
-
-    def states(self, path: str, on: str = "gw-1") -> dict[str, str]:
-        """Return what `describe` says of an artifact, by node."""
-        told = self.agents[on].ask("describe", path)
-        assert isinstance(told, dict)
-        return {node["node"]: node["state"] for node in told["nodes"]}
-
-    def words(self, path: str, node: str) -> str:
-        """Return the runtime's own words about an artifact on one node."""
-        told = self.manager.ask("describe", path)
-        assert isinstance(told, dict)
-        (row,) = [row for row in told["nodes"] if row["node"] == node]
-        return str(row)
-
-    def held(self) -> list[str]:
-        rows = self.manager.ask("get", "held")
-        assert isinstance(rows, list)
-        return [row["id"] for row in rows]
-
-    def row(self, name: str) -> dict[str, object]:
-        status = self.manager.ask("status")
-        assert isinstance(status, dict)
-        (row,) = [row for row in status["nodes"] if row["name"] == name]
-        return row  # type: ignore[no-any-return]
-
-
 @pytest.fixture(scope="module")
 def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
-    folder = tmp_path_factory.mktemp("gateways")
-    with synapse_homes(folder / "homes", *NAMES) as made:
-        homes = dict(zip(NAMES, made, strict=True))
-        for home in made:
-            home.launch()
-        for home in made:
-            until(lambda home=home: home.listens, "it listens")  # type: ignore[misc]
-        own = {
-            name: {
-                "tree": {"path": str(home.config)},
-                "gateway": {"home": str(home.folder)},
-                "runtime": {"kind": "auto"},
-            }
-            for name, home in homes.items()
-        }
-        with Cluster(folder / "nodes", dict.fromkeys(NAMES), own=own) as cluster:
-            cluster.start()
-            gateways = Gateways(cluster, homes)
-            gateways.deployed()
-            yield gateways
+    with closing(make_gateways(tmp_path_factory.mktemp("gateways"), *NAMES)) as gateways:
+        gateways.agents.start()
+        gateways.deployed()
+        yield gateways
 
 
 def test_an_api_published_on_the_manager_answers_through_every_gateway(gateways: Gateways) -> None:

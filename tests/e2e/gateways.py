@@ -1,0 +1,109 @@
+"""Agents beside real Synapse runtimes: a cluster as it stands in production, on one machine.
+
+    with closing(make_gateways(folder, "gw-1", "gw-2", "gw-3")) as gateways:
+        gateways.agents.start()
+        gateways.publish("api/Hello.xml", answering("Hello", "/hello", "v1"))
+        assert gateways.say("/hello", "v1") == ["gw-1", "gw-2", "gw-3"]
+
+The runtimes live in `folder/gateways/NAME`, the agents in `folder/NAME`, where `tree` leads to what the
+runtime beside it looks at.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.cluster import Agent, Cluster, free_ports, until
+from tests.e2e.synapse import SynapseHome, put
+
+
+@dataclass
+class Gateways:
+    """The agents, and the runtime beside each."""
+
+    agents: Cluster
+    homes: dict[str, SynapseHome]
+
+    @property
+    def manager(self) -> Agent:
+        return self.agents.manager
+
+    @property
+    def tree(self) -> Path:
+        """The tree that people, or a Publisher, write to."""
+        return self.manager.tree
+
+    def close(self) -> None:
+        """End the agents and the runtimes."""
+        with ExitStack() as stack:
+            for home in self.homes.values():
+                stack.callback(home.kill)
+            self.agents.close()
+
+    def publish(self, path: str, content: bytes) -> None:
+        put(self.tree / path, content)
+        self.deployed()
+
+    def deployed(self) -> None:
+        """Wait as a script would until every runtime has said what it has."""
+        done = self.manager.run("wait", "--synced", "--deployed", "--timeout", "120s")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def say(self, path: str, word: str) -> list[str]:
+        """Return the gateways that answer with `word`."""
+        return [name for name, home in self.homes.items() if home.says(path, word)]
+
+    def serve(self, path: str) -> list[str]:
+        """Return the gateways on which an API answers at all."""
+        return [name for name, home in self.homes.items() if home.get(path).status == 200]
+
+    def states(self, path: str, on: str = "gw-1") -> dict[str, str]:
+        """Return what `describe` says of an artifact, by node."""
+        told = self.agents[on].ask("describe", path)
+        assert isinstance(told, dict)
+        return {node["node"]: node["state"] for node in told["nodes"]}
+
+    def words(self, path: str, node: str) -> str:
+        """Return the runtime's own words about an artifact on one node."""
+        told = self.manager.ask("describe", path)
+        assert isinstance(told, dict)
+        (row,) = [row for row in told["nodes"] if row["node"] == node]
+        return str(row)
+
+    def held(self) -> list[str]:
+        rows = self.manager.ask("get", "held")
+        assert isinstance(rows, list)
+        return [row["id"] for row in rows]
+
+    def row(self, name: str) -> dict[str, object]:
+        status = self.manager.ask("status")
+        assert isinstance(status, dict)
+        (row,) = [row for row in status["nodes"] if row["name"] == name]
+        return row  # type: ignore[no-any-return]
+
+
+def make_gateways(folder: Path, *names: str) -> Gateways:
+    """Make and start the runtimes, empty, and make an agent for each, not started; the first leads."""
+    ports = zip(names, free_ports(len(names)), strict=True)
+    homes = {name: SynapseHome(folder / "gateways" / name, port) for name, port in ports}
+    with ExitStack() as stack:
+        for home in homes.values():
+            stack.callback(home.kill)
+            home.launch()
+        # Their ports are taken before the agents look for theirs.
+        for home in homes.values():
+            until(lambda home=home: home.listens, f"{home.folder} listens")  # type: ignore[misc]
+        own = {
+            name: {
+                "tree": {"path": str(home.config)},
+                "gateway": {"home": str(home.folder)},
+                "runtime": {"kind": "auto"},
+            }
+            for name, home in homes.items()
+        }
+        agents = Cluster(folder, dict.fromkeys(names), own=own)
+        for agent in agents:
+            agent.tree.rmdir()
+            agent.tree.symlink_to(homes[agent.name].config)
+        stack.pop_all()
+    return Gateways(agents, homes)
