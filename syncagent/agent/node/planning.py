@@ -96,15 +96,22 @@ class Planning:
     def _kept(self, job: Job, step: Step) -> Step:
         """Have displaced bytes kept that the history would not keep.
 
-        It keeps what a revision's record names. It was never sent what was here before, and it has no
-        record of what lies between two revisions where only the manifest came.
+        It keeps what a revision's record names, as long as the record. It was never sent what was
+        here before, it has no record of what lies between two revisions where only the manifest
+        came, and what was withheld was named by a record that may be gone by now.
         """
         if step.keep is not None or step.expected is None:
             return step
         if not self._state.has_blob(step.expected):
             return replace(step, keep=Keep.CONFLICT)
-        recorded = job.record is not None or job.why is Why.REPAIR
-        return step if recorded else replace(step, keep=Keep.DELETED)
+        changes = job.record.changes if job.record is not None else ()
+        named = any(
+            change.path == step.path
+            and change.before is not None
+            and change.before.digest == step.expected
+            for change in changes
+        )
+        return step if named else replace(step, keep=Keep.DELETED)
 
     def _policy(self, job: Job, path: ArtifactPath) -> DriftPolicy:
         settings = self._state.settings
