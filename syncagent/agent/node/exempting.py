@@ -7,6 +7,7 @@ the moment of a crash, what is missing from a tree is either exempt or missing, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node.job import Job, Why
@@ -24,12 +25,13 @@ from syncagent.core.rollout import first_portion
 from syncagent.core.settings import Writers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import State
     from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.change import Change
     from syncagent.core.exempt import Exemptions
     from syncagent.core.manifest import Manifest
 
@@ -44,6 +46,10 @@ class Exempting:
         advancing.lay = self.lay
         self._lay: Exemptions = {}
         self._lift: set[ArtifactPath] = set()
+        self._tripping: frozenset[ArtifactPath] = frozenset()
+        """Just committed: nothing else is to be updated in the same look of the deployer."""
+        self.trips: Callable[[], bool] = lambda: False
+        """Whether the deployer here stumbles over files that never deployed."""
         self.answers: Callable[[], bool] = lambda: False
         """Whether a runtime here will say what became of a commit, which portions wait for."""
         self.busy: Callable[[], bool] = lambda: False
@@ -78,7 +84,7 @@ class Exempting:
         Notes in the job what is exempt after it.
         """
         state = self._state
-        laid = {path: self._lay[path] for path in job.laid if path in self._lay}
+        laid = self._laid(job, rows)
         kept = {path: e for path, e in state.exempt.items() if path not in job.lift}
         own = {**lasting(kept.values(), rows), **laid}
         job.note = to_note(own) if own != state.exempt else None
@@ -89,6 +95,14 @@ class Exempting:
             job.withheld = None
             return overlay(rows, {**state.withheld, **own})
         return overlay(rows, {**job.withheld, **own})
+
+    def _laid(self, job: Job, rows: Manifest) -> Exemptions:
+        """Return what the job takes away: the versions of `rows`, which may be newer than the wish."""
+        return {
+            path: replace(self._lay[path], wanted=entry.digest)
+            for path in job.laid
+            if path in self._lay and (entry := rows.get(path)) is not None
+        }
 
     def _withheld(self, job: Job, rows: Manifest) -> Exemptions:
         """Return what the manager withholds, as far as this node does not hold it anyway."""
@@ -118,6 +132,7 @@ class Exempting:
             lambda path: kind_of(kinds[path.tree], path.path),
             ordered=state.settings.rollout.ordered,
         )
+        now_due = self._apart(job, changes, now_due)
         return {
             change.path: Exemption(
                 change.path,
@@ -128,6 +143,32 @@ class Exempting:
             for change in changes
             if change.path not in now_due
         }
+
+    def _apart(
+        self, job: Job, changes: Sequence[Change], now_due: frozenset[ArtifactPath]
+    ) -> frozenset[ArtifactPath]:
+        """Return what is due, with what trips this runtime in a look of its own, after the rest.
+
+        On Apache Synapse an update (or the end) of a file that never deployed ends the undeploys of
+        that look: every other update in it then fails as a duplicate of itself, and its file is moved
+        away (seen: tests/e2e/test_synapse_runtime.py).
+        """
+        burdens = {change.path for change in changes if change.before is not None}
+        if self._tripping and self.busy():
+            return now_due - burdens
+        self._tripping = frozenset()
+        if not self.trips():
+            return now_due
+        stuck = {
+            path
+            for path, exemption in self._state.exempt.items()
+            if exemption.because is Because.REJECTED
+            and exemption.here is not None
+            and exemption.here.digest == exemption.wanted
+        }
+        apart = burdens & stuck
+        job.tripping = frozenset() if burdens - apart else frozenset(apart)
+        return now_due - apart if burdens - apart else now_due
 
     # --- time -------------------------------------------------------------------------------
 
@@ -148,6 +189,8 @@ class Exempting:
 
     def _expire(self) -> None:
         wall = self._state.wall()
+        for path in [path for path, wish in self._lay.items() if wall >= wish.until]:
+            del self._lay[path]
         for path, exemption in self._state.exempt.items():
             if exemption.until and wall >= exemption.until and path not in self._lay:
                 self._lift.add(path)
@@ -216,3 +259,4 @@ class Exempting:
         for path in job.laid:
             self._lay.pop(path, None)
         self._lift -= job.lift
+        self._tripping = job.tripping or self._tripping

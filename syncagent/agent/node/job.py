@@ -87,6 +87,8 @@ class Job:
     laid: frozenset[ArtifactPath] = frozenset()
     lift: frozenset[ArtifactPath] = frozenset()
     """Exemptions of the node's own making that begin, and that end, with this job."""
+    tripping: frozenset[ArtifactPath] = frozenset()
+    """What the deployer here will stumble over: nothing else is to be updated beside it."""
     note: str | None = None
     """The ledger's note of those exemptions as they are after it."""
     phase: Stage = Stage.MANIFEST

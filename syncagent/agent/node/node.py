@@ -104,6 +104,7 @@ class Node:
         self.advancing.may_write = lambda: self.deploying.may_write
         self.exempting.answers = lambda: self.deploying.answers
         self.exempting.busy = self.deploying.waiting
+        self.exempting.trips = lambda: self.deploying.about.kind == "synapse"
 
     def _table(self) -> dict[type, Callable[[object, float], None]]:
         """Return what is called for each kind of event and result."""

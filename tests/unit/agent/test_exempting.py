@@ -9,6 +9,7 @@ from syncagent.core.settings import RolloutSettings
 from syncagent.core.wire.messages import Blobs, Commit, Done, Offer, Prepared, Want
 from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import PEER, XMLNS, Bench, at, entry, revision, rows, sequence
+from tests.fakes.runtime_words import SYNAPSE
 
 ONE, TWO = sequence("one"), sequence("two")
 ONE_NEW, TWO_NEW = sequence("one", text="new"), sequence("two", text="new")
@@ -195,3 +196,60 @@ def test_dependencies_go_before_dependants_if_it_is_to_be_ordered() -> None:
     bench.tick()
     link_wants(bench, link, new)
     assert bench.files == new
+
+
+def test_what_never_deployed_on_a_synapse_is_replaced_in_a_look_of_its_own() -> None:
+    bench = Bench(OLD, manager=PEER, standing=OLD).beside(SYNAPSE).start()
+    gateway = bench.gateway
+    assert gateway is not None
+    gateway.refuses = lambda _path, content: "no" if content == ONE_NEW else ""
+    link, token = bench.managed()
+    offered(bench, link, token, {A: ONE_NEW})
+    committed(bench, link, token)
+    bench.pass_(20.0)
+    gateway.kill()
+    gateway.ready()
+    bench.pass_(20.0)
+    assert bench.state.exempt[at(A)].because is Because.REJECTED
+    now = {A: ONE_NEW, B: TWO}
+    changes = tuple(Change(at(p), entry(now[p]), entry(c)) for p, c in ((A, ONE), (B, TWO_NEW)))
+    of = revision(bench.state.standing.revision, rows(now), changes, epoch=2)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes))
+    _bring(bench, link, {A: ONE, B: TWO_NEW})
+    committed(bench, link, token)
+    assert bench.files == {A: ONE_NEW, B: TWO_NEW}, "the others first"
+    bench.pass_(40.0)
+    _bring(bench, link, {A: ONE})
+    bench.pass_(40.0)
+    assert bench.files == {A: ONE, B: TWO_NEW}
+    assert gateway.serves("sequences", "one") == ONE
+    assert gateway.serves("sequences", "two") == TWO_NEW
+
+
+def test_a_wish_to_take_away_is_about_the_version_that_is_there_when_it_is_carried_out() -> None:
+    bench = worker()
+    link, token = bench.managed()
+    offered(bench, link, token, {A: ONE_NEW})
+    (prepared,) = bench.said(Prepared, link)
+    bench.node.exempting.undeploy([at(A), at(B)], bench.wall() + 600.0, "", bench.at)
+    bench.rest()
+    assert bench.files == OLD, "the revision goes first"
+    bench.hear(link, Commit(token, prepared.revision))
+    bench.pass_(1.0)
+    assert bench.files == {}
+    assert bench.state.exempt[at(A)].wanted == entry(ONE_NEW).digest
+    bench.pass_(650.0)
+    assert bench.files == {A: ONE_NEW, B: TWO}
+
+
+def test_a_wish_whose_time_is_over_before_it_could_be_carried_out_is_none() -> None:
+    bench = worker()
+    link, token = bench.managed()
+    offered(bench, link, token, {A: ONE_NEW})
+    (prepared,) = bench.said(Prepared, link)
+    bench.node.exempting.undeploy([at(B)], bench.wall() + 1.0, "", bench.at)
+    bench.pass_(2.0)
+    bench.hear(link, Commit(token, prepared.revision))
+    bench.pass_(1.0)
+    assert bench.files == {A: ONE_NEW, B: TWO}
+    assert not bench.state.exempt
