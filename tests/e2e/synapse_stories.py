@@ -83,6 +83,8 @@ NO_SLASH = answering("Bad", "bad", "v2")
 UNKNOWN_MEDIATOR = of('<sequence @ name="S"><noSuchMediator/></sequence>')
 CUT_OFF = answering("Cut", "/cut", "v2")[:-25]
 
+RESTORED = "Restoring the existing artifact into the file : "
+
 REFUSED_UPDATES: Mapping[str, tuple[str, bytes, bytes]] = {
     "api": ("api/Bad.xml", answering("Bad", "/bad", "v1"), NO_SLASH),
     "sequence": ("sequences/S.xml", SEQUENCE, UNKNOWN_MEDIATOR),
@@ -358,6 +360,24 @@ def startup(story: Story) -> None:
     story.scan("many")
     story.put("local-entries/L.xml", ENTRY + b"\n\n")
     story.scan("after many")
+    story.put("synapse.xml", of("<definitions @>") + ROOT_API + b"</definitions>")
+    story.scan("root file")
+    story.ask("root file", "/in-root-file")
+    story.home.stop()
+    story.keep("stop")
+    story.start("restart")
+    story.ask("root file after a restart", "/in-root-file")
+
+
+ROOT_API = answering("InRootFile", "/in-root-file", "v1")
+
+
+def no_root(story: Story) -> None:
+    """The folder of all artifacts is not there at the start."""
+    shutil.rmtree(story.home.config)
+    story.home.launch()
+    wait_for(lambda: not story.home.runs, "it ends")
+    story.keep("start")
 
 
 def refused_update(kind: str) -> Callable[[Story], None]:
@@ -369,11 +389,14 @@ def refused_update(kind: str) -> Callable[[Story], None]:
         story.put("api/Good.xml", answering("Good", "/good", "v1"))
         story.start("start")
         story.put(where, bad)
-        story.two_looks()
+        wait_for(lambda: story.home.deployer_died or RESTORED in story.text(), "it is refused")
         story.seen.died["update"] = story.home.deployer_died
         story.keep("update")
         story.put("api/New.xml", answering("New", "/new", "v1"))
-        story.two_looks()
+        if story.home.deployer_died:
+            story.two_looks()
+        else:
+            wait_for(lambda: "API named 'New' has been deployed" in story.text(), "it is deployed")
         story.keep("later")
         story.ask("new", "/new")
         story.ask("good", "/good")
@@ -464,6 +487,7 @@ STORIES: Mapping[str, Callable[[Story], None]] = {
     "lost": lost,
     "startup": startup,
     "port-taken": port_taken,
+    "no-root": no_root,
     "dropped": dropped,
     "dropped-proxies": dropped_proxies,
     **{f"refused-update-{kind}": refused_update(kind) for kind in REFUSED_UPDATES},

@@ -577,6 +577,18 @@ def test_a_file_that_failed_at_the_start_deploys_once_it_is_mended(stories: Stor
     assert seen.replies["mended"] == said("v1")
 
 
+def test_a_root_file_takes_effect_at_the_next_start_only(stories: Stories) -> None:
+    replies = stories("startup").replies
+    assert replies["root file"] == NO_API
+    assert replies["root file after a restart"] == said("v1")
+
+
+def test_without_the_folder_of_all_artifacts_the_runtime_does_not_start(stories: Stories) -> None:
+    log = stories("no-root").logs["start"]
+    assert lines(log, "FATAL", "The synapse.xml location ", "/synapse-config doesn't exist")
+    assert "Apache Synapse started" not in log
+
+
 def test_the_log_names_the_canonical_path_of_a_file(stories: Stories) -> None:
     (line,) = lines(stories("startup").logs["mended"], "API named 'Bad' has been deployed")
     assert line.endswith("/elsewhere/api/NoSlash.xml")
