@@ -6,8 +6,9 @@ are missing and nothing is done.
 
 The interpreter frees nearly everything at once, by counting; only for what refers to itself does it
 go through all objects, and nobody else runs meanwhile: 12 ms for the program alone, several times
-that with ten thousand artifacts. So what is there at the start, and at each `trim`, is set aside
-from those searches, and `trim`, which comes when little happens, makes the thorough one.
+that with ten thousand artifacts. So what is there at the start is set aside from those searches. Once
+about as much has come since, `trim`, for which a quiet moment is chosen, makes a thorough one and
+sets aside what is there then.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import gc
 
 HEAPS = 2
 """Heaps that all threads share: they seldom allocate at once, since the interpreter lets one run."""
-DIRECT_BYTES = 128 * 1024
-"""Larger blocks (batches, frames) come from the kernel and go back there at once."""
+DIRECT_BYTES = 32 * 1024
+"""Larger blocks (batches, frames of 80 KB and more) come from the kernel and go back there at once."""
 YOUNG_MAX = 5_000
 """New objects before the interpreter looks among them; its own 700 is ten times as often."""
+NEW_MAX = 50_000
+"""Objects that come before a thorough search is worth it; half of what ten thousand artifacts are."""
 
 _M_TRIM_THRESHOLD = -1  # malloc.h
 _M_MMAP_THRESHOLD = -3
@@ -44,9 +47,10 @@ def set_aside() -> None:
 
 
 def trim() -> None:
-    """Free what refers to itself, and give back what is free in the heaps; costs some milliseconds."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
+    """Give back what is free in the heaps, for some milliseconds; search thoroughly if it is time."""
+    if len(gc.get_objects()) > NEW_MAX:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
