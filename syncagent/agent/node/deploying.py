@@ -191,7 +191,7 @@ class Deploying:
         if self._readiness.ready:
             self._deadlines.schedule(now)
             self._listened_at = self._heard_at = now
-            lost = self._hearing.healed_by_start()
+            lost = self._hearing.healed_by_start(now)
             if lost:
                 self.lift(lost, now)
         elif event.state.phase is not Phase.UNKNOWN:

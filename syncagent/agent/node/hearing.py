@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.node.outcomes import before
 from syncagent.core.artifact import stem_of
+from syncagent.core.exempt import Because
 from syncagent.core.outcome import Deployment, Outcome
 from syncagent.core.runtime import Heard, Saying
 from syncagent.core.snapshot import Seen
@@ -347,11 +348,20 @@ class Hearing:
 
     # --- restarts ---------------------------------------------------------------------------
 
-    def healed_by_start(self) -> list[ArtifactPath]:
-        """Return what the runtime could not take only for having lost track, and now can."""
+    def healed_by_start(self, now: float) -> list[ArtifactPath]:
+        """Return where the revision's version can be taken again, now that the runtime is another.
+
+        It was lost track of; or it was never refused: a person's edit was, and took it away.
+        """
         started = self._readiness.started_at
-        return [
-            path
-            for path, known in self._outcomes.known.items()
-            if known.state is Deployment.REJECTED and LOST in known.reason and known.at < started
-        ]
+        found: list[ArtifactPath] = []
+        for path, exemption in self._state.exempt.items():
+            known = self._outcomes.known.get(path)
+            if exemption.because is not Because.REJECTED or known is None or known.at >= started:
+                continue
+            if known.state is not Deployment.REJECTED:
+                self._outcomes.turn(path, now, Deployment.UNKNOWN, STRAYED)
+            elif LOST not in known.reason:
+                continue
+            found.append(path)
+        return found

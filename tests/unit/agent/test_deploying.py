@@ -553,6 +553,52 @@ def test_an_artifact_that_only_a_restart_heals_says_so_and_heals() -> None:
     assert state_of(bench, "api/A.xml") is D.DEPLOYED
 
 
+def test_a_good_version_after_a_truncated_one_is_taken_after_a_restart() -> None:
+    bench = leading(OLD)
+    bench.put("api/A.xml", api("A", "cut")[:-6])
+    bench.pass_(12.0)
+    # It is no part of a revision, and the old one serves: what the revision has is deployed.
+    assert at("api/A.xml") in bench.state.refused
+    assert bench.events("rejected-edit")
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+    bench.put("api/A.xml", api("A", "good"))
+    bench.pass_(12.0)
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert known.state is D.REJECTED
+    assert "restart it" in known.reason
+    assert "api/A.xml" not in bench.files
+    restart(bench)
+    assert bench.files["api/A.xml"] == api("A", "good")
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+    assert bench.state.standing.revision.number == 2
+
+
+def test_where_a_runtime_was_started_with_a_broken_file_the_revisions_is_not_deployed() -> None:
+    bench = leading(OLD)
+    bench.put("api/A.xml", api("A", "cut")[:-6])
+    bench.pass_(12.0)
+    restart(bench)
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert (known.state, "other bytes" in known.reason) == (D.UNKNOWN, True)
+    bench.put("api/A.xml", api("A", "good"))
+    bench.pass_(25.0)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_what_the_runtime_took_and_validation_did_not_is_not_called_the_revisions() -> None:
+    bench = leading(OLD)
+    bench.put("api/A.xml", api("A", "twice").replace(b'context="/A"', b'context="/B"'))
+    bench.pass_(3.0)
+    assert at("api/A.xml") in bench.state.refused
+    said = Heard(Saying.UPDATED, at("api/A.xml"), at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "x"))
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert (known.state, "other bytes" in known.reason) == (D.UNKNOWN, True)
+
+
 def test_without_a_runtime_nothing_is_claimed_and_nothing_is_asked() -> None:
     bench = Bench(OLD, peers=()).lead()
     bench.put("api/A.xml", api("A", "new"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncagent.agent.node.hearing import LOST
 from syncagent.core.digest import digest_of
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Phase
@@ -99,8 +100,9 @@ def honest(bench: Bench) -> None:
         if outcome.state is Deployment.DEPLOYED:
             assert same, outcome
         elif outcome.state is Deployment.REJECTED:
+            # What it lost track of may be just these bytes, from a file before.
             assert outcome.reason
-            assert not same, outcome
+            assert not same or LOST in outcome.reason, outcome
         else:
             assert outcome.reason
             stuck = bench.gateway.state.phase is not Phase.READY
@@ -119,25 +121,25 @@ def play(bench: Bench, steps: list[tuple[str, str, str]]) -> None:
     assert not left or bench.state.holds
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(STEPS)
 def test_on_a_manager_beside_apache_synapse(steps: list[tuple[str, str, str]]) -> None:
     play(leading(OLD, SYNAPSE), steps)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(STEPS)
 def test_on_a_manager_beside_carbon(steps: list[tuple[str, str, str]]) -> None:
     play(leading(OLD, CARBON), steps)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(STEPS)
 def test_on_a_worker_beside_apache_synapse(steps: list[tuple[str, str, str]]) -> None:
     play(following(OLD, SYNAPSE), steps)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(STEPS)
 def test_on_a_worker_beside_carbon(steps: list[tuple[str, str, str]]) -> None:
     play(following(OLD, CARBON), steps)
