@@ -158,10 +158,10 @@ class Asking:
         return (link, name) if name is not None else None
 
     def reply(self, reply: Reply) -> bool:
-        """Send a reply to the peer that asked; return whether one did."""
+        """Send a reply to the peer that asked, if it is still there; return whether one did."""
         link, number = self._in.pop(reply.request, (0, 0))
         if not link:
-            return False
+            return reply.request >= PEER_REQUESTS
         body: dict[str, object] = {"result": reply.result}
         error = reply.error
         if error is not None:
