@@ -85,7 +85,8 @@ _CAUSES: tuple[tuple[Cause, str], ...] = (
 _LATER_LANGUAGE = (
     (r"XPath", rb"json-eval\(|\$\{|=\"\$\.?[\w.\[\]]*\""),
     (r"getFirstElement\(\)\" is null", rb"media-type=|template-type=|<format"),
-    (r"Invalid endpoint configuration", rb"<(\w+:)?http\b"),
+    # The second is the first where no endpoint was made before: what logs it is not there yet.
+    (r"Invalid endpoint configuration|EndpointFactory\.log", rb"<(\w+:)?http\b"),
     (r"Invalid or duplicate method", rb"\b(PATCH|HEAD)\b"),
 )
 """Reasons that speak of WSO2's dialect if the artifact is written in it."""
