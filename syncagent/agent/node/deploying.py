@@ -204,6 +204,8 @@ class Deploying:
         if not self.about.answers:
             return
         for path in paths:
+            if not self._observing.views[path.tree].ready:
+                continue  # What is known of it is of before.
             self._restores.looked((path,), now, owing=self._readiness.ready)
             exemption = self.state.exempt.get(path)
             if (

@@ -9,7 +9,7 @@ log is read, a difference where the runtime still owes an answer is in doubt for
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from syncagent.agent.effects import Backfill, KeepFile
 from syncagent.core.events import Hinted, HintKind
@@ -36,6 +36,13 @@ lines, and is told when none has followed for a moment."""
 LICENCES_MAX = 1_000
 
 
+class _Licence(NamedTuple):
+    """One write of the runtime's: said at the wall time `at`, known here since the instant `since`."""
+
+    at: float
+    since: float
+
+
 class Restores:
     """Tells the runtime's own writes from people's. Instants are of this node's clock."""
 
@@ -43,7 +50,7 @@ class Restores:
         self._state = outcomes.state
         self._observing = outcomes.observing
         self._outcomes = outcomes
-        self._licences: dict[tuple[ArtifactPath, Saying], float] = {}
+        self._licences: dict[tuple[ArtifactPath, Saying], _Licence] = {}
         self.doubts: dict[ArtifactPath, float] = {}
         """Until when each difference is in doubt."""
         self._cleared: dict[ArtifactPath, object] = {}
@@ -53,8 +60,9 @@ class Restores:
         """Take up what a stop may have cut in two: it was rejected, what came of it was not seen."""
         for outcome in self._outcomes.known.values():
             if outcome.state is Deployment.REJECTED and outcome.path not in self._state.exempt:
-                self._licences[outcome.path, Saying.RESTORED] = outcome.at
-                self._licences[outcome.path, Saying.BACKED_UP] = outcome.at
+                licence = _Licence(outcome.at, float("-inf"))
+                self._licences[outcome.path, Saying.RESTORED] = licence
+                self._licences[outcome.path, Saying.BACKED_UP] = licence
 
     # --- what is said -----------------------------------------------------------------------
 
@@ -62,7 +70,7 @@ class Restores:
         """The runtime says that it wrote `path` back, or moved it away."""
         if len(self._licences) >= LICENCES_MAX:
             self._licences.pop(next(iter(self._licences)))
-        self._licences[path, saying] = at
+        self._licences[path, saying] = _Licence(at, now)
         if not self._settle(path):
             kind = HintKind.DELETED if saying is Saying.BACKED_UP else HintKind.WRITTEN
             self._observing.hinted(Hinted(path.tree, path.path, kind), now)
@@ -109,8 +117,12 @@ class Restores:
         """Nothing differs here: a file that was to be gone is there again, or was never moved."""
         self.doubts.pop(path, None)
         self._cleared.pop(path, None)
-        if path in self._state.base:
-            self._licences.pop((path, Saying.BACKED_UP), None)
+        view = self._observing.views[path.tree]
+        licence = self._licences.get((path, Saying.BACKED_UP))
+        there = path in self._state.base and isinstance(view.files.get(path.path), Seen)
+        # A look that began before may have seen it before it was moved; one absence is no proof yet.
+        if licence is not None and there and view.started > licence.since:
+            del self._licences[path, Saying.BACKED_UP]
 
     def _doubt(self, path: ArtifactPath, now: float) -> None:
         owes = path in self._outcomes.waits or path in self._outcomes.going
@@ -140,8 +152,12 @@ class Restores:
             return False
         seen = view.files.get(path.path)
         if isinstance(seen, Seen):
-            at = self._licences.get((path, Saying.RESTORED))
-            if at is None or abs(seen.mtime_ns / 1e9 - at) > NEAR_S:
+            examined = view.examined.get(path.path)
+            if examined is not None and not examined.valid:
+                # What it puts back it has built once: these are the bytes that it refused.
+                return False
+            licence = self._licences.get((path, Saying.RESTORED))
+            if licence is None or abs(seen.mtime_ns / 1e9 - licence.at) > NEAR_S:
                 return False
             del self._licences[path, Saying.RESTORED]
             self._licences.pop((path, Saying.BACKED_UP), None)

@@ -8,15 +8,28 @@ from typing import TYPE_CHECKING
 from syncagent.core.artifact import Kind, TreeKind, TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
-from syncagent.core.events import RuntimeHeard, RuntimeTurned
+from syncagent.core.events import RuntimeHeard, RuntimeTurned, WatchFault, WatchTrouble
 from syncagent.core.exempt import Because
 from syncagent.core.ignore import Ignore
 from syncagent.core.ledger import StandingChange
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Heard, Phase, RuntimeState, Saying
-from syncagent.core.wire.messages import Blobs, Commit, Done, Prepared, Report, Want
+from syncagent.core.settings import Writers
+from syncagent.core.snapshot import Condition
+from syncagent.core.wire.messages import Blobs, Commit, Done, Prepared, Propose, Report, Want
 from syncagent.core.wire.packing import compress_batch
-from tests.fakes.agent_bench import PEER, XMLNS, Bench, Files, T, at, entry, revision, sequence
+from tests.fakes.agent_bench import (
+    PEER,
+    WALL,
+    XMLNS,
+    Bench,
+    Files,
+    T,
+    at,
+    entry,
+    revision,
+    sequence,
+)
 from tests.fakes.disk import SECOND_NS
 from tests.fakes.runtime import FakeRuntime
 from tests.fakes.runtime_words import CARBON, SYNAPSE, Dialect
@@ -44,9 +57,9 @@ def leading(files: Files, dialect: Dialect = SYNAPSE) -> Bench:
     return _aged(Bench(files, peers=())).beside(dialect).lead().pass_(FIRST_SCAN_S)
 
 
-def following(files: Files, dialect: Dialect = SYNAPSE) -> Bench:
+def following(files: Files, dialect: Dialect = SYNAPSE, **given: object) -> Bench:
     """Return a worker that stands on a revision which its runtime has loaded."""
-    bench = _aged(Bench(files, manager=PEER, standing=files))
+    bench = _aged(Bench(files, manager=PEER, standing=files, **given))  # type: ignore[arg-type]
     return bench.beside(dialect).start().pass_(FIRST_SCAN_S)
 
 
@@ -859,3 +872,53 @@ def again(bench: Bench) -> None:
     bench.runtime = FakeRuntime(bench.gateway, bench.arrived.append)
     bench.join(bench.history, bench.guard)
     bench.start()
+
+
+def _moved_unseen(bench: Bench) -> None:
+    """Have the runtime refuse a new file and move it away, and its words be heard before it is missed."""
+    refuse(bench)
+    bring(bench, {"api/Bad.xml": api("Bad")})
+    bench.at = bench.gateway.due() - WALL if bench.gateway is not None else 0.0
+    assert bench.gateway is not None
+    bench.gateway.run()
+    assert "api/Bad.xml" not in bench.files
+    while bench.arrived:
+        event = bench.arrived.popleft()
+        if isinstance(event, RuntimeHeard):
+            bench.handle(event)
+    assert state_of(bench, "api/Bad.xml") is D.REJECTED
+
+
+def test_a_file_that_was_moved_away_is_nobodys_deletion_though_one_scan_missed_it_first() -> None:
+    bench = following(OLD, writers=Writers.ANY)
+    _moved_unseen(bench)
+    # One scan is no proof that a file is gone, and none that it is there.
+    bench.handle(WatchFault(T, WatchTrouble.OVERFLOW, ""))
+    bench.pass_(60.0)
+    assert not bench.said(Propose)
+    assert bench.state.exempt[at("api/Bad.xml")].here is None
+    assert not bench.events("drift")
+
+
+def test_a_file_that_was_moved_away_is_nobodys_deletion_though_its_tree_did_not_answer() -> None:
+    bench = following(OLD, writers=Writers.ANY)
+    _moved_unseen(bench)
+    bench.disk.conditions[T] = Condition.STALLED
+    bench.handle(WatchFault(T, WatchTrouble.OVERFLOW, ""))
+    bench.pass_(20.0)
+    del bench.disk.conditions[T]
+    bench.pass_(60.0)
+    assert not bench.said(Propose)
+    assert bench.state.exempt[at("api/Bad.xml")].here is None
+
+
+def test_a_file_that_somebody_put_back_after_it_was_moved_away_can_be_deleted() -> None:
+    bench = following(OLD, writers=Writers.ANY)
+    _moved_unseen(bench)
+    bench.put("api/Bad.xml", api("Bad"))
+    bench.pass_(2.0)
+    bench.gateway = None
+    bench.remove("api/Bad.xml")
+    bench.pass_(5.0)
+    (proposal, *_) = bench.said(Propose)
+    assert [change.path for change in proposal.changes] == [at("api/Bad.xml")]
