@@ -274,6 +274,8 @@ def refused(story: Story) -> None:
     story.put("endpoints/E.xml", ENDPOINT)
     story.put("sequences/E.xml", SEQUENCE.replace(b'"S"', b'"E"'))
     story.put("sequences/S.xml", UNKNOWN_MEDIATOR)
+    for name in ("main", "fault"):
+        story.put(f"sequences/{name}.xml", SEQUENCE.replace(b'"S"', f'"{name}"'.encode()))
     story.put("proxy-services/P.xml", b'<proxy xmlns="http://ws.apache.org/ns/synapse" name="P"/>')
     story.scan("new")
     story.scan("one look later")

@@ -392,6 +392,16 @@ def test_a_new_artifact_that_is_refused_is_moved_away_and_hot_deployment_lives(
     assert f"{file}.back" in seen.files["new"]
 
 
+@pytest.mark.parametrize("name", ["main", "fault"])
+def test_main_and_fault_that_come_while_it_runs_are_refused_as_it_has_made_its_own(
+    stories: Stories, name: str
+) -> None:
+    seen = stories("refused")
+    assert lines(seen.logs["new"], "ERROR", f"Duplicate sequence definition for key : {name}")
+    assert f"sequences/{name}.xml" not in seen.files["new"]
+    assert f"sequences/{name}.xml.back" in seen.files["new"]
+
+
 def test_a_new_file_whose_xml_ends_in_the_middle_is_moved_away(stories: Stories) -> None:
     seen = stories("refused")
     assert lines(seen.logs["new"], "DeferredParsingException", "Unexpected end of input")
