@@ -206,10 +206,17 @@ class Cluster:
         raise Violation("convergence", f"{PEACE_S:.0f} s after all trouble: {why}")
 
     def _what_is_to_come(self) -> str:
-        """Say what some node still waits for: another's runtime to answer, or its own."""
+        """Say what some node still waits for: another's runtime to answer, or its own.
+
+        What a runtime refuses only now has consequences: holds, and with them new revisions.
+        """
         for machine in self.machines:
             if withheld(machine, machine.history.standing()):
                 return f"{machine.name} gets some of it later"
+            if machine.gateway is not None and machine.gateway.state.phase is not Phase.READY:
+                return f"the runtime of {machine.name} is {machine.gateway.state.phase}"
+            if machine.process is not None and machine.process.node.deploying.waiting():
+                return f"the runtime of {machine.name} has not answered for everything"
         return ""
 
     def _stay_still(self) -> None:
@@ -260,7 +267,9 @@ class Cluster:
             return f"{[m.name for m in leading]} lead"
         manager = leading[0]
         if manager.history.standing().revision.number == 0 and not len(live(manager)):
-            return ""  # it has nothing, and takes nothing for the truth
+            # It has nothing, and takes nothing for the truth: the others stay with what they have.
+            drifts = (self._why_drifted(m, manager) for m in self.machines if m.settings.apply)
+            return next((why for why in drifts if why), "")
         for machine in self.machines:
             why = self._why_behind(machine, manager)
             if why:
@@ -275,6 +284,10 @@ class Cluster:
             return f"stands on {standing.revision}, the manager on {newest.revision}"
         if machine.process is not None and machine.process.state.holds:
             return f"holds {[h.text for h in machine.process.state.holds.values()]}"
+        return self._why_drifted(machine, manager)
+
+    def _why_drifted(self, machine: Machine, manager: Machine) -> str:
+        standing = machine.history.standing()
         left = self._left_alone(machine, manager)
         for change in diff(held(machine, standing), live(machine)):
             if change.path not in left:
