@@ -228,7 +228,7 @@ class Advancing:
     def _staged_all(self, job: Job, now: float) -> None:
         refused, strays = self._planning.cross_check(job)
         if strays:
-            self._planning.displace(job, strays)
+            self.lay(job, self._planning.displace(job, strays))
             self._state.do(Discard(job.txid))
             self._gather(job, now)
             return

@@ -327,13 +327,14 @@ class Declaring:
         self._wake_at = now + REDECLARE_S
 
     def answered(
-        self, lost: Sequence[ArtifactPath], refused: Mapping[ArtifactPath, str]
+        self, lost: Sequence[ArtifactPath], refused: Mapping[ArtifactPath, str], *, taken: bool
     ) -> list[ArtifactPath]:
         """Take that a proposal was answered; return what is lost and was not known to be refused.
 
-        What is left may be proposed again: at once if nothing was lost.
+        What is left may be proposed again: at once if something was taken and nothing lost. What was
+        neither is in a revision already that is on its way here, or withheld.
         """
-        if not lost:
+        if taken and not lost:
             self._proposed_until = 0.0
         before = self._told
         self._told = {c: refused[c.path] for c in self._proposed if c.path in refused}

@@ -99,6 +99,7 @@ class Node:
         self.deploying.lift = self.exempting.lift
         self.deploying.answered = self.trying.answered
         self.trying.changed = self.leading.push
+        self.proposing.rejected = self.trying.refusals.why_rejected
         self.declaring.begins = self.trying.declaring
         self.advancing.committing = self.trying.committing
         self.advancing.may_write = lambda: self.deploying.may_write
@@ -135,7 +136,7 @@ class Node:
             rs.Declared: self._declared,
             rs.DeclareFailed: self._declare_failed,
             rs.KeptFile: self.reporting.kept,
-            rs.Touched: lambda _result, _now: None,
+            rs.Touched: self.deploying.touched,
             rs.Asked: self.answering.asked,
             rs.Fetched: self.answering.fetched,
             rs.Reloaded: self.reloading.reloaded,

@@ -217,19 +217,23 @@ class Planning:
         wanted = job.target.get(path)
         return self._observing.observed(path) != (wanted.digest if wanted else None)
 
-    def displace(self, job: Job, strays: tuple[ArtifactPath, ...]) -> None:
+    def displace(self, job: Job, strays: tuple[ArtifactPath, ...]) -> Manifest:
         """Add steps that put the revision's version (or nothing) where strays stand; they are kept.
 
+        Return this node's rows of the revision, for what is exempt to be laid over them anew.
+
         Otherwise one stray file that happens to have a name of the revision would keep this node
-        from every revision to come.
+        from every revision to come. Nor is it exempt any more: the runtime wrote it back, say.
         """
         assert job.target is not None, "planned already"
+        job.lift |= self._state.exempt.keys() & set(strays)
         extra: list[Step] = []
         for path in strays:
             seen = self._observing.observed(path)
             if isinstance(seen, str):
                 extra.append(Step(path, seen, job.target.get(path), Keep.CONFLICT))
         job.steps = self.ordered(job, (*job.steps, *extra))
+        return job.target.project(self._state.settings.tree_names)
 
     @staticmethod
     def _errors(problems: tuple[Problem, ...]) -> list[Problem]:

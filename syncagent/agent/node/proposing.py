@@ -21,6 +21,8 @@ from syncagent.core.settings import Writers
 from syncagent.core.wire.messages import Blobs, Delta, Propose, Proposed, Want
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.declaring import Declaring
     from syncagent.agent.node.job import Name
@@ -84,6 +86,8 @@ class Proposing:
         self._queue: list[Proposal] = []
         self._held: dict[str, float] = {}
         self._now: Proposal | None = None
+        self.rejected: Callable[[Change], str] = lambda _change: ""
+        """Why a runtime would not have a change: one rejected these bytes before."""
 
     @property
     def busy(self) -> bool:
@@ -181,6 +185,11 @@ class Proposing:
         for change in proposal.message.changes:
             here = self._state.standing.manifest.get(change.path)
             if here == change.after or change.path in proposal.refused:
+                continue
+            reason = self.rejected(change)
+            if reason:
+                proposal.refused[change.path] = reason
+                lost.append(change.path)
                 continue
             edited = (
                 change.path.tree in known

@@ -7,11 +7,13 @@ manager rejects by itself, with `continue` it goes on.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node.job import Job, Why
 from syncagent.core.artifact import kind_of, stem_of
 from syncagent.core.change import Change
+from syncagent.core.ledger import StandingChange
 from syncagent.core.revision import Revision, RevisionId
 from syncagent.core.safety import Hold, HoldReason, hold_id, set_digest
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import ArtifactPath
     from syncagent.core.trials import Trial
 
+NOTE = "rolled-back"
+"""The ledger's note that names what was put back, so that it is not taken from a worker again."""
+REMEMBERED_MAX = 200
 ROLLED_BACK = "rolled-back"
 """What the alarm is about that says that the gateways are behind whoever publishes."""
 
@@ -39,6 +44,7 @@ class Refusals:
         self._rolling: dict[int, frozenset[ArtifactPath]] = {}
         self._rolled: frozenset[ArtifactPath] = frozenset()
         self._refused: tuple[Trial, ...] = ()
+        self._rejected: dict[tuple[str, str, str], str] = _read(state.standing.notes.get(NOTE, ""))
         self._refused_at = 0.0
 
     @property
@@ -49,6 +55,25 @@ class Refusals:
     def rolled_back(self, since: float) -> list[Trial]:
         """Return what a runtime refused and was put back since `since`, the last time only."""
         return list(self._refused) if self._refused_at >= since else []
+
+    def why_rejected(self, change: Change) -> str:
+        """Return why a runtime refused just these bytes there, when they were put back; "" if none.
+
+        Where any node may write, the worker that wrote them still has them and proposes them again.
+        A person who writes them on the manager has them tried once more.
+        """
+        after = change.after
+        return self._rejected.get((*change.path, after.digest), "") if after is not None else ""
+
+    def _remember(self, group: Sequence[Trial]) -> None:
+        for trial in group:
+            if trial.nacked_by and trial.after is not None:
+                key: tuple[str, str, str] = (*trial.path, trial.after.digest)
+                self._rejected[key] = f"the runtime of {trial.nacked_by} refused it: {trial.reason}"
+        for old in list(self._rejected)[:-REMEMBERED_MAX]:
+            del self._rejected[old]
+        text = json.dumps([[*key, why] for key, why in self._rejected.items()])
+        self._state.note(StandingChange(notes={NOTE: text}))
 
     def is_rollback(self, job: Job) -> bool:
         """Tell whether a job puts a refused group back."""
@@ -163,6 +188,7 @@ class Refusals:
         self._rolling[job.txid] = frozenset(trial.path for trial in group)
         self._refused, self._refused_at = tuple(tr for tr in group if tr.nacked_by), now
         state.event("rollback", path=str(first.path), node=first.nacked_by, reason=first.reason)
+        self._remember(group)
         self._advancing.begin(job, now)
         return set()
 
@@ -178,3 +204,8 @@ class Refusals:
             " ahead of the gateways until it publishes again",
         )
         return paths
+
+
+def _read(text: str) -> dict[tuple[str, str, str], str]:
+    """Return what `_remember` wrote down."""
+    return {(tree, path, digest): why for tree, path, digest, why in json.loads(text or "[]")}

@@ -118,7 +118,7 @@ class Talking:
         if link != state.manager_link:
             return
         refused = told_in(message.reason, message.lost)
-        for path in self._node.declaring.answered(message.lost, refused):
+        for path in self._node.declaring.answered(message.lost, refused, taken=bool(message.taken)):
             reason = refused.get(path, message.reason)
             state.event("proposal-lost", path=str(path), reason=reason)
         if message.taken:

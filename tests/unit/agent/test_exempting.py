@@ -253,3 +253,24 @@ def test_a_wish_whose_time_is_over_before_it_could_be_carried_out_is_none() -> N
     bench.pass_(1.0)
     assert bench.files == {A: ONE_NEW, B: TWO}
     assert not bench.state.exempt
+
+
+def test_a_message_processor_on_a_synapse_goes_before_its_new_version_comes() -> None:
+    path = "message-processors/P.xml"
+    head = f'<messageProcessor xmlns="{XMLNS}" name="P" messageStore="M" class="c.C">'
+    old, new = f"{head}</messageProcessor>".encode(), f"{head}<!--2--></messageProcessor>".encode()
+    bench = Bench({path: old}, manager=PEER, standing={path: old}).beside(SYNAPSE).start()
+    gateway = bench.gateway
+    assert gateway is not None
+    link, token = bench.managed()
+    changes = (Change(at(path), entry(old), entry(new)),)
+    of = revision(bench.state.standing.revision, rows({path: old}), changes, epoch=2)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes))
+    _bring(bench, link, {path: new})
+    committed(bench, link, token)
+    assert bench.files == {}
+    for _ in range(4):
+        bench.pass_(10.0)
+        _bring(bench, link, {path: new})
+    assert bench.files == {path: new}
+    assert gateway.serves("message-processors", "P") == new
