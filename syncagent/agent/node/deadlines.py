@@ -18,6 +18,8 @@ from syncagent.core.outcome import Deployment, ack_deadline_s
 from syncagent.core.runtime import Order, OrderItem, Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from syncagent.agent.node.hearing import Hearing
     from syncagent.agent.node.loading import Loading
     from syncagent.agent.node.outcomes import Outcomes
@@ -33,6 +35,7 @@ IN_VAIN = 5
 """So many files that were touched for nothing say that it speaks of such files in unknown words."""
 LATE = "the runtime said nothing of it in time, and nothing after its file was touched"
 UNHEARD = "the runtime said nothing of it in time"
+UNSHOWN = "the runtime said nothing of it in time, and its file could not be touched"
 
 
 class _Next(Enum):
@@ -122,7 +125,7 @@ class Deadlines:
             return _Next.ASK
         mute = self._is_mute()
         ready = self._readiness.ready
-        if mute and wait.tries and ready and self._about.kind == "synapse":
+        if mute and wait.shown and ready and self._about.kind == "synapse":
             self._readiness.silent(str(path))
         gives_up = wait.tries >= TOUCHES_MAX or (mute and not wait.tries)
         if ready and self._state.settings.apply and not gives_up:
@@ -131,15 +134,24 @@ class Deadlines:
             self._loading.unloaded(path.tree)
             self._outcomes.turn(path, now, Deployment.DORMANT, NOT_LOADED)
         else:
-            self._outcomes.turn(path, now, Deployment.UNKNOWN, LATE if wait.tries else UNHEARD)
+            in_vain = LATE if wait.shown else UNSHOWN
+            self._outcomes.turn(path, now, Deployment.UNKNOWN, in_vain if wait.tries else UNHEARD)
         return _Next.NOTHING
 
     def _is_mute(self) -> bool:
         """Tell whether nothing came of the last files that were touched: no more need be."""
         waits = self._outcomes.waits
-        unanswered = all(path in waits and waits[path].tries for path in self._touched)
-        in_vain = unanswered and len(self._touched) >= IN_VAIN
-        return in_vain or self._hearing.spoke_at < self._touched_at
+        shown = [path for path in self._touched if path not in waits or waits[path].shown]
+        unanswered = all(path in waits and waits[path].tries for path in shown)
+        in_vain = unanswered and len(shown) >= IN_VAIN
+        return in_vain or (bool(shown) and self._hearing.spoke_at < self._touched_at)
+
+    def touched(self, paths: Collection[ArtifactPath]) -> None:
+        """These were touched indeed: what else was meant to be, the runtime was not shown."""
+        for path in paths:
+            wait = self._outcomes.waits.get(path)
+            if wait is not None:
+                wait.shown = True
 
     def _ask(self, paths: list[ArtifactPath]) -> None:
         if paths:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import State
+    from syncagent.agent.results import Touched
     from syncagent.core.artifact import TreeName
     from syncagent.core.change import Change
     from syncagent.core.digest import Digest
@@ -329,6 +330,10 @@ class Deploying:
         self._tell(
             number, [self._deadlines.item(p, digest, updated=True) for p, digest in files], now
         )
+
+    def touched(self, result: Touched, _now: float) -> None:
+        """Take which files were shown to the runtime again."""
+        self._deadlines.touched(result.paths)
 
     # --- time -------------------------------------------------------------------------------
 

@@ -83,7 +83,9 @@ class Wait:
     unclear_from: float | None = None
     """From this wall time to `came` a saying may be about these bytes or those before."""
     tries: int = 0
-    """How often the file was touched for the runtime to look again."""
+    """How often the file was to be touched for the runtime to look again."""
+    shown: bool = False
+    """Whether it was touched indeed: the disk may refuse, and other bytes may be there."""
     asked: bool = False
     lost: bool = False
     """The runtime has lost track of the file: if it does not take these bytes, it can't."""

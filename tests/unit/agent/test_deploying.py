@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from syncagent.agent.node.deadlines import UNSHOWN
 from syncagent.core.artifact import Kind, TreeKind, TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
@@ -922,3 +923,22 @@ def test_a_file_that_somebody_put_back_after_it_was_moved_away_can_be_deleted() 
     bench.pass_(5.0)
     (proposal, *_) = bench.said(Propose)
     assert [change.path for change in proposal.changes] == [at("api/Bad.xml")]
+
+
+def test_a_file_that_could_not_be_touched_is_not_said_to_have_been() -> None:
+    bench = leading(OLD)
+    assert bench.gateway is not None
+    bench.gateway.mute = True
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(5.0)
+    mtime = bench.disk.trees[T]["api/A.xml"][1]
+    for _ in range(300):
+        bench.disk.failing = "EROFS"  # for one call
+        bench.pass_(1.0)
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert (known.state, known.reason) == (D.UNKNOWN, UNSHOWN)
+    assert len(bench.events("touched")) == 2
+    assert bench.disk.trees[T]["api/A.xml"][1] == mtime
+    # Nothing is known of the deployer: it was shown nothing.
+    assert "deployer" not in bench.state.alarms
