@@ -35,8 +35,10 @@ AFTER_NACK_S = 5.0
 which it puts back: its next look at the folder is later."""
 
 UNCLEAR_S = 5.0
-OTHERS_S = 1.5
-"""Some file systems and logs count whole seconds."""
+WHOLE_S = 1.5
+"""By how much a time may lie where a file system or a log counts whole seconds."""
+COARSE_S = 0.05
+"""... and where it does not: a kernel's file times lag some milliseconds."""
 LOST = "the runtime serves an older version that no file leads to: restart it"
 STRAYED = "the runtime goes by other bytes than the revision's, which are there now"
 UNTAKEN = "the runtime did not take it"
@@ -270,10 +272,13 @@ class Hearing:
 
         What the runtime itself writes over bytes that it refuses comes with its words, or after.
         """
+        wait = self._outcomes.waits.get(known.path)
+        if wait is not None and wait.others_from is not None:
+            return _well_before(wait.others_from, heard.at)
         seen = self._observing.views[known.path.tree].files.get(known.path.path)
         if not isinstance(seen, Seen) or seen.entry.digest == known.digest:
             return False
-        return seen.mtime_ns / 1e9 + OTHERS_S < heard.at
+        return _well_before(seen.mtime_ns / 1e9, heard.at)
 
     def _lost_track(self, path: ArtifactPath, heard: Heard, now: float) -> None:
         """The runtime does not know what it deployed from a file that has changed.
@@ -365,3 +370,9 @@ class Hearing:
                 continue
             found.append(path)
         return found
+
+
+def _well_before(mtime: float, at: float) -> bool:
+    """Tell whether a file was surely written before something was said."""
+    whole = mtime.is_integer() or at.is_integer()
+    return mtime + (WHOLE_S if whole else COARSE_S) < at

@@ -87,6 +87,8 @@ class Wait:
     shown: bool = False
     """Whether it was touched indeed: the disk may refuse, and other bytes may be there."""
     asked: bool = False
+    others_from: float | None = None
+    """Wall time from which other bytes were seen in their place: what is said then is of those."""
     lost: bool = False
     """The runtime has lost track of the file: if it does not take these bytes, it can't."""
     loading_since: float = 0.0

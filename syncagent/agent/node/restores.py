@@ -117,6 +117,8 @@ class Restores:
         """Nothing differs here: a file that was to be gone is there again, or was never moved."""
         self.doubts.pop(path, None)
         self._cleared.pop(path, None)
+        if path in self._outcomes.waits:
+            self._outcomes.waits[path].others_from = None
         view = self._observing.views[path.tree]
         licence = self._licences.get((path, Saying.BACKED_UP))
         there = path in self._state.base and isinstance(view.files.get(path.path), Seen)
@@ -125,6 +127,10 @@ class Restores:
             del self._licences[path, Saying.BACKED_UP]
 
     def _doubt(self, path: ArtifactPath, now: float) -> None:
+        wait = self._outcomes.waits.get(path)
+        there = self._observing.views[path.tree].files.get(path.path)
+        if wait is not None and wait.others_from is None and isinstance(there, Seen):
+            wait.others_from = there.mtime_ns / 1e9
         owes = path in self._outcomes.waits or path in self._outcomes.going
         seen = self._observing.observed(path)
         if owes and path not in self.doubts and self._cleared.get(path, self) != seen:
