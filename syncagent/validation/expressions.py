@@ -25,6 +25,7 @@ _OTHER_LANGUAGE = re.compile(
 _QUOTED = re.compile(r"'[^']*+'|\"[^\"]*+\"")
 _JAVA_ONLY = re.compile(r"\\Q|&&|--|~~|\|\||\[\[")
 """Text that is quoted, and sets within sets, which another library reads otherwise."""
+_BRACKET = re.compile(r"[()\[]")
 _NEVER_CLOSED = re.compile(
     r"missing \)|unbalanced parenthesis|unterminated character set|unterminated subpattern"
 )
@@ -63,6 +64,9 @@ def regex_fault(text: str) -> str | None:
     >>> regex_fault("a(b")
     'the regular expression "a(b" is never closed: missing ), unterminated subpattern at position 1'
     """
+    if _BRACKET.search(text) is None:
+        # Nothing to close, as in most: compiling was a quarter of judging an artifact.
+        return None
     if len(text) > _READ_MAX or _JAVA_ONLY.search(text):
         return None
     try:
