@@ -343,8 +343,9 @@ class Witness:
             )
         self._contact(machine, old)
         self._raced(machine, old, new)
-        changes = diff(held(machine, old), held(machine, new))
-        self._consent(machine, old.manifest, changes, f"committed {new.revision}")
+        here = held(machine, old)
+        changes = diff(here, held(machine, new))
+        self._consent(machine, here, changes, f"committed {new.revision}")
 
     def _declared(self, machine: Machine, old: Standing, new: Standing, highest: Token) -> None:
         fresh = new.revision
