@@ -63,7 +63,8 @@ class Trying:
         self._looked_at = 0.0
         self._declared: dict[ArtifactPath, int] = {}
         self._known: set[int] = set()
-        self._waiting: tuple[object, frozenset[ArtifactPath]] = (None, frozenset())
+        self._waiting: frozenset[ArtifactPath] = frozenset()
+        self._waiting_by: tuple[object, object, object] = (None, None, None)
         self.changed: Callable[[float], None] = lambda _now: None
         """Called when workers may get more, or less, than before."""
 
@@ -80,13 +81,16 @@ class Trying:
     def withheld(self) -> frozenset[ArtifactPath]:
         """The paths that workers don't get for now."""
         number = self._state.standing.revision.number
-        by = (id(self.trials), number, self._nacks_stop, id(self._state.withheld))
-        if self._waiting[0] != by:
+        # Neither is ever changed in place: the same objects say the same.
+        trials, withheld, rest = self._waiting_by
+        same = trials is self.trials and withheld is self._state.withheld
+        if not same or rest != (number, self._nacks_stop):
             told = {path: trial for path, trial in self.trials.items() if trial.revision <= number}
             waiting = t.withheld(told, nacks_stop=self._nacks_stop)
             # What this node's own manager withheld from it before it led was not proved either.
-            self._waiting = by, waiting | self._state.withheld.keys()
-        return self._waiting[1]
+            self._waiting = waiting | self._state.withheld.keys()
+            self._waiting_by = self.trials, self._state.withheld, (number, self._nacks_stop)
+        return self._waiting
 
     @property
     def _is_stuck(self) -> bool:
