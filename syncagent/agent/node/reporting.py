@@ -341,6 +341,9 @@ class Reporting:
             held = self._state.standing.manifest.project(TreeName(tree) for tree in peer.trees)
             row["state"], row["reason"] = "Synced", ""
             row["artifacts"] = len(held)
+            if _older(known, row):
+                # What its runtime had deployed of that revision is no word about this one.
+                row.update(dict.fromkeys(COUNTS))
             said = sum(n for c in COUNTS if c != "unknown" and isinstance(n := row[c], int))
             row["unknown"] = max(0, len(held) - said)
         return row

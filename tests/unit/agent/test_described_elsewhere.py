@@ -29,6 +29,13 @@ def peer_row(bench: Bench, artifact: str) -> dict[str, object]:
     return nodes(bench.answer("describe", artifact=artifact))[PEER]
 
 
+def status_row(bench: Bench) -> dict[str, object]:
+    status = bench.answer("status")
+    assert isinstance(status, dict)
+    (row,) = [row for row in status["nodes"] if row["name"] == PEER]
+    return row  # type: ignore[no-any-return]
+
+
 # --- a worker asks --------------------------------------------------------------------------------
 
 
@@ -193,6 +200,11 @@ def test_a_report_of_before_the_last_commit_is_no_word_about_it() -> None:
     row = peer_row(bench, "sequence/a")
     assert (row["state"], row["reason"]) == ("Unknown", "its report is on its way")
     assert row["digest"] == rows(OLD).get(at(A)).digest  # type: ignore[union-attr]
+    counted = {"revision": number - 1, "state": "Synced", "artifacts": 2, "deployed": 2}
+    reports(bench, link, row={**counted, "pending": 0, "unknown": 0})
+    shown = status_row(bench)
+    assert (shown["revision"], shown["state"]) == (number, "Synced")
+    assert (shown["deployed"], shown["pending"], shown["unknown"]) == (None, None, 2)
     reports(bench, link, withheld=paths_digest([at(A)]))
     assert peer_row(bench, "sequence/a")["state"] == "Unknown"
     reports(bench, link)
