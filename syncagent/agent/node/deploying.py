@@ -50,6 +50,7 @@ RENAMED_S = 10.0
 """A file that is declared gone went this long ago at most: absence is believed after a second."""
 
 NOBODY = "nothing deploys it"
+CONCLUDING = "what the runtime was started with is about to be concluded"
 NOT_HEARD = "nothing was heard of it since the runtime was started"
 
 
@@ -114,6 +115,8 @@ class Deploying:
     def outcome(self, path: ArtifactPath, digest: Digest) -> Outcome:
         """Return what is known of `digest` at `path`; Unknown if nothing is."""
         known = self._outcomes.known.get(path)
+        if known is None and self._concluding and path in self.state.base:
+            return Outcome(path, digest, Deployment.PENDING, CONCLUDING)
         if known is None or known.digest != digest:
             return Outcome(path, digest, Deployment.UNKNOWN, self._why_unknown(path))
         if known.state is Deployment.PENDING and not self._readiness.ready:
@@ -132,7 +135,12 @@ class Deploying:
 
     def counts(self) -> Mapping[Deployment, int]:
         """Return how many artifacts are in each state; together they are all of this node's."""
-        return self._outcomes.tally()
+        counts = dict(self._outcomes.tally())
+        if self._concluding:
+            unheard = max(0, self._outcomes.total() - len(self._outcomes.known))
+            counts[Deployment.UNKNOWN] -= unheard
+            counts[Deployment.PENDING] += unheard
+        return counts
 
     def total(self) -> int:
         """Return how many artifacts this node has, with those that its runtime moved away."""
@@ -347,7 +355,7 @@ class Deploying:
         if self._base is not self.state.base:
             self._base = self.state.base
             self._outcomes.tend()
-        if self._readiness.ready and self._loading.left and now >= self._conclude_at():
+        if self._concluding and now >= self._conclude_at():
             self._loading.go_on(now)
             self._deadlines.schedule(now)
         self._deadlines.tick(now)
@@ -359,7 +367,7 @@ class Deploying:
             self._readiness.next_at(),
             self._restores.next_at(),
             self._deadlines.next_at(),
-            self._conclude_at() if self._readiness.ready and self._loading.left else None,
+            self._conclude_at() if self._concluding else None,
         )
         return min((at for at in instants if at is not None), default=None)
 
@@ -369,11 +377,16 @@ class Deploying:
         What fails at a start need not be named, and is concluded only when all of it was heard.
         """
         starting = self.runtime.phase is Phase.STARTING
-        if starting or (self._readiness.ready and self._loading.left):
+        if starting or self._concluding:
             self._outcomes.save()
         else:
             mark, self._mark = self._mark, None
             self._outcomes.save(mark)
+
+    @property
+    def _concluding(self) -> bool:
+        """True while it is yet to be said what the runtime has loaded: it is ready, and heard."""
+        return self._readiness.ready and self._loading.left
 
     def _conclude_at(self) -> float:
         """Return when all may have been heard that was said while the runtime started."""

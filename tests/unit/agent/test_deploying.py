@@ -119,6 +119,17 @@ def test_what_the_runtime_loaded_at_its_start_counts_as_deployed() -> None:
         assert (row["deployed"], row["unknown"], row["artifacts"]) == (3, 0, 3)
 
 
+def test_what_the_runtime_loaded_is_pending_until_that_is_concluded() -> None:
+    bench = _aged(Bench(OLD, manager=PEER, standing=OLD)).beside(CARBON).start()
+    row = bench.node.reporting.own_row(bench.at)
+    # Carbon names the APIs that it initializes, and nothing else.
+    assert (row["deployed"], row["pending"], row["unknown"]) == (2, 1, 0)
+    assert state_of(bench, "sequences/s.xml") is D.PENDING
+    bench.pass_(2.0)
+    row = bench.node.reporting.own_row(bench.at)
+    assert (row["pending"], row["deployed"]) == (0, 3)
+
+
 def test_what_a_manager_saves_is_pending_until_its_runtime_has_said_so() -> None:
     bench = leading(OLD)
     bench.put("api/A.xml", api("A", "new"))
