@@ -206,8 +206,8 @@ class Declaring:
         A deletion waits until all that is gone with it is known, and what is new waits with it: the
         two may be one rename.
         """
-        view = self._observing.views[change.path.tree]
-        return view.absence_is_whole or (change.before is not None and change.after is not None)
+        whole = self._observing.absence_is_whole(change.path.tree)
+        return whole or (change.before is not None and change.after is not None)
 
     def _suspect_trees(self, holds: Sequence[Hold]) -> None:
         """Remember durably of which trees deletions are held, until they pass or are back."""
@@ -215,7 +215,7 @@ class Declaring:
         known = {
             name
             for name, view in self._observing.views.items()
-            if view.ready and view.absence_is_whole
+            if view.ready and self._observing.absence_is_whole(name)
         }
         suspect = frozenset(held | (self._suspect - known))
         if suspect != self._suspect:

@@ -20,7 +20,7 @@ from syncagent.core.settle import Settling
 from syncagent.core.snapshot import NO_FOLDER, Condition, Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Collection, Iterable
 
     from syncagent.agent.node.state import State
     from syncagent.agent.results import Looked, Scanned, Watching
@@ -51,7 +51,7 @@ class Observing:
         )
         self.views = {tree.name: TreeView(tree.name, tree.kind) for tree in state.settings.trees}
         self.index = Index(_Settled(self))
-        self.doubts: Container[ArtifactPath] = frozenset()
+        self.doubts: Collection[ArtifactPath] = frozenset()
         """Where a difference may turn out to be the runtime's own (`restores`): it waits a moment."""
         self._stalling = Stalling(state)
         self._rewatch: dict[TreeName, float] = {}
@@ -261,6 +261,13 @@ class Observing:
         self.views[name].next_scan_at = now
 
     # --- what is believed -------------------------------------------------------------------
+
+    def absence_is_whole(self, name: TreeName) -> bool:
+        """Tell whether all that is gone from a tree is known, and none of it the runtime's maybe."""
+        view = self.views[name]
+        if not view.absence_is_whole:
+            return False
+        return not any(p.tree == name and p.path not in view.files for p in self.doubts)
 
     @property
     def ready(self) -> bool:

@@ -15,6 +15,7 @@ from syncagent.core.ignore import Ignore
 from syncagent.core.ledger import StandingChange
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Heard, Phase, RuntimeState, Saying
+from syncagent.core.safety import HoldReason
 from syncagent.core.settings import Writers
 from syncagent.core.snapshot import Condition
 from syncagent.core.wire.messages import Blobs, Commit, Done, Prepared, Propose, Report, Want
@@ -954,3 +955,18 @@ def test_a_file_that_could_not_be_touched_is_not_said_to_have_been() -> None:
     assert bench.disk.trees[T]["api/A.xml"][1] == mtime
     # Nothing is known of the deployer: it was shown nothing.
     assert "deployer" not in bench.state.alarms
+
+
+def test_an_emptied_tree_is_held_as_a_whole_though_the_runtime_owes_answers_for_a_part() -> None:
+    many = {f"sequences/s{n}.xml": sequence(f"s{n}") for n in range(6)}
+    bench = leading(many)
+    for n in range(3):
+        bench.put(f"sequences/s{n}.xml", sequence(f"s{n}", text="new"))
+    bench.pass_(1.0)
+    number = bench.state.standing.revision.number
+    assert bench.node.deploying.waiting()
+    for path in many:
+        bench.remove(path)
+    bench.pass_(8.0)
+    assert bench.state.standing.revision.number == number
+    assert [hold.reason for hold in bench.state.holds.values()] == [HoldReason.TREE_EMPTIED]
