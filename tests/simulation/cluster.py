@@ -268,8 +268,8 @@ class Cluster:
         manager = leading[0]
         if manager.history.standing().revision.number == 0 and not len(live(manager)):
             # It has nothing, and takes nothing for the truth: the others stay with what they have.
-            drifts = (self._why_drifted(m, manager) for m in self.machines if m.settings.apply)
-            return next((why for why in drifts if why), "")
+            stands = [m for m in self.machines if m.settings.apply and _stands(m)]
+            return next((why for m in stands if (why := self._why_drifted(m, manager))), "")
         for machine in self.machines:
             why = self._why_behind(machine, manager)
             if why:
@@ -351,6 +351,10 @@ def live(machine: Machine) -> Manifest:
         for path, row in machine.disk.trees[tree].items()
         if not machine.disk.ignored(tree, path)
     )
+
+
+def _stands(machine: Machine) -> bool:
+    return machine.history.standing().revision.number > 0
 
 
 def takes_all(_path: str, _content: bytes) -> str:
