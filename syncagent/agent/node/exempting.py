@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node.job import Job, Why
-from syncagent.core.artifact import Kind, kind_of
+from syncagent.core.artifact import ArtifactPath, Kind, kind_of
 from syncagent.core.diff import diff
 from syncagent.core.exempt import (
     Because,
@@ -21,8 +21,10 @@ from syncagent.core.exempt import (
     paths_digest,
     to_note,
 )
+from syncagent.core.manifest import Manifest
 from syncagent.core.rollout import first_portion
 from syncagent.core.settings import Writers
+from syncagent.core.snapshot import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -30,10 +32,8 @@ if TYPE_CHECKING:
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import State
-    from syncagent.core.artifact import ArtifactPath
     from syncagent.core.change import Change
     from syncagent.core.exempt import Exemptions
-    from syncagent.core.manifest import Manifest
 
 
 class Exempting:
@@ -113,12 +113,25 @@ class Exempting:
         else:
             names = sorted(job.withhold or ())
             job.withheld_as = paths_digest(names)
+        held = self._held()
         return {
             path: Exemption(path, Because.WITHHELD, entry.digest if entry else None, here)
             for path in names
             if path.tree in state.settings.tree_names
-            and (entry := rows.get(path)) != (here := state.base.get(path))
+            and (entry := rows.get(path)) != (here := held.get(path))
         }
+
+    def _held(self) -> Manifest:
+        """Return what this node holds before a job: before its first revision, what it has found."""
+        state = self._state
+        if state.standing.revision.number:
+            return state.base
+        return Manifest.of(
+            (ArtifactPath(view.name, path), seen.entry)
+            for view in self._observing.views.values()
+            for path, seen in view.files.items()
+            if isinstance(seen, Seen)
+        )
 
     def _portion(self, job: Job, target: Manifest) -> Exemptions:
         """Return what the job leaves for later, so that the runtime can take up what it brings."""
@@ -126,7 +139,7 @@ class Exempting:
         if not self.answers() or job.why not in {Why.OFFER, Why.REPAIR}:
             return {}
         # What is lifted is wished now, or in the way of what comes.
-        changes = [c for c in diff(state.base, target) if c.path not in job.lift]
+        changes = [c for c in diff(self._held(), target) if c.path not in job.lift]
         kinds = state.settings.tree_kinds
         now_due = first_portion(
             changes,

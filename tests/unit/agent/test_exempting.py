@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
+
 from syncagent.core.change import Change
 from syncagent.core.exempt import NONE_WITHHELD, Because, paths_digest
 from syncagent.core.intent import Keep
 from syncagent.core.settings import RolloutSettings
 from syncagent.core.wire.messages import Blobs, Commit, Done, Offer, Prepared, Want
 from syncagent.core.wire.packing import compress_batch
-from tests.fakes.agent_bench import PEER, XMLNS, Bench, at, entry, revision, rows, sequence
+from tests.fakes.agent_bench import (
+    PEER,
+    XMLNS,
+    Bench,
+    adds,
+    at,
+    entry,
+    revision,
+    rows,
+    sequence,
+)
 from tests.fakes.runtime_words import SYNAPSE
+
+if TYPE_CHECKING:
+    from syncagent.core.revision import Token
+    from tests.fakes.agent_bench import Files
 
 ONE, TWO = sequence("one"), sequence("two")
 ONE_NEW, TWO_NEW = sequence("one", text="new"), sequence("two", text="new")
@@ -274,3 +292,44 @@ def test_a_message_processor_on_a_synapse_goes_before_its_new_version_comes() ->
         _bring(bench, link, {path: new})
     assert bench.files == {path: new}
     assert gateway.serves("message-processors", "P") == new
+
+
+def first_offer(bench: Bench, link: int, token: Token, new: Files, *withheld: str) -> None:
+    """Offer a node that stands nowhere its first revision; it gets all bytes, and the word."""
+    of = revision(bench.state.standing.revision, rows({}), adds(new), epoch=2)
+    paths = tuple(at(path) for path in withheld)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes, paths))
+    for hold in tuple(bench.state.holds):
+        bench.answer("approve", id=hold)
+    _bring(bench, link, new)
+    committed(bench, link, token)
+    bench.pass_(1.0)
+
+
+@pytest.mark.parametrize("there", [ONE, ONE_NEW])
+def test_a_node_that_joins_keeps_what_it_has_of_what_is_withheld(there: bytes) -> None:
+    new = {A: ONE_NEW, B: TWO}
+    bench = Bench({A: there, B: TWO}, manager=PEER).start()
+    link, token = bench.managed()
+    first_offer(bench, link, token, new, A)
+    assert bench.files == {A: there, B: TWO}, "a live file is not taken away for a canary"
+    bench.pass_(400.0)
+    assert bench.files == {A: there, B: TWO}
+    standing = bench.state.standing.revision
+    bench.hear(link, Offer(token, standing, standing, PEER, "", (), None, ()))
+    _bring(bench, link, new)
+    if bench.files != new:
+        committed(bench, link, token)
+    assert bench.files == new
+
+
+def test_a_node_that_joins_with_the_revision_s_files_loses_none_for_its_order() -> None:
+    sent = f'<endpoint xmlns="{XMLNS}" name="e"><default/></endpoint>'.encode()
+    files = {E: sent, **OLD}
+    bench = Bench(files, manager=PEER, rollout=RolloutSettings(ordered=True)).start()
+    bench.node.exempting.answers = lambda: True
+    bench.node.exempting.busy = lambda: True
+    link, token = bench.managed()
+    first_offer(bench, link, token, files)
+    assert bench.files == files
+    assert not bench.state.withheld
