@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Reply, Send
 from syncagent.agent.node import lately, rows
+from syncagent.agent.node.hearsay import hearsay
 from syncagent.agent.results import Asked
 from syncagent.core.artifact import ArtifactPath, TreeName, kind_of
 from syncagent.core.errors import (
@@ -112,7 +113,7 @@ class Asking:
         if then is None or asked_on != link:
             return
         del self._out[message.id]
-        body = rows.object_of(message.body)
+        body = hearsay(message.body)
         then(Answer(body.get("result"), _failure(body)), now)
 
     def link_down(self, link: int, now: float) -> None:
@@ -141,7 +142,7 @@ class Asking:
             return
         request = PEER_REQUESTS + self._node.state.number()
         self._in[request] = (link, message.id)
-        body = rows.object_of(message.body)
+        body = hearsay(message.body)
         handle(Asked(request, message.verb, body, PEER_TIMEOUT_S), now)
 
     def _allowed(self, link: int, verb: str) -> bool:

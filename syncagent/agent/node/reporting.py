@@ -16,6 +16,7 @@ from syncagent.agent.node.deployed import (
     rejected_rows,
     runtime_counts,
 )
+from syncagent.agent.node.hearsay import hearsay
 from syncagent.agent.node.job import Stage
 from syncagent.agent.node.state import Phase, Role
 from syncagent.core.artifact import TreeName
@@ -89,12 +90,12 @@ class Reporting:
     def reported(self, peer: Peer, body: str, now: float) -> None:
         """A worker's report."""
         lately.remember(peer)
-        peer.report, peer.reported_at = rows.object_of(body), now
+        peer.report, peer.reported_at = hearsay(body), now
         self._state.changed = True
 
     def viewed(self, body: str, now: float) -> None:
         """The manager's view, and with it what the others refuse."""
-        view = dict(rows.object_of(body))
+        view = dict(hearsay(body))
         refused = rows.listed(view, "refused")
         view.pop("refused", None)
         self._state.view, self._state.view_at = view, now

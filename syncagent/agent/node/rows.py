@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -263,15 +262,6 @@ def _row(
         "before": before,
         "after": after,
     }
-
-
-def object_of(body: str) -> Mapping[str, object]:
-    """Return the JSON object in a peer's `body`; empty if it is anything else."""
-    try:
-        value: object = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def worst(states: Sequence[JSON]) -> str:
