@@ -33,7 +33,13 @@ if TYPE_CHECKING:
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import State
     from syncagent.core.change import Change
+    from syncagent.core.digest import Digest
     from syncagent.core.exempt import Exemptions
+
+ASK_EVERY_S = 30.0
+"""How often a node that leads asks for bytes that the last manager withheld from it."""
+NOWHERE = "nowhere"
+"""What the alarm is about that says that nobody has them."""
 
 
 class Exempting:
@@ -46,6 +52,9 @@ class Exempting:
         advancing.lay = self.lay
         self._lay: Exemptions = {}
         self._lift: set[ArtifactPath] = set()
+        self._ask_at = 0.0
+        self.fetch: Callable[[tuple[Digest, ...], float], None] = lambda _digests, _now: None
+        """Asks the others for bytes that this node never had."""
         self._tripping: frozenset[ArtifactPath] = frozenset()
         """Just committed: nothing else is to be updated in the same look of the deployer."""
         self.trips: Callable[[], bool] = lambda: False
@@ -107,9 +116,12 @@ class Exempting:
     def _withheld(self, job: Job, rows: Manifest) -> Exemptions:
         """Return what the manager withholds, as far as this node does not hold it anyway."""
         state = self._state
-        if job.withhold is None and job.why in {Why.REPAIR, Why.CATCH_UP}:
+        if job.withhold is None and job.why is not Why.OFFER:
+            # Whoever leads takes up what is left in its own time (`_due`), as one kind.
             job.withheld_as = state.withheld_as
-            names = [p for p, e in state.withheld.items() if e.because is Because.WITHHELD]
+            own = job.why is not Why.REPAIR
+            withheld = state.withheld.items()
+            names = [p for p, e in withheld if own or e.because is Because.WITHHELD]
         else:
             names = sorted(job.withhold or ())
             job.withheld_as = paths_digest(names)
@@ -213,7 +225,7 @@ class Exempting:
         if self._lay or self._lift:
             self._begin({*self._lay, *self._lift}, now)
             return
-        due = self._due()
+        due = self._due(now)
         if due:
             self._begin(due, now)
 
@@ -251,16 +263,41 @@ class Exempting:
         rejected = exemption.because is Because.REJECTED
         return rejected and here is not None and here.digest != exemption.wanted
 
-    def _due(self) -> set[ArtifactPath]:
+    def _due(self, now: float) -> set[ArtifactPath]:
         """Return where less may be withheld now: the next portion, or all, where this node leads."""
         state = self._state
         if not state.withheld:
+            state.alarm(NOWHERE, None)
             return set()
         if state.leads:
-            return set(state.withheld)
+            return self._taken_over(now)
         if self.busy():
             return set()
         return {p for p, e in state.withheld.items() if e.because is Because.PORTION}
+
+    def _taken_over(self, now: float) -> set[ArtifactPath]:
+        """Return what was withheld from this node before it led, and whose bytes are here.
+
+        They may be only where the last manager is: the others are asked, and the cluster goes on
+        with the version before.
+        """
+        state = self._state
+        lacking = {
+            e.wanted
+            for e in state.withheld.values()
+            if e.wanted is not None and not state.has_blob(e.wanted)
+        }
+        if lacking and now >= self._ask_at:
+            self._ask_at = now + ASK_EVERY_S
+            self.fetch(tuple(sorted(lacking)), now)
+        state.alarm(
+            NOWHERE,
+            f"{len(lacking)} artifacts of revision {state.standing.revision.number} are on no node"
+            " that is connected: their last versions stay until the node that wrote them is back"
+            if lacking
+            else None,
+        )
+        return {p for p, e in state.withheld.items() if e.wanted not in lacking}
 
     def _begin(self, paths: set[ArtifactPath], now: float) -> None:
         state = self._state
@@ -276,7 +313,7 @@ class Exempting:
             changes=(),
             target=state.standing.manifest,
             only=frozenset(paths),
-            withhold=frozenset() if state.leads else None,
+            withhold=frozenset(state.withheld.keys() - paths) if state.leads else None,
             laid=frozenset(self._lay),
             lift=frozenset(self._lift),
         )

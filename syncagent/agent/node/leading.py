@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from syncagent.agent.results import Declared, Lacking
     from syncagent.core.artifact import ArtifactPath
     from syncagent.core.change import Change
+    from syncagent.core.digest import Digest
     from syncagent.core.manifest import Manifest
     from syncagent.core.revision import Revision, Token
     from syncagent.core.wire.messages import Declined, Delta, Done, Failed, Prepared
@@ -244,14 +245,19 @@ class Leading:
 
         A manager that does not list a tree knows its rows but has none of its bytes.
         """
+        if self._state.leads and result.revision == self._state.standing.revision:
+            self._fill(result.blobs, but=result.link)
+
+    def fetch(self, blobs: tuple[Digest, ...], now: float) -> None:
+        """Ask for bytes that this node itself lacks of the revision on which it stands."""
+        self._fill(blobs, but=None)
+
+    def _fill(self, blobs: tuple[Digest, ...], but: int | None) -> None:
         standing = self._state.standing.revision
-        if not self._state.leads or result.revision != standing:
-            return
         for peer in self._state.peers.values():
-            if peer.link is not None and peer.link != result.link and peer.standing == standing:
+            if peer.link is not None and peer.link != but and peer.standing == standing:
                 self._filling.add(peer.link)
-                want = Want(standing, manifest=False, blobs=result.blobs)
-                self._state.do(Send(peer.link, want))
+                self._state.do(Send(peer.link, Want(standing, manifest=False, blobs=blobs)))
 
     def blobs(self, link: int, message: Blobs | Delta) -> None:
         """Take bytes that were asked for on a worker's behalf; it is offered again soon."""

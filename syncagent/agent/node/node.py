@@ -105,6 +105,7 @@ class Node:
         self.advancing.may_write = lambda: self.deploying.may_write
         self.exempting.answers = lambda: self.deploying.answers
         self.exempting.busy = self.deploying.waiting
+        self.exempting.fetch = self.leading.fetch
         self.exempting.trips = lambda: self.deploying.about.kind == "synapse"
 
     def _table(self) -> dict[type, Callable[[object, float], None]]:

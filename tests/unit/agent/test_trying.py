@@ -13,7 +13,8 @@ from syncagent.core.exempt import NONE_WITHHELD, paths_digest
 from syncagent.core.ledger import StandingChange
 from syncagent.core.safety import HoldReason
 from syncagent.core.settings import PeerSettings, RolloutSettings
-from syncagent.core.wire.messages import Commit, Done, Offer, Prepared, Report
+from syncagent.core.wire.messages import Blobs, Commit, Done, Offer, Prepared, Report, Want
+from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import PEER, THIRD, XMLNS, Bench, at, entry, revision, rows, sequence
 from tests.fakes.runtime_words import CARBON, SYNAPSE, Dialect
 
@@ -354,3 +355,33 @@ def test_what_was_withheld_from_a_worker_that_leads_now_is_tried_by_its_own_runt
     assert at(B) in bench.node.trying.withheld
     bench.pass_(20.0)
     assert not bench.node.trying.withheld
+
+
+def test_bytes_that_only_the_last_manager_has_are_asked_for_and_the_cluster_goes_on() -> None:
+    bench = Bench(OLD, manager=PEER, standing=OLD).beside(SYNAPSE).start()
+    link, token = bench.managed()
+    new = api("b", text="new")
+    changes = (Change(at(B), entry(OLD[B]), entry(new)),)
+    of = revision(bench.state.standing.revision, rows(OLD), changes, epoch=2)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes, (at(B),)))
+    (prepared,) = bench.said(Prepared, link)
+    bench.hear(link, Commit(token, prepared.revision))
+    bench.cut(link)
+    bench.ask("promote", force=True)
+    bench.pass_(7.0)
+    assert bench.state.leads
+    assert bench.files == OLD
+    assert any("no node" in alarm for alarm in bench.state.alarms.values())
+    bench.put(A, api("a", "s", text="meanwhile"))
+    bench.pass_(2.0)
+    assert bench.state.standing.revision.number == 3, "others are not stopped by it"
+    back = bench.follow()
+    bench.said(Want)
+    bench.hear(back, Done(bench.state.standing.revision, bench.state.rows.digest))
+    bench.pass_(31.0)
+    want = bench.said(Want, back)[-1]
+    assert want.blobs == (entry(new).digest,)
+    bench.hear(back, Blobs(*compress_batch([(entry(new), new)])))
+    bench.pass_(2.0)
+    assert bench.files[B] == new
+    assert not any("no node" in alarm for alarm in bench.state.alarms.values())
