@@ -15,6 +15,7 @@ from syncagent.agent.node.job import (
     Job,
     Stage,
     Why,
+    answer_stray,
     done_of,
     judge_job,
     made_by,
@@ -156,6 +157,7 @@ class Advancing:
             job.hold = None
         rows = job.target.project(self._state.settings.tree_names)
         target = self.lay(job, rows)
+        job.over = self._state.exempt
         changes = own_changes(self._state, job, target)
         reason = self._planning.wait_for_trees(job, changes)
         if job.waits_for and job.why in {Why.OWN, Why.REPAIR}:
@@ -229,6 +231,7 @@ class Advancing:
         refused, strays = self._planning.cross_check(job)
         if strays:
             self.lay(job, self._planning.displace(job, strays))
+            job.over = self._state.exempt
             self._state.do(Discard(job.txid))
             self._gather(job, now)
             return
@@ -268,29 +271,25 @@ class Advancing:
         elif job.why is Why.OFFER:
             self.commit(job.link, job.revision, now)
         else:
-            self._commit(job)
+            self._commit(job, now)
 
     def commit(self, link: int | None, revision: RevisionId, now: float) -> None:
         """The manager's word: make it live, as soon as it is ready."""
         job = self.job
         if job is None or job.link != link or job.revision != revision:
-            self._answer_stray(link, revision)
+            answer_stray(self._state, link, revision)
             return
         job.go = True
         if job.phase is Stage.READY and self.may_write():
-            self._commit(job)
+            self._commit(job, now)
 
-    def _answer_stray(self, link: int | None, revision: RevisionId) -> None:
-        """Answer the word for what is live already, or not prepared (any more): silence lasts."""
-        standing = self._state.standing.revision
-        if link is None:
+    def _commit(self, job: Job, now: float) -> None:
+        if job.over != self._state.exempt:
+            # The runtime itself has written meanwhile: what was planned may write over that.
+            self._planning.uncheck(job)
+            self._state.do(Discard(job.txid))
+            self._judge(job, now)
             return
-        if revision == standing:
-            self._state.do(Send(link, done_of(self._state)))
-        else:
-            self._state.do(Send(link, Declined(revision, "failed", "it is not prepared here")))
-
-    def _commit(self, job: Job) -> None:
         self.committing(job)
         job.phase = Stage.COMMITTING
         intent = Intent(job.txid, job.revision, job.steps)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from syncagent.agent.effects import Send
 from syncagent.core.artifact import ArtifactPath, Kind, TreeName
 from syncagent.core.change import Change
 from syncagent.core.diff import diff
@@ -15,7 +16,7 @@ from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import Manifest
 from syncagent.core.safety import first_contact_hold, judge_changes, set_digest
 from syncagent.core.snapshot import Seen
-from syncagent.core.wire.messages import Done
+from syncagent.core.wire.messages import Declined, Done
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,6 +90,8 @@ class Job:
     """Exemptions of the node's own making that begin, and that end, with this job."""
     tripping: frozenset[ArtifactPath] = frozenset()
     """What the deployer here will stumble over: nothing else is to be updated beside it."""
+    over: Exemptions = field(default_factory=dict)
+    """The exemptions of the node's own making that it was planned over."""
     note: str | None = None
     """The ledger's note of those exemptions as they are after it."""
     phase: Stage = Stage.MANIFEST
@@ -148,6 +151,16 @@ class Job:
 def done_of(state: State) -> Done:
     """Return how this node says where it stands."""
     return Done(state.standing.revision, state.rows.digest, state.withheld_as)
+
+
+def answer_stray(state: State, link: int | None, revision: RevisionId) -> None:
+    """Answer the word for what is live already, or not prepared (any more): silence lasts."""
+    if link is None:
+        return
+    if revision == state.standing.revision:
+        state.do(Send(link, done_of(state)))
+    else:
+        state.do(Send(link, Declined(revision, "failed", "it is not prepared here")))
 
 
 def take_rows(job: Job, part: ManifestPart) -> str | None:
