@@ -12,9 +12,10 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import TellRuntime, Touch
+from syncagent.agent.node.hearing import UNCLEAR_S
 from syncagent.agent.node.loading import NOT_LOADED
 from syncagent.core.artifact import tenant_of
-from syncagent.core.outcome import Deployment, ack_deadline_s
+from syncagent.core.outcome import ACK_MARGIN_S, Deployment, ack_deadline_s
 from syncagent.core.runtime import Order, OrderItem, Phase
 
 if TYPE_CHECKING:
@@ -75,8 +76,10 @@ class Deadlines:
         waits = self._outcomes.waits.values()
         ahead = sum(1 for wait in waits if wait.updated)
         due = now + ack_deadline_s(self._about.scan_s, self._about.pause_s, ahead)
+        soon = due - ACK_MARGIN_S + UNCLEAR_S
         for wait in waits:
-            wait.due = due if wait.due is None else wait.due
+            if wait.due is None:
+                wait.due = soon if wait.missed and not wait.tries else due
         for going in self._outcomes.going.values():
             going.due = due if going.due is None else going.due
         dues = chain((w.due for w in waits), (g.due for g in self._outcomes.going.values()))

@@ -197,6 +197,7 @@ class Deploying:
         self.state.changed = True
         if anew:
             self._loading.anew()
+            self._hearing.anew()
         if self._readiness.ready:
             self._deadlines.schedule(now)
             self._listened_at = self._heard_at = now

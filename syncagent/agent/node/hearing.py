@@ -61,6 +61,8 @@ class Hearing:
         self._recent: dict[ArtifactPath, deque[tuple[Heard, bool]]] = {}
         self._names: dict[ArtifactPath, str] = {}
         """Names that are not their file's; of what is gone too, until that is confirmed."""
+        self._marked: set[ArtifactPath] = set()
+        """What the runtime wrote itself: it takes the next change there for its own."""
         self.spoke_at = float("-inf")
         """The instant of the last saying."""
 
@@ -168,6 +170,19 @@ class Hearing:
         mtime = seen.mtime_ns / 1e9 if isinstance(seen, Seen) else wall
         return mtime if wall - RECENT_S <= mtime <= wall else wall
 
+    def may_miss(self, path: ArtifactPath, came: float) -> bool:
+        """Tell whether bytes that came at this wall time may be swallowed (runtime.md 2).
+
+        A runtime marks what it wrote itself, Carbon also all that it loaded at its start until its
+        first look is over; the next change of what is marked is not taken up.
+        """
+        looked_at = self._readiness.runtime.ready_at + self._about.scan_s
+        return path in self._marked or (self._about.kind == "carbon" and came < looked_at)
+
+    def anew(self) -> None:
+        """Another process runs now: it knows nothing of what the last one wrote."""
+        self._marked.clear()
+
     def confirmed_gone(self, path: ArtifactPath, since: float) -> bool:
         """Tell whether the runtime has let go of what was at `path` already."""
         return any(
@@ -177,6 +192,10 @@ class Hearing:
 
     def _apply(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
         """Do what follows; return whether it answers for what was waited for."""
+        if heard.saying is Saying.RESTORED:
+            self._marked.add(path)
+        elif heard.saying is not Saying.BACKED_UP:
+            self._marked.discard(path)
         match heard.saying:
             case Saying.DEPLOYED | Saying.UPDATED:
                 return self._took(path, heard, now)

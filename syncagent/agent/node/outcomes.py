@@ -87,6 +87,8 @@ class Wait:
     shown: bool = False
     """Whether it was touched indeed: the disk may refuse, and other bytes may be there."""
     asked: bool = False
+    missed: bool = False
+    """Whether the runtime may take these bytes for some of its own, and not look at them."""
     others_from: float | None = None
     """Wall time from which other bytes were seen in their place: what is said then is of those."""
     lost: bool = False

@@ -55,7 +55,7 @@ class Owing:
         elif not self._loading.is_loaded(path.tree):
             self._outcomes.put(replace(made, state=Deployment.DORMANT, reason=NOT_LOADED), now)
         else:
-            wait = Wait(made.at, updated=updated)
+            wait = Wait(made.at, updated=updated, missed=self._hearing.may_miss(path, made.at))
             if self._hearing.unanswered(path, made.at):
                 wait.unclear_from = made.at
                 wait.came = (made.at if latest is None else latest) + OVERLAP_S

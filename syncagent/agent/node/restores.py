@@ -33,6 +33,9 @@ file systems and log formats count whole seconds."""
 DOUBT_S = 1.5
 """How long a difference may wait for the line of the log that explains it: a failure is several
 lines, and is told when none has followed for a moment."""
+LATE_S = 0.5
+"""How long after a write its line may be read. Less than Carbon's files settle, so that it keeps
+nobody waiting but who has everything looked at at once."""
 LICENCES_MAX = 1_000
 
 
@@ -133,9 +136,18 @@ class Restores:
             wait.others_from = there.mtime_ns / 1e9
         owes = path in self._outcomes.waits or path in self._outcomes.going
         seen = self._observing.observed(path)
-        if owes and path not in self.doubts and self._cleared.get(path, self) != seen:
-            self.doubts[path] = now + DOUBT_S
+        fresh = isinstance(there, Seen) and self._is_fresh(there)
+        if (owes or fresh) and path not in self.doubts and self._cleared.get(path, self) != seen:
+            self.doubts[path] = now + (DOUBT_S if owes else LATE_S)
             self._cleared[path] = seen
+
+    def _is_fresh(self, there: Seen) -> bool:
+        """Tell whether a file was written just now, so that the log may not have been read since.
+
+        Only where the runtime also writes back what nobody declared: it met it before this node did.
+        """
+        age = self._state.wall() - there.mtime_ns / 1e9
+        return self._state.runtime_about.kind == "carbon" and 0.0 <= age < LATE_S
 
     def tick(self, now: float) -> None:
         """End doubts that lasted long enough: it is a person's."""

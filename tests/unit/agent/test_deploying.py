@@ -296,12 +296,45 @@ def test_a_swallowed_change_is_shown_again() -> None:
     # On Carbon what was loaded at the start is marked as restored until it was looked at once.
     bench = _aged(Bench(OLD, peers=())).beside(CARBON).lead()
     bench.put("api/A.xml", api("A", "new"))
-    bench.pass_(40.0)
+    bench.pass_(20.0)
     assert state_of(bench, "api/A.xml") is D.PENDING
-    bench.pass_(40.0)
+    bench.pass_(20.0)
     assert len(bench.events("touched")) == 1
     assert state_of(bench, "api/A.xml") is D.DEPLOYED
     assert bench.state.standing.revision.number == 2
+
+
+def test_what_is_mended_right_after_a_restore_is_shown_again_one_look_later() -> None:
+    bench = leading(OLD, CARBON)
+    refuse(bench)
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(1.0)
+    assert bench.gateway is not None
+    bench.gateway.scan()
+    bench.pass_(1.0)
+    assert state_of(bench, "api/A.xml") is D.REJECTED
+    accept(bench)
+    bench.put("api/A.xml", api("A", "mended"))
+    bench.pass_(40.0)
+    assert len(bench.events("touched")) == 1
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_what_the_runtime_put_back_before_this_node_looked_is_not_declared() -> None:
+    bench = leading(OLD, CARBON)
+    refuse(bench)
+    assert bench.gateway is not None
+    ear = bench.gateway.listeners.pop()
+    bench.put("api/A.xml", api("A", "new"))
+    bench.gateway.scan()
+    assert bench.files["api/A.xml"] not in {api("A"), api("A", "new")}
+    bench.pass_(0.3)
+    ear.read_on()
+    bench.gateway.listeners.append(ear)
+    bench.pass_(5.0)
+    assert bench.state.standing.revision.number == 1
+    assert bench.events("runtime-wrote")
+    assert bench.events("rejected-edit")
 
 
 def test_a_runtime_that_says_nothing_is_never_taken_for_one_that_deployed() -> None:
