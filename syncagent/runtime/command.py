@@ -185,7 +185,7 @@ def _said(out: bytes) -> tuple[Mapping[tuple[str, str], tuple[Saying | None, str
         return {}, ""
     try:
         raw: object = json.loads(out)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {}, f"printed JSON that can't be read: {error}"
     match raw:
         case {"items": [*items]}:
@@ -201,9 +201,16 @@ def _items(raw: Sequence[object]) -> Iterator[tuple[tuple[str, str], tuple[Sayin
                 # A state that is not known here says nothing: the artifact stays Unknown.
                 reason = more.get("reason")
                 path_key = ArtifactPath(TreeName(tree), path)
-                yield path_key, (_SAYINGS.get(state), reason if isinstance(reason, str) else "")
+                yield path_key, (_SAYINGS.get(state), _line(reason))
             case _:
                 continue
+
+
+def _line(reason: object) -> str:
+    """Return a reason on one line that can be written down; JSON can say half characters."""
+    if not isinstance(reason, str):
+        return ""
+    return " ".join(reason.encode("utf-8", "replace").decode().split())
 
 
 def _last_line(text: bytes) -> str:

@@ -22,6 +22,7 @@ QUARTER_S = 900
 
 _HEAD = re.compile(rb"^(?:TID: ?\[|\[?\d{4}-\d\d-\d\d[ T]\d\d:)", re.MULTILINE)
 _TRACE = re.compile(rb"^(?!\s|Caused by: |[\w.$]+(?:Exception|Error)\b)", re.MULTILINE)
+_EPOCH_YEAR, _MONTHS = 1970, 12
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)[,.](\d{3})")
 
 
@@ -55,6 +56,9 @@ def time_of(text: str) -> float:
     if found is None:
         return 0.0
     year, month, day, hour, minute, second, millis = map(int, found.groups())
+    if year < _EPOCH_YEAR or not 1 <= month <= _MONTHS:
+        # Anybody may write something like a time into a log.
+        return 0.0
     return calendar.timegm((year, month, day, hour, minute, second)) + millis / 1000.0
 
 

@@ -66,6 +66,8 @@ UNSEEN_LOOKS = 3
 UNSEEN_S = 5.0
 """A log that goes on for so many looks and so long without a process: it runs where this agent can't see
 it, in another container. The last words of one that ends are read within one look."""
+AHEAD_S = 60.0
+"""By how much a log's time may be ahead: clocks are set back, and some count whole minutes."""
 TROUBLE_LOOKS = 10
 """A log that fails for so many looks is told: during a rotation it is missing for a moment."""
 
@@ -288,7 +290,11 @@ class Listener:
     # What it said.
 
     def _absorb(self, said: list[Said]) -> None:
+        latest = self._means.clock.wall() + AHEAD_S
         for each in said:
+            if each.at > latest:
+                # It is read after it was said: a time that is to come is none.
+                each = replace(each, at=0.0)  # noqa: PLW2901 - the same saying
             if isinstance(each, Heard):
                 self._heard.append(each)
                 if len(self._heard) >= BATCH_MAX:

@@ -103,11 +103,19 @@ def test_a_state_that_is_not_known_says_nothing() -> None:
     assert [name for name, _, _ in said(Ended(0, out, b""))[0]] == ["Old", "Gone"]
 
 
-@pytest.mark.parametrize("out", [b'{"items": 3}', b"{", b'{"deployed": true}'])
+@pytest.mark.parametrize(
+    "out", [b'{"items": 3}', b"{", b'{"deployed": true}', b'{"items": ' + b"[" * 300_000]
+)
 def test_json_that_can_not_be_understood_says_nothing(out: bytes) -> None:
     heard, fault = said(Ended(0, out, b""))
     assert heard == []
     assert "JSON" in fault
+
+
+def test_a_reason_is_one_line_of_text_that_can_be_written_down() -> None:
+    row = '{"tree": "synapse", "path": "api/New.xml", "state": "rejected", "reason": "%s"}'
+    out = ('{"items": [%s]}' % (row % "no\\ud800 such\\n host")).encode()
+    assert said(Ended(0, out, b""))[0][0] == ("New", Saying.REJECTED, "no? such host")
 
 
 def test_other_output_is_talk_and_kept_within_bounds() -> None:

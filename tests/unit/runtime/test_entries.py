@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from syncagent.core.artifact import TreeKind, TreeName
 from syncagent.core.runtime import Heard, Saying
 from syncagent.core.settings import TreeSettings
-from syncagent.runtime.entries import ENTRY_CHARS_MAX, parse, split, zone_of
+from syncagent.runtime.entries import ENTRY_CHARS_MAX, parse, split, time_of, zone_of
 from syncagent.runtime.names import Names
 from syncagent.runtime.patterns import APACHE_3, CARBON_3, Dialect
 from syncagent.runtime.reader import Reader
@@ -49,6 +49,11 @@ def test_lines_without_a_head_belong_to_the_entry_before() -> None:
 
 def test_a_time_that_does_not_exist_is_none() -> None:
     assert parse(b"2026-11-21 14:22:39 [x] y", APACHE_3.layouts).at == 0.0
+
+
+@pytest.mark.parametrize("stamp", ["2024-13-01", "2024-00-01", "0000-01-01", "0001-01-01"])
+def test_what_only_looks_like_a_time_is_none(stamp: str) -> None:
+    assert time_of(f"{stamp} 10:00:00,000") == 0.0
 
 
 @pytest.mark.parametrize("hours", [-9.5, -5.0, 0.0, 1.0, 5.75, 14.0])

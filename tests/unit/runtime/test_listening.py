@@ -180,6 +180,18 @@ def test_times_are_utc_whatever_zone_the_log_has(bench: Bench) -> None:
     assert abs(bench.states[-1].ready_at - bench.clock.wall()) < 5.0
 
 
+def test_a_time_that_is_still_to_come_is_none(bench: Bench) -> None:
+    bench.boot()
+    bench.starts()
+    bench.gets_ready()
+    bench.look()
+    named = f"API named 'A' has been deployed from file : {bench.root}/api/A.xml"
+    bench.log.write_raw(f"9999-12-31 23:59:59,999 [-] [Timer-0]  INFO X {named}\n".encode())
+    bench.log.write_raw(f"2024-13-41 23:59:59,999 [-] [Timer-0]  INFO X {named}\n".encode())
+    bench.look()
+    assert [each.at for each in bench.heard] == [0.0, 0.0]
+
+
 def test_without_a_mark_only_what_was_said_since_the_last_start_is_told(bench: Bench) -> None:
     bench.starts()
     bench.deploy("Old")
