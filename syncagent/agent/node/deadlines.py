@@ -16,7 +16,7 @@ from syncagent.agent.node.hearing import UNCLEAR_S
 from syncagent.agent.node.loading import NOT_LOADED
 from syncagent.core.artifact import tenant_of
 from syncagent.core.outcome import ACK_MARGIN_S, Deployment, ack_deadline_s
-from syncagent.core.runtime import Order, OrderItem, Phase
+from syncagent.core.runtime import Order, OrderItem
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -71,7 +71,7 @@ class Deadlines:
     def schedule(self, now: float) -> None:
         """Give what waits without a deadline one, if the runtime can answer now."""
         self._next_at = None
-        if self._readiness.runtime.phase not in {Phase.READY, Phase.UNKNOWN}:
+        if not self._readiness.may_answer:
             return
         waits = self._outcomes.waits.values()
         ahead = sum(1 for wait in waits if wait.updated)

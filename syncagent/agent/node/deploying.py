@@ -207,7 +207,8 @@ class Deploying:
         elif event.state.phase is not Phase.UNKNOWN:
             if event.state.phase is Phase.STUCK:
                 self._hearing.killed(self._readiness.why_stuck, now)
-            self._deadlines.suspend()
+            if not self._readiness.may_answer:
+                self._deadlines.suspend()
 
     def looked(self, paths: Iterable[ArtifactPath], now: float) -> None:
         """These were looked at: see what the runtime itself has written."""
@@ -351,7 +352,8 @@ class Deploying:
         if not self.about.answers:
             return
         self._note_commit()
-        self._readiness.tick(now)
+        if self._readiness.tick(now):
+            self._deadlines.schedule(now)
         self._restores.tick(now)
         if self._base is not self.state.base:
             self._base = self.state.base

@@ -47,6 +47,11 @@ class Readiness:
         return not starting or self._impatient
 
     @property
+    def may_answer(self) -> bool:
+        """False while it is known that it can say nothing; a start that does not end is not that."""
+        return self._impatient or self.runtime.phase in {Phase.READY, Phase.UNKNOWN}
+
+    @property
     def started_at(self) -> float:
         """Wall time at which it began to load its artifacts, 0.0 if that is not known."""
         return self.runtime.started_at or self._start_seen_at
@@ -71,17 +76,18 @@ class Readiness:
             self._state.event("runtime", phase=runtime.phase, detail=runtime.detail)
         return anew
 
-    def tick(self, now: float) -> None:
-        """Wait no more for a start that does not end."""
+    def tick(self, now: float) -> bool:
+        """Wait no more for a start that does not end; return whether that was just decided."""
         since = self._starting_since
         if since is None or self._impatient or now < since + SHY_MAX_S:
-            return
+            return False
         self._impatient = True
         self._state.alarm(
             ALARM,
             f"{self.label} has been starting for {SHY_MAX_S / 60:.0f} minutes and has not said that"
             " it is ready: what is written now may be missed; see its log",
         )
+        return True
 
     def next_at(self) -> float | None:
         """Return when `tick` has something to do."""

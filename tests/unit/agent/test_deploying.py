@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node.deadlines import UNSHOWN
@@ -464,6 +465,22 @@ def test_nothing_is_written_while_the_runtime_starts() -> None:
     bench.pass_(2.0)
     assert bench.node.deploying.may_write
     assert "has not said that it is ready" in bench.state.alarms["runtime"]
+
+
+def test_a_start_that_does_not_end_keeps_no_answer_pending_for_ever() -> None:
+    bench = following(OLD)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bench.rest()
+    started = RuntimeState(Phase.STARTING, "start-2", started_at=bench.wall())
+    bench.handle(RuntimeTurned(started))
+    bench.pass_(601.0)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    bench.handle(RuntimeTurned(replace(started, detail="starts and starts")))
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    bench.pass_(60.0)
+    assert state_of(bench, "api/A.xml") is D.UNKNOWN
+    assert not bench.node.deploying.waiting(), "a wave of the rollout waits for that"
 
 
 def test_an_offer_is_prepared_while_the_runtime_starts_and_live_when_it_is_ready() -> None:
