@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 NOTE = "rolled-back"
 """The ledger's note that names what was put back, so that it is not taken from a worker again."""
 REMEMBERED_MAX = 200
+AGAIN_S = 10.0
+"""How long after a rollback that came to nothing it is tried again, where no person decides."""
+NOT_BACK = "rollback"
+"""What the alarm is about that says that it came to nothing."""
 ROLLED_BACK = "rolled-back"
 """What the alarm is about that says that the gateways are behind whoever publishes."""
 
@@ -42,6 +46,8 @@ class Refusals:
         self._advancing = advancing
         self._groups: dict[str, Sequence[Trial]] = {}
         self._rolling: dict[int, frozenset[ArtifactPath]] = {}
+        self._again_at: float | None = None
+        """When to try again what came to nothing; None if nothing did."""
         self._rolled: frozenset[ArtifactPath] = frozenset()
         self._refused: tuple[Trial, ...] = ()
         self._rejected: dict[tuple[str, str, str], str] = _read(state.standing.notes.get(NOTE, ""))
@@ -73,7 +79,8 @@ class Refusals:
         for old in list(self._rejected)[:-REMEMBERED_MAX]:
             del self._rejected[old]
         text = json.dumps([[*key, why] for key, why in self._rejected.items()])
-        self._state.note(StandingChange(notes={NOTE: text}))
+        if text != self._state.standing.notes.get(NOTE, ""):
+            self._state.note(StandingChange(notes={NOTE: text}))
 
     def is_rollback(self, job: Job) -> bool:
         """Tell whether a job puts a refused group back."""
@@ -100,14 +107,23 @@ class Refusals:
                 self._state.use_up((hold.set_digest,))
                 over.update(hold.paths)
             elif rollout.on_reject == "rollback" and any(trial.nacked_by for trial in group):
-                over |= self.roll_back(hold, now)
+                if self._again_at is None or now >= self._again_at:
+                    over |= self.roll_back(hold, now)
+                if self._again_at is not None:
+                    # It could not be put back: meanwhile a person may decide.
+                    holds[hold.id] = hold
             else:
                 holds[hold.id] = hold
+        if not self._groups:
+            self._again_at = None
+            self._state.alarm(NOT_BACK, None)
         self._list(holds)
         return over
 
     def forget(self) -> None:
         """This node leads no more: what it held was for its own revisions."""
+        self._again_at = None
+        self._state.alarm(NOT_BACK, None)
         self._list({})
 
     def _hold(self, group: Sequence[Trial]) -> Hold:
@@ -192,12 +208,17 @@ class Refusals:
         self._advancing.begin(job, now)
         return set()
 
-    def finished(self, job: Job, fault: str | None) -> frozenset[ArtifactPath]:
+    def finished(self, job: Job, fault: str | None, now: float) -> frozenset[ArtifactPath]:
         """A job has ended: return what it has put back."""
         paths = self._rolling.pop(job.txid, frozenset())
-        if not paths or fault is not None:
+        if not paths:
             return frozenset()
-        self._rolled = paths
+        if fault is not None:
+            self._again_at = now + AGAIN_S
+            self._state.alarm(NOT_BACK, f"what a runtime refused could not be put back: {fault}")
+            return frozenset()
+        self._again_at, self._rolled = None, paths
+        self._state.alarm(NOT_BACK, None)
         self._state.alarm(
             ROLLED_BACK,
             f"revision {job.revision.number} put back what a runtime refused: the Publisher is"

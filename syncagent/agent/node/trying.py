@@ -61,6 +61,7 @@ class Trying:
         self._since: dict[ArtifactPath, float] = {}
         self._answered = True
         self._looked_at = 0.0
+        self._stood_on: RevisionId | None = None
         self._declared: dict[ArtifactPath, int] = {}
         self._known: set[int] = set()
         self._waiting: frozenset[ArtifactPath] = frozenset()
@@ -276,6 +277,24 @@ class Trying:
         here = isinstance(row, dict) and row.get("revision") == peer.standing.number
         return told and here and isinstance(row, dict) and not row.get("pending")
 
+    def _drop_overtaken(self) -> None:
+        """Forget trials of what the revision does not have (any more).
+
+        Another node may have led since they were noted, or what they were of was never declared.
+        """
+        standing = self._state.standing
+        if self._stood_on == standing.revision:
+            return
+        self._stood_on = standing.revision
+        number = standing.revision.number
+        self._note(
+            {
+                path: trial
+                for path, trial in self.trials.items()
+                if trial.revision > number or standing.manifest.get(path) == trial.after
+            }
+        )
+
     # --- time -------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
@@ -283,6 +302,7 @@ class Trying:
         if not self._state.leads:
             self.refusals.forget()
             return
+        self._drop_overtaken()
         self._look(now)
         self._mind_canary(now)
         stopped = t.stopped_groups(self.trials, stuck=self._is_stuck)
@@ -293,7 +313,7 @@ class Trying:
 
     def finished(self, job: Job, fault: str | None, now: float) -> None:
         """A job has ended: a group that was put back is on trial no more."""
-        paths = self.refusals.finished(job, fault)
+        paths = self.refusals.finished(job, fault, now)
         if paths:
             self._note({path: tr for path, tr in self.trials.items() if path not in paths})
             self.changed(now)

@@ -263,6 +263,25 @@ def test_on_reject_rollback_goes_back_without_a_person() -> None:
     assert cluster.bench.files[B] == OLD[B]
 
 
+def test_a_rollback_that_can_not_be_is_told_and_tried_again_in_peace() -> None:
+    cluster = Cluster(dialect=SYNAPSE, on_reject="rollback")
+    bench, bad = cluster.bench, api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    lost = {entry(OLD[B]).digest}
+    has = bench.history.has
+    bench.state.has_blob = lambda digest: digest not in lost and has(digest)
+    cluster.edit(b=bad)
+    bench.pass_(60.0)
+    assert 3 <= len(bench.events("rollback")) <= 7
+    assert any("could not be put back" in text for text in bench.state.alarms.values())
+    assert cluster.holds(), "a person may decide"
+    lost.clear()
+    bench.pass_(15.0)
+    assert bench.files[B] == OLD[B]
+    assert not cluster.holds()
+    assert not any("could not be put back" in text for text in bench.state.alarms.values())
+
+
 def test_on_reject_continue_goes_on() -> None:
     cluster = Cluster(on_reject="continue")
     bad = api("b", text="bad")
@@ -385,3 +404,29 @@ def test_bytes_that_only_the_last_manager_has_are_asked_for_and_the_cluster_goes
     bench.pass_(2.0)
     assert bench.files[B] == new
     assert not any("no node" in alarm for alarm in bench.state.alarms.values())
+
+
+def test_what_another_manager_has_mended_meanwhile_is_held_no_more() -> None:
+    cluster = Cluster(dialect=SYNAPSE)
+    bench, mended = cluster.bench, api("b", text="mended")
+    cluster.gateway.refuses = lambda _path, content: "no" if b"bad" in content else ""
+    cluster.edit(b=api("b", text="bad"))
+    bench.pass_(60.0)
+    assert cluster.holds()
+    link, token = bench.managed(epoch=9)
+    standing = bench.state.standing
+    change = Change(at(B), standing.manifest.get(at(B)), entry(mended))
+    of = revision(standing.revision, standing.manifest, (change,), epoch=9)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes))
+    (want,) = bench.said(Want, link)
+    assert want.blobs == (entry(mended).digest,)
+    bench.hear(link, Blobs(*compress_batch([(entry(mended), mended)])))
+    (prepared,) = bench.said(Prepared, link)
+    bench.hear(link, Commit(token, prepared.revision))
+    bench.cut(link)
+    bench.ask("promote", force=True)
+    bench.pass_(60.0)
+    assert bench.state.leads
+    assert bench.files[B] == mended
+    assert not cluster.holds(), "to reject it would put an older version over the mended one"
+    assert not bench.node.trying.withheld
