@@ -91,17 +91,14 @@ def stopped_groups(
 
     If the canary is `stuck`, with those that it has not proved: it can't any more.
     """
-    names = sorted(
-        {
-            trial.group
-            for trial in trials.values()
-            if trial.nacked_by or (stuck and not trial.proven)
-        }
-    )
-    return {
-        name: [trial for _, trial in sorted(trials.items()) if trial.group == name]
-        for name in names
+    names = {
+        trial.group for trial in trials.values() if trial.nacked_by or (stuck and not trial.proven)
     }
+    found: dict[str, list[Trial]] = {name: [] for name in sorted(names)}
+    for _, trial in sorted(trials.items()) if names else ():
+        if trial.group in names:
+            found[trial.group].append(trial)
+    return found
 
 
 def proven(trial: Trial) -> Trial:

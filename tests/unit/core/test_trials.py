@@ -104,3 +104,14 @@ def test_the_note_gives_back_what_was_written_down() -> None:
     assert from_note(to_note(trials)) == trials
     assert to_note({}) == ""
     assert from_note("") == {}
+
+
+def test_stopped_groups_are_sorted_and_whole_however_many_there_are() -> None:
+    changes = [Change(at(f"api/a{number:05}.xml"), ONE, TWO) for number in range(20_000)]
+    groups = {change.path: f"g{number // 2}" for number, change in enumerate(changes)}
+    trials = begun({}, changes, groups, 7)
+    found = stopped_groups(trials, stuck=True)
+    assert list(found) == sorted(set(groups.values()))
+    assert {trial.path for group in found.values() for trial in group} == trials.keys()
+    assert all(len(group) == 2 for group in found.values())
+    assert stopped_groups(trials) == {}
