@@ -45,7 +45,6 @@ QUIET_S = 0.5
 """What was loaded at a start is concluded when nothing was heard for so long: no failure is left."""
 BACKLOG_S = 30.0
 """... or so long after it: others go on speaking."""
-
 RENAMED_S = 10.0
 """A file that is declared gone went this long ago at most: absence is believed after a second."""
 
@@ -204,11 +203,10 @@ class Deploying:
             lost = self._hearing.healed_by_start(now)
             if lost:
                 self.lift(lost, now)
-        elif event.state.phase is not Phase.UNKNOWN:
+        elif not self._readiness.may_answer:
             if event.state.phase is Phase.STUCK:
                 self._hearing.killed(self._readiness.why_stuck, now)
-            if not self._readiness.may_answer:
-                self._deadlines.suspend()
+            self._deadlines.suspend()
 
     def looked(self, paths: Iterable[ArtifactPath], now: float) -> None:
         """These were looked at: see what the runtime itself has written."""
