@@ -145,7 +145,8 @@ class Outcomes:
             self.known[outcome.path] = outcome
             self._tally[outcome.state] += 1
             if outcome.state is Deployment.PENDING:
-                self.waits[outcome.path] = Wait(outcome.at)
+                # Whether it was there before is not known any more: an update is the heavier guess.
+                self.waits[outcome.path] = Wait(outcome.at, updated=True)
 
     def save(self, mark: str | None = None) -> None:
         """Have remembered what has changed, and up to where the runtime was heard."""
