@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.node.job import Job, Why
 from syncagent.core.artifact import ArtifactPath, Kind, kind_of
+from syncagent.core.backoff import Backoff
 from syncagent.core.diff import diff
 from syncagent.core.exempt import (
     Because,
@@ -53,6 +54,10 @@ class Exempting:
         self._lay: Exemptions = {}
         self._lift: set[ArtifactPath] = set()
         self._ask_at = 0.0
+        self._txid = -1
+        self._failures = 0
+        self._backoff = Backoff(5.0, 300.0)
+        self._again_at = float("-inf")
         self.fetch: Callable[[tuple[Digest, ...], float], None] = lambda _digests, _now: None
         """Asks the others for bytes that this node never had."""
         self._tripping: frozenset[ArtifactPath] = frozenset()
@@ -75,6 +80,7 @@ class Exempting:
             wanted = entry.digest if entry else None
             self._lift.discard(path)
             self._lay[path] = Exemption(path, Because.UNDEPLOYED, wanted, None, until, detail)
+        self._again_at = now
         self.tick(now)
 
     def lift(self, paths: Collection[ArtifactPath], now: float) -> None:
@@ -83,6 +89,7 @@ class Exempting:
             self._lay.pop(path, None)
             if path in self._state.exempt:
                 self._lift.add(path)
+        self._again_at = now
         self.tick(now)
 
     # --- what a job leads to ----------------------------------------------------------------
@@ -130,6 +137,7 @@ class Exempting:
             path: Exemption(path, Because.WITHHELD, entry.digest if entry else None, here)
             for path in names
             if path.tree in state.settings.tree_names
+            and path not in job.forced
             and (entry := rows.get(path)) != (here := held.get(path))
         }
 
@@ -151,7 +159,8 @@ class Exempting:
         if not self.answers() or job.why not in {Why.OFFER, Why.REPAIR}:
             return {}
         # What is lifted is wished now, or in the way of what comes.
-        changes = [c for c in diff(self._held(), target) if c.path not in job.lift]
+        forced = job.lift | job.forced
+        changes = [c for c in diff(self._held(), target) if c.path not in forced]
         kinds = state.settings.tree_kinds
         now_due = first_portion(
             changes,
@@ -222,6 +231,8 @@ class Exempting:
         if not idle or not state.settings.apply or state.standing.revision.number == 0:
             return
         self._outdated()
+        if now < self._again_at:
+            return
         if self._lay or self._lift:
             self._begin({*self._lay, *self._lift}, now)
             return
@@ -266,14 +277,16 @@ class Exempting:
     def _due(self, now: float) -> set[ArtifactPath]:
         """Return where less may be withheld now: the next portion, or all, where this node leads."""
         state = self._state
-        if not state.withheld:
-            state.alarm(NOWHERE, None)
-            return set()
-        if state.leads:
+        if state.withheld and state.leads:
             return self._taken_over(now)
-        if self.busy():
+        state.alarm(NOWHERE, None)
+        if not state.withheld or self.busy():
             return set()
-        return {p for p, e in state.withheld.items() if e.because is Because.PORTION}
+        portions = {p: e for p, e in state.withheld.items() if e.because is Because.PORTION}
+        if state.manager_link is None:
+            # Nobody has the bytes who could be asked.
+            return {p for p, e in portions.items() if e.wanted is None or state.has_blob(e.wanted)}
+        return set(portions)
 
     def _taken_over(self, now: float) -> set[ArtifactPath]:
         """Return what was withheld from this node before it led, and whose bytes are here.
@@ -317,12 +330,17 @@ class Exempting:
             laid=frozenset(self._lay),
             lift=frozenset(self._lift),
         )
+        self._txid = job.txid
         self._advancing.begin(job, now)
 
-    def finished(self, job: Job, fault: str | None) -> None:
-        """A job has ended: what it has carried out is no wish any more."""
+    def finished(self, job: Job, fault: str | None, now: float) -> None:
+        """A job has ended: what it has carried out is no wish any more, the rest is tried again."""
         if fault is not None:
+            if job.txid == self._txid:
+                self._failures += 1
+                self._again_at = now + self._backoff.pause_s(self._failures, 0.99)
             return
+        self._failures, self._again_at = 0, now
         for path in job.laid:
             self._lay.pop(path, None)
         self._lift -= job.lift

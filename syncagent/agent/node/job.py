@@ -88,6 +88,8 @@ class Job:
     laid: frozenset[ArtifactPath] = frozenset()
     lift: frozenset[ArtifactPath] = frozenset()
     """Exemptions of the node's own making that begin, and that end, with this job."""
+    forced: frozenset[ArtifactPath] = frozenset()
+    """What can't be left for later: it has a name that something of this job claims."""
     tripping: frozenset[ArtifactPath] = frozenset()
     """What the deployer here will stumble over: nothing else is to be updated beside it."""
     over: Exemptions = field(default_factory=dict)

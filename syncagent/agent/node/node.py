@@ -285,7 +285,7 @@ class Node:
         self.working.job_ended(now)
 
     def _job_finished(self, job: Job, fault: str | None, now: float) -> None:
-        self.exempting.finished(job, fault)
+        self.exempting.finished(job, fault, now)
         self.trying.finished(job, fault, now)
         if fault is None:
             whole = job.changes is None or bool(job.change.notes)

@@ -227,6 +227,7 @@ class Planning:
         """
         assert job.target is not None, "planned already"
         job.lift |= self._state.exempt.keys() & set(strays)
+        job.forced |= set(strays)
         extra: list[Step] = []
         for path in strays:
             seen = self._observing.observed(path)
