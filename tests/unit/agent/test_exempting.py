@@ -189,6 +189,43 @@ def test_a_runtime_that_answers_gets_25_updates_at_once_and_the_next_when_it_has
     assert not bench.state.withheld
 
 
+def test_portions_wait_for_the_manager_that_has_their_bytes() -> None:
+    old = {f"sequences/s{n:02}.xml": sequence(f"s{n:02}") for n in range(30)}
+    new = {path: sequence(path[10:13], text="new") for path in old}
+    bench = Bench(old, manager=PEER, standing=old).start()
+    waiting = [True]
+    bench.node.exempting.answers = lambda: True
+    bench.node.exempting.busy = lambda: waiting[0]
+    link, token = bench.managed()
+    changes = tuple(Change(at(p), entry(old[p]), entry(new[p])) for p in sorted(old))
+    of = revision(bench.state.standing.revision, rows(old), changes, epoch=2)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes))
+    _bring(bench, link, new)
+    committed(bench, link, token)
+    bench.cut(link)
+    waiting[0] = False
+    bench.pass_(120.0)
+    assert not bench.events("job-failed")
+    link, _ = bench.managed()
+    link_wants(bench, link, new)
+    assert bench.files == new
+
+
+def test_what_can_not_be_put_back_is_tried_again_in_peace() -> None:
+    bench = worker()
+    bench.node.exempting.undeploy([at(A)], bench.wall() + 60.0, "", bench.at)
+    bench.rest()
+    lost, has = {entry(ONE).digest}, bench.history.has
+    bench.state.has_blob = lambda digest: digest not in lost and has(digest)
+    bench.pass_(660.0)
+    assert bench.files == {B: TWO}
+    assert 3 <= len(bench.events("job-failed")) <= 10
+    lost.clear()
+    bench.node.exempting.lift([at(A)], bench.at)
+    bench.rest()
+    assert bench.files == OLD, "a person's word does not wait"
+
+
 def link_wants(bench: Bench, link: int, new: dict[str, bytes]) -> None:
     bench.rest()
     _bring(bench, link, new)
