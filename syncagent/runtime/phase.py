@@ -29,6 +29,8 @@ PATIENCE_S = 600.0
 """A runtime that has run for so long is ready; big ones take two or three minutes."""
 SLACK_S = 3.0
 """By how much a start in the log may seem to come before its process: clocks are rounded."""
+LINE_S = 60.0
+"""A line of a start this long after its process may be of another time zone, not of a slow start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def belongs(process: Process, run: Run) -> bool:
 def _of_process(process: Process, run: Run, now: float) -> RuntimeState:
     about = f"pid {process.pid}"
     if belongs(process, run):
-        return _of_run(run, process.incarnation, about, process.started_at)
+        return _of_run(run, process.incarnation, about, _began(process, run))
     if now - process.started_at < PATIENCE_S:
         return RuntimeState(
             Phase.STARTING,
@@ -79,6 +81,15 @@ def _of_process(process: Process, run: Run, now: float) -> RuntimeState:
         detail=f"{about}; assumed to be ready, since it has run for more than "
         f"{PATIENCE_S / 60:.0f} minutes: its log does not say so (any more)",
     )
+
+
+def _began(process: Process, run: Run) -> float:
+    """Return the wall time before which the runtime has read no artifact.
+
+    Its log says so first: what came between the process and that line was loaded too.
+    """
+    late = run.started_at - process.started_at
+    return run.started_at if 0 < late <= LINE_S else process.started_at
 
 
 def _of_run(run: Run, incarnation: str, about: str, started_at: float = 0.0) -> RuntimeState:

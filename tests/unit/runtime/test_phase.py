@@ -37,7 +37,19 @@ def test_a_process_that_is_watched(process: Process | None, run: Run, phase: Pha
     assert state.detail
     if process is not None:
         assert state.incarnation == process.incarnation
-        assert state.started_at == process.started_at
+        assert state.started_at >= process.started_at
+
+
+@pytest.mark.parametrize(
+    ("line_s", "began_s"), [(-1.0, 0.0), (0.0, 0.0), (0.3, 0.3), (60.0, 60.0), (3_600.0, 0.0)]
+)
+def test_what_came_before_the_line_of_the_start_was_loaded_by_it(
+    line_s: float, began_s: float
+) -> None:
+    began = NOW - 5_000.0
+    process = Process(4711, "boot-4711-1", began)
+    state = judge(process, Run(began + line_s, began + 4_000.0), NOW, watched=True)
+    assert state.started_at == began + began_s
 
 
 @pytest.mark.parametrize(
