@@ -57,6 +57,7 @@ class Hearing:
         self._outcomes = outcomes
         self._restores = restores
         self._loading = loading
+        loading.recall = self.replay
         self._readiness = readiness
         self._recent: dict[ArtifactPath, deque[tuple[Heard, bool]]] = {}
         self._names: dict[ArtifactPath, str] = {}

@@ -34,6 +34,10 @@ OTHERS = "the runtime was started with other bytes than the revision's"
 NEXT_START = "no deployer watches it: it takes effect when the runtime is started again"
 
 
+def _is_over(known: Outcome, started: float) -> bool:
+    return known.at < started or known.state not in _SAID
+
+
 class Loading:
     """Concludes what was loaded, tree by tree. Instants are of this node's clock."""
 
@@ -48,6 +52,8 @@ class Loading:
         """Told of what was refused at the start (`Restores.rejected`)."""
         self.taken: Callable[[ArtifactPath], None] = lambda _path: None
         """Told of what was loaded at the start (`Restores.accepted`)."""
+        self.recall: Callable[[ArtifactPath, float, float], None] = lambda _path, _since, _now: None
+        """Has counted what was said of an artifact before this node stood on it (`Hearing.replay`)."""
         self._tenants: set[TreeName] = set()
         """Trees of tenants that are loaded, as far as is known."""
         self._nameless: dict[Kind, set[Heard]] = {}
@@ -114,7 +120,9 @@ class Loading:
             return known is not None
         if came > started:
             return self._missed(path, digest, now)
-        if known is None or known.at < started or known.state not in _SAID:
+        if known is None:
+            self.recall(path, started, now)
+        if path not in self._outcomes.known or (known is not None and _is_over(known, started)):
             self._loaded(path, digest, now)
         return True
 

@@ -6,11 +6,12 @@ from syncagent.agent.effects import CommitIntent
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
 from syncagent.core.events import Received
+from syncagent.core.outcome import Deployment
 from syncagent.core.wire.messages import Blobs, Commit, Prepared
 from syncagent.core.wire.packing import compress_batch
-from tests.fakes.agent_bench import at, entry, revision
+from tests.fakes.agent_bench import PEER, Bench, at, entry, revision
 from tests.fakes.runtime_words import CARBON
-from tests.unit.agent.test_deploying import OLD, _manager, api, bring, following, refuse
+from tests.unit.agent.test_deploying import OLD, _manager, api, bring, following, refuse, state_of
 
 
 def test_a_job_that_was_planned_before_the_runtime_wrote_is_planned_anew() -> None:
@@ -40,3 +41,19 @@ def test_a_job_that_was_planned_before_the_runtime_wrote_is_planned_anew() -> No
     bench.rest()
     assert bench.files["api/A.xml"] == third
     assert digest_of(bench.files["api/B.xml"]) == restored.digest
+
+
+def test_what_was_refused_at_the_start_before_there_was_a_revision_is_not_called_deployed() -> None:
+    files = {**OLD, "api/Bad.xml": api("Bad")}
+    bench = Bench(files, manager=PEER).beside(CARBON).start()
+    refuse(bench)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bench.pass_(1.0)
+    bench.gateway.boot()
+    bench.pass_(60.0)
+    assert bench.events("rejected-edit")
+    bring(bench, dict(files))
+    bench.pass_(5.0)
+    assert state_of(bench, "api/A.xml") is Deployment.DEPLOYED
+    assert state_of(bench, "api/Bad.xml") is Deployment.REJECTED
