@@ -181,6 +181,7 @@ class Node:
 
     def drain(self) -> list[Effect]:
         """Hand out what is to be done."""
+        self.state.note_exempt()
         wanted, self.state.effects = self.state.effects, []
         # A reply to a peer becomes a message; the desk never sees it.
         asking = self.answering.asking

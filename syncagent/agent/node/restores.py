@@ -98,8 +98,7 @@ class Restores:
         """The version that was rejected is there: it is not held back any more."""
         exemption = self._state.exempt.get(path)
         if exemption is not None and exemption.because is Because.REJECTED:
-            left = {p: e for p, e in self._state.exempt.items() if p != path}
-            self._state.exempt_as(left)
+            self._state.exempt_at(path, None)
             self._observing.rebase(self._state.base, [path])
 
     # --- what is seen -----------------------------------------------------------------------
@@ -197,8 +196,7 @@ class Restores:
         state = self._state
         row = state.rows.get(path)
         wanted = row.digest if row else None
-        exemption = Exemption(path, Because.REJECTED, wanted, here, 0.0, detail)
-        state.exempt_as({**state.exempt, path: exemption})
+        state.exempt_at(path, Exemption(path, Because.REJECTED, wanted, here, 0.0, detail))
         self._observing.rebase(state.base, [path])
         if here is not None and not state.has_blob(here.digest):
             # If somebody edits it, this is what a repair puts back.

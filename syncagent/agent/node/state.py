@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Note, Report
 from syncagent.core import exempt
+from syncagent.core.change import Change
 from syncagent.core.exempt import NONE_WITHHELD
 from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import EMPTY
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from syncagent.agent.effects import Effect
     from syncagent.core.artifact import ArtifactPath, NodeName
-    from syncagent.core.change import Change
     from syncagent.core.desk import JSON
     from syncagent.core.digest import Digest
     from syncagent.core.exempt import Exemption, Exemptions
@@ -164,6 +164,8 @@ class State:
     manager_link: int | None = None
     peers: dict[NodeName, Peer] = field(default_factory=dict)
     links: dict[int, NodeName] = field(default_factory=dict)
+    versions: dict[int, int] = field(default_factory=dict)
+    """The protocol's version on each of these connections."""
     holds: dict[str, Hold] = field(default_factory=dict)
     refused: dict[ArtifactPath, Refused] = field(default_factory=dict)
     alarms: dict[str, str] = field(default_factory=dict)
@@ -187,6 +189,8 @@ class State:
     """Those rows with this node's exemptions laid over them: what its trees should hold."""
     exempt: Exemptions = field(default_factory=dict)
     """Exemptions of its own making: rejected by its runtime, or undeployed by a person."""
+    _unnoted: bool = False
+    """True while the ledger does not say that yet."""
     withheld: Exemptions = field(default_factory=dict)
     """Exemptions that end by the manager's next offer, or by this node's next portion."""
     withheld_as: Digest = NONE_WITHHELD
@@ -257,6 +261,7 @@ class State:
 
     def stand(self, change: StandingChange, settled: Container[ArtifactPath] = ()) -> None:
         """Stand on what a durable ledger record says; at `settled` it says what is exempt."""
+        self.note_exempt()
         newer = {path: e for path, e in self.exempt.items() if path not in settled}
         self.standing = self.standing.after(change)
         self._lay()
@@ -266,12 +271,36 @@ class State:
             self.exempt_as({**self.exempt, **newer})
 
     def exempt_as(self, exemptions: Exemptions) -> None:
-        """Have these exemptions of its own making, durably: at once here."""
-        text = exempt.to_note(exempt.lasting(exemptions.values(), self.rows))
+        """Have these exemptions of its own making: at once here, in the ledger with `note_exempt`."""
+        own = exempt.lasting(exemptions.values(), self.rows)
+        if own != self.exempt:
+            self.exempt, self._unnoted, self.changed = own, True, True
+            self.base = exempt.overlay(self.rows, self.exemptions)
+
+    def exempt_at(self, path: ArtifactPath, exemption: Exemption | None) -> None:
+        """Have one exemption of its own making, or none, there: the same at a thousandth of the price.
+
+        It is about what the revision says now.
+        """
+        own = {each: known for each, known in self.exempt.items() if each != path}
+        if exemption is not None:
+            own[path] = exemption
+        if own == self.exempt:
+            return
+        self.exempt, self._unnoted, self.changed = own, True, True
+        left = exemption or self.withheld.get(path)
+        before, after = self.base.get(path), left.here if left is not None else self.rows.get(path)
+        if before != after:
+            self.base = self.base.after([Change(path, before, after)])
+
+    def note_exempt(self) -> None:
+        """Write down what is exempt, if that has changed: once for all that one event brought."""
+        if not self._unnoted:
+            return
+        self._unnoted = False
+        text = exempt.to_note(self.exempt)
         if text != self.standing.notes.get(exempt.NOTE, ""):
             self.note(StandingChange(notes={exempt.NOTE: text}))
-            self._lay()
-            self.changed = True
 
     def _lay(self) -> None:
         """Find what this node's trees should hold: its rows, with the exemptions that still last."""
