@@ -62,6 +62,7 @@ class Connecting:
         """A connection is open."""
         peer = self._state.peers.setdefault(event.peer, Peer(event.peer, dialable=False))
         self._state.links[event.link] = event.peer
+        self._state.versions[event.link] = event.version
         peer.seen_at, peer.incarnation = now, event.incarnation
         self._state.changed = True
         if not event.dialled:
@@ -81,6 +82,7 @@ class Connecting:
     def link_down(self, event: LinkDown, now: float) -> None:
         """A connection is gone."""
         self._state.links.pop(event.link, None)
+        self._state.versions.pop(event.link, None)
         if self._state.manager_link == event.link:
             self._state.manager_link = None
             for each in self._state.peers.values():

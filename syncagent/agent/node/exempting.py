@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.state import State
     from syncagent.core.change import Change
     from syncagent.core.digest import Digest
+    from syncagent.core.entry import Entry
     from syncagent.core.exempt import Exemptions
 
 ASK_EVERY_S = 30.0
@@ -139,7 +140,14 @@ class Exempting:
             if path.tree in state.settings.tree_names
             and path not in job.forced
             and (entry := rows.get(path)) != (here := held.get(path))
+            and not self._wrote(path, entry)
         }
+
+    def _wrote(self, path: ArtifactPath, entry: Entry | None) -> bool:
+        """Tell whether what is withheld was written here, where any node may write."""
+        state = self._state
+        anyone = state.settings.writers is Writers.ANY
+        return anyone and entry is not None and self._observing.observed(path) == entry.digest
 
     def _held(self) -> Manifest:
         """Return what this node holds before a job: before its first revision, what it has found."""
@@ -282,11 +290,19 @@ class Exempting:
         state.alarm(NOWHERE, None)
         if not state.withheld or self.busy():
             return set()
+        if self._released:
+            return set(state.withheld)
         portions = {p: e for p, e in state.withheld.items() if e.because is Because.PORTION}
         if state.manager_link is None:
             # Nobody has the bytes who could be asked.
             return {p for p, e in portions.items() if e.wanted is None or state.has_blob(e.wanted)}
         return set(portions)
+
+    @property
+    def _released(self) -> bool:
+        """True under a manager whose protocol can't withhold: it offers no revision twice."""
+        link = self._state.manager_link
+        return link is not None and self._state.versions.get(link) == 1
 
     def _taken_over(self, now: float) -> set[ArtifactPath]:
         """Return what was withheld from this node before it led, and whose bytes are here.
@@ -317,6 +333,7 @@ class Exempting:
         trees = {path.tree for path in paths}
         if self._observing.unready(trees):
             return
+        whole = state.leads or self._released
         job = Job(
             self._advancing.next_txid(),
             Why.REPAIR,
@@ -326,7 +343,7 @@ class Exempting:
             changes=(),
             target=state.standing.manifest,
             only=frozenset(paths),
-            withhold=frozenset(state.withheld.keys() - paths) if state.leads else None,
+            withhold=frozenset(state.withheld.keys() - paths) if whole else None,
             laid=frozenset(self._lay),
             lift=frozenset(self._lift),
         )

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from syncagent.agent.effects import Note
 from syncagent.core.change import Change
-from syncagent.core.exempt import NONE_WITHHELD, Because, paths_digest
+from syncagent.core.events import RuntimeHeard
+from syncagent.core.exempt import NONE_WITHHELD, NOTE, Because, from_note, overlay, paths_digest
 from syncagent.core.intent import Keep
-from syncagent.core.settings import RolloutSettings
-from syncagent.core.wire.messages import Blobs, Commit, Done, Offer, Prepared, Want
+from syncagent.core.runtime import Heard, Saying
+from syncagent.core.settings import RolloutSettings, Writers
+from syncagent.core.wire.messages import Admit, Blobs, Commit, Done, Offer, Prepared, Propose, Want
 from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import (
     PEER,
@@ -370,3 +373,47 @@ def test_a_node_that_joins_with_the_revision_s_files_loses_none_for_its_order() 
     first_offer(bench, link, token, files)
     assert bench.files == files
     assert not bench.state.withheld
+
+
+def test_what_a_runtime_refuses_at_once_is_one_record_of_the_ledger() -> None:
+    files = {f"sequences/s{n:03}.xml": sequence(f"s{n:03}") for n in range(300)}
+    bench = Bench(files, manager=PEER, standing=files).beside(SYNAPSE).start().pass_(20.0)
+    said = tuple(
+        Heard(Saying.REJECTED, at(path), reason="no", at=bench.wall()) for path in sorted(files)
+    )
+    bench.node.handle(RuntimeHeard(said, "m"), bench.at)
+    effects = bench.node.drain()
+    assert len(bench.state.exempt) == 300
+    (note,) = [effect for effect in effects if isinstance(effect, Note)]
+    assert from_note(note.change.notes[NOTE]) == bench.state.exempt
+    assert bench.state.base == overlay(bench.state.rows, bench.state.exemptions)
+
+
+def test_a_manager_that_knows_of_no_canary_has_nothing_withheld_for_ever() -> None:
+    bench = worker()
+    link, token = bench.managed()
+    new = {A: ONE_NEW, B: TWO_NEW}
+    offered(bench, link, token, new, A)
+    committed(bench, link, token)
+    assert bench.files == {A: ONE, B: TWO_NEW}
+    bench.cut(link)
+    old = bench.link(dialled=False, version=1)
+    bench.hear(old, Admit(bench.token(3)))
+    bench.pass_(1.0)
+    link_wants(bench, old, new)
+    assert bench.files == new
+    assert not bench.state.withheld
+
+
+def test_who_wrote_what_is_withheld_from_the_others_has_it() -> None:
+    bench = worker(writers=Writers.ANY)
+    link, token = bench.managed()
+    bench.put(A, ONE_NEW)
+    bench.pass_(3.0)
+    assert bench.said(Propose)
+    offered(bench, link, token, {A: ONE_NEW}, A)
+    committed(bench, link, token)
+    bench.pass_(1.0)
+    assert bench.files == {A: ONE_NEW, B: TWO}
+    assert not bench.node.observing.differing()
+    assert bench.state.withheld_as == paths_digest([at(A)])
