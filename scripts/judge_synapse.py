@@ -8,7 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.e2e.cluster import free_ports  # noqa: E402 - found by the line above
+from syncagent.core.dialect import Dialect  # noqa: E402 - found by the line above
+from tests.e2e.cluster import free_ports  # noqa: E402
 from tests.e2e.synapse import FOLDERS as WATCHED  # noqa: E402
 from tests.e2e.synapse import MissingError, SynapseHome, library  # noqa: E402
 from tests.e2e.synapse_judge import (  # noqa: E402
@@ -71,6 +72,7 @@ def main():
     parser.add_argument("--mutants", action="store_true")
     parser.add_argument("--deploy", action="store_true")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--runtime", type=Dialect, choices=list(Dialect), default=Dialect.APACHE)
     asked = parser.parse_args()
     try:
         library()
@@ -81,14 +83,15 @@ def main():
     with tempfile.TemporaryDirectory(prefix="judge-synapse-") as scratch:
         folder = Path(scratch)
         verdicts = judge(folder, artifacts)
-        found = [compare(artifacts, verdicts)]
+        found = [compare(artifacts, verdicts, asked.runtime)]
         show("artifacts", found[0], asked.list)
         if asked.mutants:
             pairs = zip(artifacts, verdicts, strict=True)
-            good = [a for a, v in pairs if v.taken and not our_reasons(a)]
+            good = [a for a, v in pairs if v.taken and not our_reasons(a, asked.runtime)]
             mutants = list(mutants_of(good))
             (folder / "mutants").mkdir()
-            found.append(compare(mutants, judge(folder / "mutants", mutants)))
+            judged = judge(folder / "mutants", mutants)
+            found.append(compare(mutants, judged, asked.runtime))
             show("mutants", found[1], asked.list)
         if asked.deploy:
             by_deployment(folder, artifacts, verdicts)

@@ -21,6 +21,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from syncagent.core.dialect import Dialect
 from syncagent.core.errors import ProtocolError
 from syncagent.core.wire.verdicts import ANSWER_BYTES_MAX, pack_docket, unpack_verdicts
 from syncagent.validation.child import LENGTH
@@ -37,17 +38,23 @@ FAILURES_MAX = 3
 _END_S = 2.0
 _BEGIN = """
 import sys
-sys.path[:] = sys.argv[2:]
+sys.path[:] = sys.argv[3:]
 from syncagent.validation.child import main
-main(int(sys.argv[1]))
+main(int(sys.argv[1]), sys.argv[2])
 """
 
 
 class ValidatorAside:
     """Judges batches in a process of its own. One thread at a time."""
 
-    def __init__(self, size_max_bytes: int, *, answer_s: float = ANSWER_S) -> None:
-        self._size_max_bytes = size_max_bytes
+    def __init__(
+        self,
+        size_max_bytes: int,
+        dialect: Dialect = Dialect.WSO2,
+        *,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        self._rules = (str(size_max_bytes), str(dialect))
         self._answer_s = answer_s
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -64,7 +71,7 @@ class ValidatorAside:
             return
         ours, theirs = socket.socketpair()
         flags = ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
-        command = [sys.executable, *flags, "-c", _BEGIN, str(self._size_max_bytes), *sys.path]
+        command = [sys.executable, *flags, "-c", _BEGIN, *self._rules, *sys.path]
         try:
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 - our own program, nobody else's words

@@ -12,6 +12,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
+from syncagent.core.dialect import Dialect
 from syncagent.core.wire.packing import split_batch
 from syncagent.core.wire.verdicts import pack_verdicts, unpack_docket
 from syncagent.validation.validator import ArtifactValidator
@@ -35,8 +36,9 @@ def serve(validator: ArtifactValidator, requests: BinaryIO, answers: BinaryIO) -
         answers.flush()
 
 
-def main(size_max_bytes: int) -> None:
+def main(size_max_bytes: int, dialect: str) -> None:
     """Serve the socket that is the standard input."""
+    validator = ArtifactValidator(size_max_bytes, Dialect(dialect))
     # Ctrl-C is for the agent, which closes the socket when it ends, however it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stdin = sys.stdin.fileno()
@@ -44,4 +46,4 @@ def main(size_max_bytes: int) -> None:
         os.fdopen(stdin, "rb", closefd=False) as requests,
         os.fdopen(stdin, "wb", closefd=False) as answers,
     ):
-        serve(ArtifactValidator(size_max_bytes), requests, answers)
+        serve(validator, requests, answers)

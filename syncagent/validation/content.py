@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from syncagent.validation.expressions import regex_fault
-from syncagent.validation.faults import NS, Fault, child_of, first, keyed, missing, says, xpath
+from syncagent.validation.faults import Fault, child_of, first, keyed, missing, says, xpath
+from syncagent.validation.names import NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from syncagent.validation.faults import NS, Fault, child_of
+from syncagent.validation.faults import Fault, child_of
+from syncagent.validation.names import NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -22,6 +22,7 @@ _OTHER_LANGUAGE = re.compile(
 )
 """How an expression begins, or what is in it, that is not XPath 1.0 or may be more than that."""
 
+_OPEN = "a bracket is never closed"
 _QUOTED = re.compile(r"'[^']*+'|\"[^\"]*+\"")
 _JAVA_ONLY = re.compile(r"\\Q|&&|--|~~|\|\||\[\[")
 """Text that is quoted, and sets within sets, which another library reads otherwise."""
@@ -44,17 +45,30 @@ def xpath_fault(text: str) -> str | None:
         return "an expression is empty"
     if len(text) > _READ_MAX:
         return None
+    fault = _fault(text)
+    if fault is None or (fault is not _OPEN and _OTHER_LANGUAGE.search(text)):
+        return None
+    return f'the expression "{text}" is not XPath: {fault}'
+
+
+@lru_cache(maxsize=4_096)
+def is_xpath(text: str) -> bool:
+    """Tell whether `text` is XPath 1.0, which is all that Apache Synapse reads.
+
+    >>> is_xpath("$ctx:a"), is_xpath("json-eval($.a)")
+    (True, False)
+    """
+    return len(text) > _READ_MAX or _fault(text) is None
+
+
+def _fault(text: str) -> str | None:
     try:
         etree.XPath(text)
     except etree.XPathSyntaxError as error:
-        if _OTHER_LANGUAGE.search(text):
-            return None
-        return f'the expression "{text}" is not XPath: {error}'
+        return str(error)
     # The library takes a call that is never closed.
     bare = _QUOTED.sub("", text)
-    if bare.count("(") > bare.count(")"):
-        return f'the expression "{text}" is not XPath: a bracket is never closed'
-    return None
+    return _OPEN if bare.count("(") > bare.count(")") else None
 
 
 @lru_cache(maxsize=512)

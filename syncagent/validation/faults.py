@@ -6,19 +6,26 @@ import re
 from typing import TYPE_CHECKING
 
 from syncagent.validation.expressions import xpath_fault
-from syncagent.validation.references import NAMESPACE
+from syncagent.validation.names import NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from lxml.etree import _Element as Element
 
-NS = f"{{{NAMESPACE}}}"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z")
 _LATER = re.compile(r"[${}]")
 
 Fault = str | tuple[str, str] | None
 """What a rule found: a reason, or a code and a reason."""
+
+if TYPE_CHECKING:
+    Rule = Callable[[Element], Fault]
+
+
+def either(one: Rule, other: Rule) -> Rule:
+    """Return the rule that finds what the one finds, else what the other does."""
+    return lambda element: one(element) or other(element)
 
 
 def first(rule: Callable[[Element], Fault], elements: Iterable[Element]) -> Fault:

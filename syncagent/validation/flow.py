@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.validation.expressions import regex_fault
-from syncagent.validation.faults import NS, Fault, child_of, first, keyed, missing, number, xpath
+from syncagent.validation.faults import Fault, child_of, first, keyed, missing, number, xpath
+from syncagent.validation.names import NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,92 +2,82 @@
 
 A mediator's rule counts where its element is a mediator: as a child of what holds mediators, and not
 inside a payload, which may be any XML. Where an element stands is looked at only once its rule has
-found something: that is rare, and climbing costs more than the rule.
+found something: that is rare, and climbing costs more than the rule. Each dialect has a table of its
+own, made at the start, so that one costs no more for what the other refuses.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from syncagent.core.dialect import Dialect
 from syncagent.core.verdict import Problem, Reference, Severity
+from syncagent.validation.apache import (
+    APACHE_ELEMENT_RULES,
+    APACHE_MEDIATOR_RULES,
+    connector_fault,
+)
+from syncagent.validation.faults import either
 from syncagent.validation.mediators import ELEMENT_RULES, MEDIATOR_RULES
-from syncagent.validation.references import NAMESPACE, USES, is_name
+from syncagent.validation.names import APACHE_MEDIATORS, FAMILIAR, HOLDERS, NS, PAYLOADS
+from syncagent.validation.references import USES, is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
 
     from lxml.etree import _Element as Element
 
-    from syncagent.validation.faults import Fault
+    from syncagent.validation.faults import Rule
     from syncagent.validation.references import Use
 
-NS = f"{{{NAMESPACE}}}"
+    Row = tuple[tuple[Use, ...], Rule | None, bool]
+    """What names what in such an element, its rule, and whether that counts for mediators only."""
+
 _ALL = f"{NS}*"
 """One wildcard is much cheaper for the parser's library than a list of names."""
 
-_HOLDERS = frozenset(
-    NS + name
-    for name in (
-        *("sequence", "inSequence", "outSequence", "faultSequence", "in", "out", "filter", "then"),
-        *("else", "case", "default", "onComplete", "onAccept", "onReject", "on-fail", "onCacheHit"),
-    )
-)
-"""Elements whose children are mediators."""
 
-_PAYLOADS = frozenset(
-    NS + name
-    for name in ("format", "source", "detail", "header", "property", "localEntry", "publishWSDL")
-)
-"""Elements that may hold any XML, as data."""
+def _rows(elements: Mapping[str, Rule], mediators: Mapping[str, Rule]) -> dict[object, Row]:
+    return {
+        **{tag: (uses, None, False) for tag, uses in USES.items()},
+        **{tag: (USES.get(tag, ()), rule, False) for tag, rule in elements.items()},
+        **{tag: (USES.get(tag, ()), rule, True) for tag, rule in mediators.items()},
+    }
 
-_FAMILIAR: frozenset[object] = frozenset(
-    NS + name
-    for name in (
-        # Mediators of Apache Synapse 3.0.1 that have no rule here,
-        *("annotatedCommand", "cache", "clone", "drop", "eventPublisher", "in", "loopback", "out"),
-        *("respond", "rewrite", "rules", "sampler", "send", "template"),
-        # and of WSO2's products,
-        *("agent", "bam", "builder", "call", "comment", "connect", "dataServiceCall", "datamapper"),
-        *("detach", "entitlementService", "eval", "event", "fastXSLT", "foreach", "jsontransform"),
-        *("ntlm", "oauthService", "propertyGroup", "publishEvent", "RMSequence", "router", "rule"),
-        *("ruleset", "scatter-gather", "session", "smooks", "throwError", "urlrewrite", "variable"),
-        # what stands between mediators,
-        *("then", "else", "case", "default", "description", "endpoint", "target", "inSequence"),
-        *("outSequence", "faultSequence", "onComplete", "onAccept", "onReject", "on-fail"),
-        # and what is often met elsewhere, so that nobody looks where it stands.
-        *("api", "proxy", "resource", "format", "args", "arg", "source", "action", "address"),
-        *("timeout", "duration", "parameter", "schema", "code", "reason", "with-param", "http"),
-        *(
-            "suspendOnFailure",
-            "markForSuspension",
-            "errorCodes",
-            "progressionFactor",
-            "publishWSDL",
-        ),
-    )
-)
 
-_ROWS: dict[object, tuple[tuple[Use, ...], Callable[[Element], Fault] | None, bool]] = {
-    **{tag: (uses, None, False) for tag, uses in USES.items()},
-    **{tag: (USES.get(tag, ()), rule, False) for tag, rule in ELEMENT_RULES.items()},
-    **{tag: (USES.get(tag, ()), rule, True) for tag, rule in MEDIATOR_RULES.items()},
+def _and(rules: Mapping[str, Rule], more: Mapping[str, Rule]) -> dict[str, Rule]:
+    """Return both: where there are two for a tag, the first that finds something."""
+    return {
+        **rules,
+        **{tag: either(rules[tag], rule) if tag in rules else rule for tag, rule in more.items()},
+    }
+
+
+_ROWS: Mapping[Dialect, dict[object, Row]] = {
+    Dialect.WSO2: _rows(ELEMENT_RULES, MEDIATOR_RULES),
+    Dialect.APACHE: _rows(
+        _and(ELEMENT_RULES, APACHE_ELEMENT_RULES), _and(MEDIATOR_RULES, APACHE_MEDIATOR_RULES)
+    ),
 }
-"""By tag: what names what, the rule, and whether it counts for mediators only."""
+"""What is looked at, by dialect and tag."""
 
 
-def look_inside(root: Element, *, mediators: bool) -> tuple[tuple[Reference, ...], list[Problem]]:
+def look_inside(
+    root: Element, dialect: Dialect, *, mediators: bool
+) -> tuple[tuple[Reference, ...], list[Problem]]:
     """Return the names used, each once, in document order; and what builders would throw at.
 
     Without `mediators` nothing inside is built by the artifact's own builder: no rule counts.
     """
     names: dict[Reference, None] = {}
     problems: list[Problem] = []
-    warnings: list[Problem] = []
+    strangers: list[Problem] = []
+    rows = _ROWS[dialect]
     for element in root.iter(_ALL):
-        row = _ROWS.get(element.tag)
+        row = rows.get(element.tag)
         if row is None:
-            if element.tag not in _FAMILIAR:
-                warnings.extend(_unknown(element, root))
+            if element.tag not in FAMILIAR:
+                strangers.extend(_unknown(element, root, dialect))
             continue
         uses, rule, is_mediator = row
         for attribute, kind in uses:
@@ -99,7 +89,8 @@ def look_inside(root: Element, *, mediators: bool) -> tuple[tuple[Reference, ...
             problems.append(_problem(element, fault))
     if not mediators:
         return tuple(names), []
-    return tuple(names), [*problems, *_strangers(root), *warnings]
+    unknown = sorted(strangers, key=lambda problem: problem.severity is not Severity.ERROR)
+    return tuple(names), [*problems, *_strangers(root), *unknown]
 
 
 def _problem(element: Element, fault: str | tuple[str, str]) -> Problem:
@@ -107,11 +98,17 @@ def _problem(element: Element, fault: str | tuple[str, str]) -> Problem:
     return Problem(code, reason, element.sourceline or 1)
 
 
-def _unknown(element: Element, root: Element) -> Iterator[Problem]:
+def _unknown(element: Element, root: Element, dialect: Dialect) -> Iterator[Problem]:
     """Warn of a mediator that no runtime brings; an extension may. Connectors' have a dot."""
     name = str(element.tag).removeprefix(NS)
     parent = element.getparent()
-    if "." in name or parent is None:
+    if parent is None:
+        return
+    if "." in name:
+        # Apache Synapse takes what is before the dot for the mediator.
+        known = dialect is Dialect.WSO2 or NS + name.partition(".")[0] in APACHE_MEDIATORS
+        if not known and _counts(element, root, is_mediator=True):
+            yield _problem(element, connector_fault(name))
         return
     if parent.tag == f"{NS}default" and _tag_above(parent) != f"{NS}switch":
         return  # of an endpoint
@@ -137,6 +134,6 @@ def _strangers(root: Element) -> Iterator[Problem]:
 def _counts(element: Element, root: Element, *, is_mediator: bool) -> bool:
     """Tell whether an element is built: it is no part of what a mediator carries."""
     parent = element.getparent()
-    if element is root or parent is None or (is_mediator and parent.tag not in _HOLDERS):
+    if element is root or parent is None or (is_mediator and parent.tag not in HOLDERS):
         return False
-    return all(above.tag not in _PAYLOADS for above in element.iterancestors())
+    return all(above.tag not in PAYLOADS for above in element.iterancestors())

@@ -11,7 +11,9 @@ import re
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import Kind, stem_of
+from syncagent.core.dialect import Dialect
 from syncagent.core.verdict import Facts, Problem, Reference, Severity
+from syncagent.validation.apache import apache_problems
 from syncagent.validation.builders import WITH_MEDIATORS, builder_problems
 from syncagent.validation.inside import look_inside
 from syncagent.validation.references import NAMESPACE
@@ -69,7 +71,9 @@ _UNSAFE_IN_FILE_NAMES = re.compile(r"[/?*|:<> ]")
 """What the runtime replaces by `_` when it names a file; not the backslash."""
 
 
-def examine_synapse(kind: Kind, path: str, root: Element) -> tuple[Facts, tuple[Problem, ...]]:
+def examine_synapse(
+    kind: Kind, path: str, root: Element, dialect: Dialect = Dialect.WSO2
+) -> tuple[Facts, tuple[Problem, ...]]:
     """Judge a parsed artifact of `kind`; facts are as full as the bytes allow."""
     wrong = _root_problem(kind, path, root)
     if wrong is not None:
@@ -80,8 +84,11 @@ def examine_synapse(kind: Kind, path: str, root: Element) -> tuple[Facts, tuple[
     if nameless is not None:
         return Facts(), (nameless,)
     context, version = _place_of(root) if kind is Kind.API else (None, None)
-    references, inside = look_inside(root, mediators=kind in WITH_MEDIATORS)
-    problems = (*builder_problems(kind, root), *inside, *_warnings(kind, path, root))
+    references, inside = look_inside(root, dialect, mediators=kind in WITH_MEDIATORS)
+    own = [*builder_problems(kind, root)]
+    if dialect is Dialect.APACHE:
+        own += apache_problems(kind, root)
+    problems = (*own, *inside, *_warnings(kind, path, root))
     return Facts(name, context, version, references), problems
 
 

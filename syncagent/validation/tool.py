@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from syncagent.core.artifact import FOLDERS, ArtifactPath, Kind, TreeKind, TreeName, path_fault
 from syncagent.core.artifact import kind_of as kind_in_tree
 from syncagent.core.crosscheck import crosscheck
+from syncagent.core.dialect import Dialect
 from syncagent.core.verdict import Examined, Facts, Problem, Severity
 from syncagent.fsio import O_CONTENT
 from syncagent.validation.document import parse
@@ -46,10 +47,12 @@ class _Name(NamedTuple):
 class PathValidator:
     """Judges files and folders on disk. `fs` is how they are reached."""
 
-    def __init__(self, fs: OsFS, size_max_bytes: int = SIZE_MAX_BYTES) -> None:
+    def __init__(
+        self, fs: OsFS, size_max_bytes: int = SIZE_MAX_BYTES, dialect: Dialect = Dialect.WSO2
+    ) -> None:
         self._fs = fs
         self._size_max_bytes = size_max_bytes
-        self._validator = ArtifactValidator(size_max_bytes)
+        self._validator = ArtifactValidator(size_max_bytes, dialect)
 
     def validate(self, paths: Sequence[str]) -> Iterator[Found]:
         """Yield every file at or below `paths` with its problems, also those without any.
@@ -228,10 +231,13 @@ class PathValidator:
 
 
 def validate_paths(
-    paths: Sequence[str], fs: OsFS, size_max_bytes: int = SIZE_MAX_BYTES
+    paths: Sequence[str],
+    fs: OsFS,
+    size_max_bytes: int = SIZE_MAX_BYTES,
+    dialect: Dialect = Dialect.WSO2,
 ) -> Iterator[Found]:
     """Yield every file at or below `paths` with its problems; see `PathValidator.validate`."""
-    return PathValidator(fs, size_max_bytes).validate(paths)
+    return PathValidator(fs, size_max_bytes, dialect).validate(paths)
 
 
 def _tree_kind(path: str, names: Iterable[_Name]) -> TreeKind | None:

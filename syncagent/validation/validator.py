@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import Kind
+from syncagent.core.dialect import Dialect
 from syncagent.core.verdict import Examined, Facts, Problem
 from syncagent.validation.document import parse
 from syncagent.validation.siddhi import examine_plan
@@ -18,10 +19,16 @@ SIZE_MAX_BYTES = 5 * 1024 * 1024
 
 
 class ArtifactValidator:
-    """Judges artifacts by their bytes alone. Threads may share one."""
+    """Judges artifacts by their bytes alone, as the runtime that is to read them would.
 
-    def __init__(self, size_max_bytes: int = SIZE_MAX_BYTES) -> None:
+    Threads may share one.
+    """
+
+    def __init__(
+        self, size_max_bytes: int = SIZE_MAX_BYTES, dialect: Dialect = Dialect.WSO2
+    ) -> None:
         self._size_max_bytes = size_max_bytes
+        self._dialect = dialect
 
     def examine(self, kind: Kind, path: str, content: bytes) -> Examined:
         """Judge `content` as an artifact of `kind` at `path` (relative to its tree)."""
@@ -35,7 +42,7 @@ class ArtifactValidator:
         root: Element | Problem = parse(content)
         if isinstance(root, Problem):
             return Examined(Facts(), (root,))
-        return Examined(*examine_synapse(kind, path, root))
+        return Examined(*examine_synapse(kind, path, root, self._dialect))
 
 
 def size_problem(size: int, size_max_bytes: int) -> Problem | None:

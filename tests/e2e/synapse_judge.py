@@ -16,13 +16,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from syncagent.core.artifact import FOLDERS
-from syncagent.core.verdict import Severity
+from syncagent.core.dialect import Dialect
+from syncagent.core.verdict import Problem, Severity
 from syncagent.validation.validator import ArtifactValidator
 from tests.e2e.cluster import free_ports
 from tests.e2e.synapse import SynapseHome, put
 from tests.e2e.synapse_mutants import Artifact
 
-VALIDATOR = ArtifactValidator()
+VALIDATORS = {dialect: ArtifactValidator(dialect=dialect) for dialect in Dialect}
 NO_NAMES = ("-Djdk.net.hosts.file=hosts",)
 """No name of a host stands for anything, whatever network there is."""
 
@@ -110,17 +111,20 @@ def artifacts_of(tree: Path) -> list[Artifact]:
     ]
 
 
-def our_reasons(artifact: Artifact) -> list[str]:
-    """Return why our validator refuses an artifact; nothing if it passes."""
+def _problems(artifact: Artifact, dialect: Dialect) -> tuple[Problem, ...]:
     kind = FOLDERS[artifact.folder]
-    problems = VALIDATOR.examine(kind, artifact.path, artifact.content).problems
+    return VALIDATORS[dialect].examine(kind, artifact.path, artifact.content).problems
+
+
+def our_reasons(artifact: Artifact, dialect: Dialect = Dialect.WSO2) -> list[str]:
+    """Return why our validator refuses an artifact; nothing if it passes."""
+    problems = _problems(artifact, dialect)
     return [problem.reason for problem in problems if problem.severity is Severity.ERROR]
 
 
-def our_warnings(artifact: Artifact) -> list[str]:
+def our_warnings(artifact: Artifact, dialect: Dialect = Dialect.WSO2) -> list[str]:
     """Return the codes of what our validator warns of in an artifact."""
-    kind = FOLDERS[artifact.folder]
-    problems = VALIDATOR.examine(kind, artifact.path, artifact.content).problems
+    problems = _problems(artifact, dialect)
     return [problem.code for problem in problems if problem.severity is Severity.WARNING]
 
 
@@ -186,11 +190,13 @@ class Comparison:
         return dict(Counter(cause for _, _, cause in self.it_refuses))
 
 
-def compare(artifacts: Sequence[Artifact], verdicts: Sequence[Verdict]) -> Comparison:
-    """Put our verdicts beside those of Synapse."""
+def compare(
+    artifacts: Sequence[Artifact], verdicts: Sequence[Verdict], dialect: Dialect = Dialect.WSO2
+) -> Comparison:
+    """Put our verdicts, as beside a runtime of that dialect, beside those of Synapse."""
     found = Comparison()
     for artifact, verdict in zip(artifacts, verdicts, strict=True):
-        reasons = our_reasons(artifact)
+        reasons = our_reasons(artifact, dialect)
         if reasons and verdict.taken:
             found.we_refuse.append((artifact, reasons))
         elif reasons:

@@ -1,7 +1,8 @@
 """Our verdict on an artifact agrees with a real Synapse's, or there is a reason that bytes don't tell.
 
-`scripts/judge-synapse` does the same for any tree; the whole set that the sample here was taken from has
-1,788 artifacts.
+Beside an Apache Synapse we judge as it does; beside any other runtime all that WSO2's Synapse reads passes,
+of which the real one here refuses much. `scripts/judge-synapse` does the same for any tree; the whole set
+that the sample here was taken from has 1,788 artifacts.
 """
 
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from syncagent.core.dialect import Dialect
 from tests.e2e.synapse import FOLDERS, synapse_home
 from tests.e2e.synapse_judge import (
     LOG_KB,
@@ -43,14 +45,25 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Judged:
 
 
 @pytest.fixture(scope="module")
-def mutants(sample: Judged, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def judged_mutants(sample: Judged, tmp_path_factory: pytest.TempPathFactory) -> Judged:
     good = [artifact for artifact, verdict in sample if verdict.taken and not our_reasons(artifact)]
     made = list(mutants_of(good))
-    return compare(made, judge(tmp_path_factory.mktemp("mutants"), made))
+    return list(zip(made, judge(tmp_path_factory.mktemp("mutants"), made), strict=True))
 
 
-def compared(judged: Judged) -> Comparison:
-    return compare([artifact for artifact, _ in judged], [verdict for _, verdict in judged])
+@pytest.fixture(scope="module")
+def mutants(judged_mutants: Judged) -> Comparison:
+    return compared(judged_mutants)
+
+
+@pytest.fixture(scope="module")
+def apache_mutants(judged_mutants: Judged) -> Comparison:
+    return compared(judged_mutants, Dialect.APACHE)
+
+
+def compared(judged: Judged, dialect: Dialect = Dialect.WSO2) -> Comparison:
+    artifacts, verdicts = zip(*judged, strict=True)
+    return compare(artifacts, verdicts, dialect)
 
 
 def test_no_real_artifact_that_synapse_takes_is_refused_by_us(sample: Judged) -> None:
@@ -70,6 +83,13 @@ def test_what_synapse_refuses_of_the_sample_and_we_pass_has_causes_that_bytes_do
         Cause.FOLDER: 6,
         Cause.TAKEN: 1,
     }
+
+
+def test_beside_apache_only_what_is_not_there_keeps_us_from_knowing(sample: Judged) -> None:
+    found = compared(sample, Dialect.APACHE)
+    assert found.we_refuse == []
+    assert (found.both_take, found.both_refuse) == (212, 71)
+    assert found.causes == {Cause.ELSEWHERE: 17, Cause.CLASS: 11, Cause.TAKEN: 1}
 
 
 def test_no_mutant_is_refused_by_synapse_and_passed_by_us_without_such_a_cause(
@@ -98,13 +118,44 @@ def test_most_of_the_mutants_in_the_dangerous_direction_hold_a_mediator_of_no_na
     assert sum(causes.values()) < 30
 
 
-def test_we_warn_of_each_mediator_of_no_name(mutants: Comparison) -> None:
+def test_beside_apache_a_mutant_in_that_direction_holds_a_mediator_of_no_name_or_lacks_a_class(
+    apache_mutants: Comparison,
+) -> None:
+    causes = dict(apache_mutants.causes)
+    assert causes.pop(Cause.MEDIATOR) < 200
+    assert causes.keys() <= {Cause.CLASS, Cause.PAYLOAD}
+    assert sum(causes.values()) < 25
+
+
+def test_beside_apache_we_are_not_stricter_with_mutants_of_what_it_takes(
+    mutants: Comparison, apache_mutants: Comparison
+) -> None:
+    assert apache_mutants.we_refuse == mutants.we_refuse
+    assert apache_mutants.both_take == mutants.both_take
+
+
+def test_beside_apache_we_are_not_stricter_with_mutants_of_what_it_refuses_as_dialect(
+    sample: Judged, tmp_path: Path
+) -> None:
+    refused = [artifact for artifact, _ in sample if our_reasons(artifact, Dialect.APACHE)]
+    made = list(mutants_of(refused))
+    found = compare(made, judge(tmp_path, made), Dialect.APACHE)
+    assert found.both_take > 20
+    assert found.both_refuse > 1_000
+    assert found.causes.keys() <= {Cause.MEDIATOR, Cause.CLASS, Cause.ELSEWHERE}
+    # An endpoint in what nobody reads any more counts for us all the same.
+    stricter = [artifact.damage for artifact, _ in found.we_refuse if isinstance(artifact, Mutant)]
+    assert stricter == ["rename <sequence>"]
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_we_warn_of_each_mediator_of_no_name(judged_mutants: Judged, dialect: Dialect) -> None:
     silent = [
         artifact.path
-        for artifact, verdict, cause in mutants.it_refuses
+        for artifact, verdict, cause in compared(judged_mutants, dialect).it_refuses
         if cause is Cause.MEDIATOR
         and verdict.reason.endswith("}bogus")
-        and "unknown-mediator" not in our_warnings(artifact)
+        and "unknown-mediator" not in our_warnings(artifact, dialect)
     ]
     assert silent == []
 

@@ -28,7 +28,7 @@ from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import State
 from syncagent.agent.wiring import heap
 from syncagent.agent.wiring.reach import silent_trees
-from syncagent.agent.wiring.runtime import make_runtime, remembered
+from syncagent.agent.wiring.runtime import dialect_of, make_runtime, remembered
 from syncagent.core.artifact import NodeName
 from syncagent.core.digest import digest_of
 from syncagent.core.election import Election, Lost
@@ -119,7 +119,8 @@ class Assembly:
             jitter=chance.random,
         )
         self.elector = Elector(store, election, self.clock, self._lead_changed)
-        self.memory = Memory(ArtifactValidator(settings.limits.file_bytes), settings.tree_kinds)
+        self._rules = (settings.limits.file_bytes, dialect_of(settings))
+        self.memory = Memory(ArtifactValidator(*self._rules), settings.tree_kinds)
         means = Means(fs, self.clock, self.post, settings.trees)
         self.runtime = make_runtime(settings, means)
         outcomes, self._mark = remembered(self.history)
@@ -153,7 +154,7 @@ class Assembly:
         memory, history, disk = self.memory, self.history, self.disk
         kinds = self.settings.tree_kinds
         self.committer = Committer(disk, self.guard, history, memory, self.clock)
-        aside = ValidatorAside(self.settings.limits.file_bytes)
+        aside = ValidatorAside(*self._rules)
         self.judging = Judging(aside, memory, self.post, self.carry_out)
         self.committer.stager.judging = self.judging
         eye = Eye(disk, self.hints, memory, self.clock, history.has)

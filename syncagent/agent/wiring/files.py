@@ -20,6 +20,7 @@ from syncagent.agent.node.state import State
 from syncagent.agent.node.treeview import CONFIRM_S
 from syncagent.agent.results import Asked
 from syncagent.agent.wiring.assembly import SystemClock
+from syncagent.agent.wiring.runtime import dialect_of
 from syncagent.core.errors import RefusedError, StateError, UnreachableError
 from syncagent.core.snapshot import Condition
 from syncagent.disk.only_looking import OnlyLooking
@@ -110,9 +111,9 @@ class _Onlooker:
 
     def _scan(self) -> None:
         """Look at all trees; what is gone is asked for twice, as the agent does."""
-        memory = Memory(
-            ArtifactValidator(self._settings.limits.file_bytes), self._settings.tree_kinds
-        )
+        settings = self._settings
+        validator = ArtifactValidator(settings.limits.file_bytes, dialect_of(settings))
+        memory = Memory(validator, settings.tree_kinds)
         now = self._clock.now()
         for tree in self._settings.tree_names:
             for started in (now, Instant(now + 2 * CONFIRM_S)):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from syncagent.core.dialect import Dialect
 from syncagent.core.errors import DiskError, SettingsError
-from syncagent.runtime.choose import NO_HOME, Home, choose
+from syncagent.runtime.choose import NO_HOME, Home, choose, kind_of_home
 from syncagent.settings.gateway import discover, lies_at_apache
 
 if TYPE_CHECKING:
@@ -34,6 +35,16 @@ def home_of(settings: Settings) -> Home:
         apache = any(lies_at_apache(tree, settings.gateway_home) for tree in settings.trees)
         return Home(settings.gateway_home, carbon=not apache)
     return Home(found.home, str(found.product), found.version, found.is_carbon)
+
+
+def dialect_of(settings: Settings) -> Dialect:
+    """Return whose Synapse reads this node's artifacts, as far as settings and home tell.
+
+    Nobody need listen to it: with `[runtime] kind` none or command the home alone tells.
+    """
+    wanted = settings.runtime.kind
+    kind = wanted if wanted in set(Dialect) else kind_of_home(home_of(settings))
+    return Dialect.APACHE if kind == Dialect.APACHE else Dialect.WSO2
 
 
 def remembered(history: History) -> tuple[tuple[Outcome, ...], str | None]:

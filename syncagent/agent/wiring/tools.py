@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from syncagent.core.artifact import NodeName
     from syncagent.core.desk import JSON
+    from syncagent.core.dialect import Dialect
     from syncagent.core.settings import Settings
     from syncagent.core.verdict import Problem
 
@@ -80,12 +81,19 @@ def run(settings_path: Path) -> int:
     return run_agent(settings_path)
 
 
-def validate(paths: Sequence[str]) -> Iterator[tuple[str, tuple[Problem, ...]]]:
-    """Yield every artifact at or below `paths` with what is wrong with it."""
+def validate(paths: Sequence[str], dialect: Dialect) -> Iterator[tuple[str, tuple[Problem, ...]]]:
+    """Yield every artifact at or below `paths` with what is wrong with it for that runtime."""
     from syncagent.fsio import OsFS  # noqa: PLC0415
     from syncagent.validation.tool import validate_paths  # noqa: PLC0415
 
-    return validate_paths(paths, OsFS())
+    return validate_paths(paths, OsFS(), dialect=dialect)
+
+
+def dialect_of(settings: Settings) -> Dialect:
+    """Return whose Synapse reads the artifacts of this node."""
+    from syncagent.agent.wiring.runtime import dialect_of as tell  # noqa: PLC0415
+
+    return tell(settings)
 
 
 def settings_as_toml(path: Path) -> str:

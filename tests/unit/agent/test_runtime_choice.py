@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncagent.agent.wiring.assembly import SystemClock
-from syncagent.agent.wiring.runtime import home_of, make_runtime
+from syncagent.agent.wiring.runtime import dialect_of, home_of, make_runtime
+from syncagent.core.dialect import Dialect
 from syncagent.fsio import OsFS
 from syncagent.runtime.listening import Means
 from syncagent.settings.load import interpret
@@ -68,3 +69,21 @@ def test_a_home_that_is_away_is_told_by_its_trees(
     shutil.rmtree(home)
     found = home_of(settings)
     assert (found.path, found.carbon) == (str(home), carbon)
+
+
+@pytest.mark.parametrize(("folder", "dialect"), [(APACHE, Dialect.APACHE), (CARBON, Dialect.WSO2)])
+@pytest.mark.parametrize("kind", ["auto", "none"])
+def test_whose_synapse_reads_the_artifacts_follows_from_the_home_also_if_nobody_is_asked(
+    tmp_path: Path, folder: str, dialect: Dialect, kind: str
+) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    settings = settings_of(f'[gateway]\nhome = "{tmp_path}"\n[runtime]\nkind = "{kind}"\n')
+    assert dialect_of(settings) is dialect
+
+
+def test_a_kind_that_is_named_tells_it_and_without_one_and_a_home_it_is_wso2_s() -> None:
+    tree = '[[tree]]\nname = "t"\nkind = "synapse"\npath = "/nowhere/tree"\n'
+    assert dialect_of(settings_of(tree)) is Dialect.WSO2
+    named = f'{tree}[runtime]\nlog = "/var/log/x.log"\nkind = '
+    assert dialect_of(settings_of(f'{named}"synapse"\n')) is Dialect.APACHE
+    assert dialect_of(settings_of(f'{named}"carbon"\n')) is Dialect.WSO2

@@ -464,6 +464,31 @@ def test_validate_exits_6_and_names_file_line_and_reason(call: CommandLine) -> N
     assert set(described[0]["problems"][0]) == {"code", "reason", "line", "severity"}
 
 
+def test_validate_judges_for_the_runtime_of_the_settings_or_the_one_that_is_named(
+    call: CommandLine,
+) -> None:
+    sequences = call.tree / "sequences"
+    sequences.mkdir()
+    (sequences / "A.xml").write_text(
+        '<sequence xmlns="http://ws.apache.org/ns/synapse" name="A">\n<call/>\n</sequence>'
+    )
+    assert call("validate").code == 0
+    answer = call("validate", "--runtime", "synapse")
+    assert (answer.code, answer.err) == (6, "1 artifact, 1 invalid\n")
+    assert answer.out == (
+        f"{sequences}/A.xml:2: error: Apache Synapse does not know <call>, a mediator of WSO2's"
+        " [dialect]\n"
+    )
+    with call.settings.open("a") as settings:
+        settings.write('[runtime]\nkind = "synapse"\nlog = "/var/log/synapse.log"\n')
+    assert call("validate").code == 6
+    assert call("validate", str(call.tree)).code == 6
+    assert call("validate", "--runtime", "carbon").code == 0
+    call.settings.write_text("[nonsense")
+    assert call("validate", str(call.tree)).code == 2
+    assert call("validate", str(call.tree), "--runtime", "synapse").code == 6
+
+
 def test_validating_a_path_that_is_not_there_is_wrong_usage(call: CommandLine) -> None:
     assert call("validate", "/nonexistent/x.xml").code == 2
 

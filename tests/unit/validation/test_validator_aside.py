@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncagent.core.artifact import Kind
+from syncagent.core.dialect import Dialect
 from syncagent.core.digest import digest_of
 from syncagent.core.entry import Entry
 from syncagent.core.wire.packing import compress_batch
@@ -67,6 +68,22 @@ def test_its_verdicts_are_those_of_the_validator_here(aside: ValidatorAside) -> 
     assert {one.valid for one in wanted} == {True, False}
     assert aside.judge(docket()) == tuple(wanted)
     assert aside.judge(docket()) == tuple(wanted)
+
+
+def test_it_judges_for_the_runtime_that_it_was_started_for() -> None:
+    content = f'<sequence {NAMESPACE} name="a"><call/></sequence>'.encode()
+    entries, frame = compress_batch([(Entry(digest_of(content), len(content)), content)])
+    asked = Docket(entries, frame, (Exhibit(0, Kind.SEQUENCE, "sequences/a.xml"),))
+    for dialect in Dialect:
+        aside = ValidatorAside(LIMIT, dialect)
+        try:
+            wanted = ArtifactValidator(LIMIT, dialect).examine(
+                Kind.SEQUENCE, "sequences/a.xml", content
+            )
+            assert wanted.valid is (dialect is Dialect.WSO2)
+            assert aside.judge(asked) == (wanted,)
+        finally:
+            aside.end()
 
 
 def test_one_that_was_killed_is_replaced(aside: ValidatorAside) -> None:
