@@ -3,9 +3,10 @@
 A plan's text becomes tokens (`siddhi_tokens`), these are read by the grammar (`siddhi_reader`), and
 what follows the grammar is looked at for names used twice and numbers too large (`siddhi_meaning`).
 That is all that the compiler of Siddhi 3 does; `tests/contract/test_siddhi_compiler.py` asks the real
-one. On top comes what the runtime's deployer wants: one `@Plan:name`. What the runtime finds out later
-(a stream that nobody defines, a function of a missing extension, a type that does not fit) is not
-looked for: much of it depends on what else is deployed.
+one. A plan of statements that were read before takes a shorter way (`siddhi_statements`). On top comes
+what the runtime's deployer wants: one `@Plan:name`. What the runtime finds out later (a stream that
+nobody defines, a function of a missing extension, a type that does not fit) is not looked for: much
+of it depends on what else is deployed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from syncagent.core.artifact import stem_of
 from syncagent.core.verdict import Facts, Problem, Severity
 from syncagent.validation.siddhi_meaning import meaning_problem
 from syncagent.validation.siddhi_reader import Misfit, read_plan
+from syncagent.validation.siddhi_statements import nothing_wrong
 from syncagent.validation.siddhi_tokens import END, KINDS, NAME, NAMES, TEXT, tokens_of
 
 if TYPE_CHECKING:
@@ -91,8 +93,11 @@ def _plan_problem(tokens: Tokens) -> Problem | None:
     if len(tokens.kinds) > _TOKENS_MAX:
         reason = f"{len(tokens.kinds)} words and signs; {_TOKENS_MAX} are read"
         return Problem("too-large", reason)
-    deep = _too_deep(tokens.kinds)
+    deep = 0
     try:
+        if nothing_wrong(tokens):
+            return None
+        deep = _too_deep(tokens.kinds)
         reading = None if deep else read_plan(tokens.kinds)
     except RecursionError:
         reading = None

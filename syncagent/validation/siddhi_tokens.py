@@ -5,6 +5,10 @@ kinds of their own (`KINDS`), each keyword has one, everything else that is name
 the runtime's compiler (`org.wso2.siddhi:siddhi-query-compiler` 3.2) the longest token wins, keywords
 come in any case, most of them serve as names too, and a character that begins no token is a token
 of the kind `STRAY`: the compiler takes it where a statement may stand, and so do we.
+
+Most plans are split at once, in C (`_SPLIT`); what a word is, is remembered from plan to plan. Where a
+plan holds what needs more than one look, a function's body, a comment without an end, a stray
+character, and where the line of a token is asked for, it is gone through token by token (`spelled`).
 """
 
 from __future__ import annotations
@@ -43,20 +47,27 @@ KINDS |= _LITERALS | _SIGNS | {sign: sign for sign in ":;.()[],=*+?-/%<>@#"}
 NAMES = NAME + "".join(KINDS[word] for word in KEYWORDS if word not in NO_NAMES)
 """The kinds that may stand where a name is asked for."""
 
+_BLANKS = r"[ \x0b\t\r\n]"
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 _EXPONENT = r"[eE][-+]?[0-9]+"
+_WORD = r"[A-Za-z_][A-Za-z_0-9]*+"
+_SIGN = r"<=|>=|==|!=|->|(?!\.[0-9])[:;.()\[\],=*+?\-/%<>@#]"
+_FLOAT = rf"{_NUMBER}(?:{_EXPONENT})?[fF]"
+_DOUBLE = rf"{_NUMBER}(?:{_EXPONENT})?[dD]|{_NUMBER}{_EXPONENT}|[0-9]*\.[0-9]+"
+_TEXT = r"\"[^\"\x00-\x1f]*\"|'[^'\"\x00-\x1f]*'"
 _TOKEN = re.compile(
-    r"[ \x0b\t\r\n]*(?:--[^\r\n]*|/\*.*?\*/|(?P<open>/\*).*"
-    r"|(?P<word>[A-Za-z_][A-Za-z_0-9]*)"
-    r"|(?P<sign><=|>=|==|!=|->|(?!\.[0-9])[:;.()\[\],=*+?\-/%<>@#])"
-    rf"|(?P<{FLOAT}>{_NUMBER}(?:{_EXPONENT})?[fF])"
-    rf"|(?P<{DOUBLE}>{_NUMBER}(?:{_EXPONENT})?[dD]|{_NUMBER}{_EXPONENT}|[0-9]*\.[0-9]+)"
-    rf"|(?P<{LONG}>[0-9]+[lL])|(?P<{INT}>[0-9]+)"
-    rf"|(?P<{TEXT}>\"[^\"\x00-\x1f]*\"|'[^'\"\x00-\x1f]*')"
-    rf"|(?P<{NAME}>`[A-Za-z_][A-Za-z_0-9]*`)"
-    r"|(?P<brace>\{)|(?P<stray>.)|\Z)",
+    rf"{_BLANKS}*(?:--[^\r\n]*|/\*.*?\*/|(?P<open>/\*).*|(?P<word>{_WORD})|(?P<sign>{_SIGN})"
+    rf"|(?P<{FLOAT}>{_FLOAT})|(?P<{DOUBLE}>{_DOUBLE})|(?P<{LONG}>[0-9]+[lL])|(?P<{INT}>[0-9]+)"
+    rf"|(?P<{TEXT}>{_TEXT})|(?P<{NAME}>`{_WORD}`)|(?P<brace>\{{)|(?P<stray>.)|\Z)",
     re.DOTALL,
 )
+_COMMENT = r"--[^\r\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*+\*/"
+_SPLIT = re.compile(
+    rf"{_BLANKS}*+(?:(?:{_COMMENT}){_BLANKS}*+)*+({_WORD}|[;,()\[\]:@]|{_TEXT}|/\*|{_SIGN}"
+    rf"|[0-9]++[lL]?+(?![0-9.eEfFdD])|{_FLOAT}|{_DOUBLE}|[0-9]+[lL]|[0-9]+|`{_WORD}`|.|\Z)",
+    re.DOTALL,
+)
+"""The same with nothing but the token as a group, and what is frequent first; empty at the end."""
 _QUOTES = frozenset("`'\"")
 _SCRIPT_SIGN = re.compile(r"[{}\"\n\r]|//")
 _DEPTHS = (1 << 256) - 1
@@ -67,38 +78,92 @@ _STRAY_BRACES_MAX = 100
 """So many braces without an end are looked into: each costs a look at the rest of the plan."""
 
 
+_UNCLEAR = "\0"
+"""The kind of what more must be known of than the word: what it begins may go on."""
+_REMEMBERED_MAX = 8_192
+_REMEMBERED_SIZE_MAX = 40
+"""So many words are remembered, and none with more characters: less than 2 MB."""
+
+
+class _Kinds(dict[str, str]):
+    """Word -> its kind, of every word; begins anew when it has become too many."""
+
+    def __missing__(self, word: str) -> str:
+        kind = self._kind(word)
+        if len(word) <= _REMEMBERED_SIZE_MAX:
+            if len(self) >= _REMEMBERED_MAX:
+                self.clear()
+            self[word] = kind
+        return kind
+
+    @staticmethod
+    def _kind(word: str) -> str:
+        if word.isascii() and word.isidentifier():
+            return _WORDS.get(word.lower(), NAME)
+        if not word:
+            return END
+        token = _TOKEN.fullmatch(word)
+        group = None if token is None else token.lastgroup
+        if group == "sign":
+            return _SIGNS.get(word, word)
+        return group if group in _LITERAL_KINDS else _UNCLEAR
+
+
+_LITERAL_KINDS = frozenset({FLOAT, DOUBLE, LONG, INT, TEXT, NAME})
+_REMEMBERED = _Kinds()
+
+
 @dataclass(frozen=True)
 class Tokens:
     """A plan's tokens without blanks and comments; `kinds` ends with one `END`."""
 
     text: str
     kinds: str
-    starts: list[int]
-    ends: list[int]
-    open_comment: int
+    words: list[str]
+    """The tokens as they are written; empty at the end."""
+    open_comment: int = 0
     """The line where a comment begins that does not end; 0 if there is none."""
 
     def word(self, at: int) -> str:
         """Return the token `at` as it is written; empty at the end."""
-        return self.text[self.starts[at] : self.ends[at]]
+        return self.words[at]
 
     def bare(self, at: int) -> str:
         """Return the token `at` without the quotes of a name or text."""
-        word = self.word(at)
+        word = self.words[at]
         return word[1:-1] if word[:1] in _QUOTES else word
 
     def line(self, at: int) -> int:
         """Return the 1-based line where the token `at` begins."""
-        return self.text.count("\n", 0, self.starts[at]) + 1
+        return self.text.count("\n", 0, self._starts[at]) + 1
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return spelled(self.text)[1]
 
     @cached_property
     def strays(self) -> list[int]:
         """Where characters are that begin no token."""
+        if STRAY not in self.kinds:
+            return []
         return [at for at, kind in enumerate(self.kinds) if kind == STRAY]
 
 
 def tokens_of(text: str) -> Tokens:
     """Split a plan's text into tokens; every text has some."""
+    words = _SPLIT.findall(text)
+    if words[-2:] == ["", ""]:
+        del words[-1]  # the end was seen behind blanks, and once more
+    kinds = "".join(map(_REMEMBERED.__getitem__, words))
+    if _UNCLEAR not in kinds:
+        return Tokens(text, kinds, words)
+    kinds, starts, ends, open_comment = spelled(text)
+    words = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    return Tokens(text, kinds, words, open_comment)
+
+
+def spelled(text: str) -> tuple[str, list[int], list[int], int]:
+    """Return the tokens' kinds, where each begins and ends, and the line of an open comment."""
     kinds: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -132,7 +197,7 @@ def tokens_of(text: str) -> Tokens:
     kinds.append(END)
     starts.append(size)
     ends.append(size)
-    return Tokens(text, "".join(kinds), starts, ends, open_comment)
+    return "".join(kinds), starts, ends, open_comment
 
 
 def _as_utf_16(
