@@ -15,6 +15,7 @@ from syncagent.agent.node import rows
 from syncagent.agent.node.job import Why
 from syncagent.agent.node.outcomes import Taking, taking
 from syncagent.agent.node.refusals import Refusals
+from syncagent.agent.node.state import Phase as Progress
 from syncagent.core import trials as t
 from syncagent.core.artifact import ArtifactPath, TreeName, kind_of
 from syncagent.core.change import Change
@@ -191,11 +192,12 @@ class Trying:
         pause = LOOK_S if not self._answered else len(self.trials) / A_LOOK_PER_S / 2
         if not self.trials or now < self._looked_at + pause:
             return
-        self._answered, self._looked_at = False, now
+        told, self._answered, self._looked_at = self._answered, False, now
         number = self._state.standing.revision.number
+        # What is proven already is only looked up again if something was said.
         made = {
             path: self._judged(trial, now)
-            if trial.after is not None and trial.revision <= number
+            if trial.after is not None and trial.revision <= number and (told or not trial.proven)
             else trial
             for path, trial in self.trials.items()
         }
@@ -212,7 +214,8 @@ class Trying:
         if outcome.state is Deployment.DEPLOYED:
             mine = trial.nacked_by == self._state.me
             # It may have been tried once more, and taken.
-            return t.proven(replace(trial, nacked_by="", reason="") if mine else trial)
+            now_taken = replace(trial, nacked_by="", reason="") if mine else trial
+            return now_taken if now_taken.proven else t.proven(now_taken)
         if trial.proven or trial.nacked_by:
             return trial
         if self._is_early(trial, now):
@@ -263,7 +266,8 @@ class Trying:
         if len(left) == len(self.trials):
             return
         peers = [peer for peer in self._state.peers.values() if peer.link is not None]
-        if all(self.acked(peer) for peer in peers):
+        # Who only observes, or is held, may say no for weeks: nobody waits for its runtime.
+        if all(peer.phase is Progress.DECLINED or self.acked(peer) for peer in peers):
             self._note(left)
 
     def acked(self, peer: Peer) -> bool:

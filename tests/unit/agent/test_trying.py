@@ -13,7 +13,16 @@ from syncagent.core.exempt import NONE_WITHHELD, paths_digest
 from syncagent.core.ledger import StandingChange
 from syncagent.core.safety import HoldReason
 from syncagent.core.settings import PeerSettings, RolloutSettings
-from syncagent.core.wire.messages import Blobs, Commit, Done, Offer, Prepared, Report, Want
+from syncagent.core.wire.messages import (
+    Blobs,
+    Commit,
+    Declined,
+    Done,
+    Offer,
+    Prepared,
+    Report,
+    Want,
+)
 from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import PEER, THIRD, XMLNS, Bench, at, entry, revision, rows, sequence
 from tests.fakes.runtime_words import CARBON, SYNAPSE, Dialect
@@ -280,6 +289,18 @@ def test_a_rollback_that_can_not_be_is_told_and_tried_again_in_peace() -> None:
     assert bench.files[B] == OLD[B]
     assert not cluster.holds()
     assert not any("could not be put back" in text for text in bench.state.alarms.values())
+
+
+def test_a_worker_that_only_observes_keeps_nothing_on_trial_for_ever() -> None:
+    cluster = Cluster(dialect=SYNAPSE)
+    link = cluster.links[PEER]
+    for number in range(4):
+        cluster.edit(b=api("b", text=str(number)))
+        cluster.bench.pass_(30.0)
+        (offer,) = cluster.bench.said(Offer, link)
+        cluster.bench.hear(link, Declined(offer.revision, "observing", "apply = false"))
+    cluster.bench.pass_(2.0)
+    assert not cluster.bench.node.trying.trials
 
 
 def test_on_reject_continue_goes_on() -> None:
