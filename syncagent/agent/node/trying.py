@@ -59,6 +59,8 @@ class Trying:
         self.trials = t.from_note(state.standing.notes.get(t.NOTE, ""))
         self.refusals = Refusals(state, observing, advancing)
         self._gone_at: float | None = None
+        self._is_back_soon = False
+        """True while a canary that was here is here, or gone for less than a restart takes."""
         self._since: dict[ArtifactPath, float] = {}
         self._answered = True
         self._looked_at = 0.0
@@ -143,9 +145,10 @@ class Trying:
         self._declared.update((change.path, revision) for change in changes)
         self._known.add(revision)
         self.refusals.overtaken_by(changes)
-        if not self.has_canary and not self.trials:
+        canary = self.has_canary or self._is_back_soon
+        if not canary and not self.trials:
             return
-        tried = [c for c in changes if self._is_tried(c)] if self.has_canary else []
+        tried = [c for c in changes if self._is_tried(c)] if canary else []
         group_of = self._groups(tried, examined or {}) if tried else {}
         self._note(t.begun(self.trials, changes, group_of, revision))
 
@@ -325,10 +328,12 @@ class Trying:
     def _mind_canary(self, now: float) -> None:
         """Go on without a canary that is away, or that can't try anything any more."""
         if self.has_canary or self._is_stuck:
-            self._gone_at = None
+            self._gone_at, self._is_back_soon = None, self._is_back_soon or self.has_canary
             return
         if self._gone_at is None:
             self._gone_at = now
+        if now >= self._gone_at + AWAY_S:
+            self._is_back_soon = False
         untried = {p for p, tr in self.trials.items() if not (tr.proven or tr.nacked_by)}
         if untried and now >= self._gone_at + AWAY_S:
             for path in sorted(untried):

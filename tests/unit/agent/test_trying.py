@@ -337,6 +337,29 @@ def test_a_refused_group_is_held_over_a_restart_of_the_manager() -> None:
     assert cluster.holds() == [hold]
 
 
+def test_what_is_changed_while_the_canary_is_started_anew_waits_for_it() -> None:
+    cluster = Cluster(dialect=SYNAPSE)
+    bad = api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.bench.pass_(5.0)
+    cluster.gateway.kill()
+    cluster.bench.pass_(1.0)
+    cluster.edit(b=bad)
+    assert not cluster.bench.said(Offer)
+    cluster.gateway.ready()
+    cluster.bench.pass_(60.0)
+    assert cluster.holds()
+    assert not cluster.bench.said(Offer)
+
+
+def test_a_gateway_that_waits_for_its_tree_before_it_starts_is_no_canary_yet() -> None:
+    cluster = Cluster(dialect=SYNAPSE)
+    cluster.gateway.kill()
+    cluster.bench.pass_(61.0)
+    cluster.edit(b=api("b", text="new"))
+    assert cluster.bench.said(Offer)
+
+
 def test_a_canary_that_goes_away_does_not_stop_the_cluster_for_ever() -> None:
     cluster = Cluster()
     cluster.edit(b=api("b", text="new"))
