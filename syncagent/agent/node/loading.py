@@ -58,11 +58,14 @@ class Loading:
         """Trees of tenants that are loaded, as far as is known."""
         self._nameless: dict[Kind, set[Heard]] = {}
         """How the runtime refused something at its start, where it does not say what."""
+        self._suspects: dict[Kind, set[ArtifactPath]] = {}
+        """What that may have been, whenever it was asked since."""
 
     def anew(self) -> None:
         """Another process runs now: it has loaded everything again, and no tenant yet."""
         self._left = set(self._state.settings.tree_names)
         self._nameless.clear()
+        self._suspects.clear()
         started = self._readiness.started_at
         self._tenants = {
             outcome.path.tree
@@ -151,7 +154,9 @@ class Loading:
             if not found:
                 self._state.event("refused-at-start", kind=str(kind), reason=reason)
                 continue
-            certain = len(found) == len(failures)
+            suspects = self._suspects.setdefault(kind, set())
+            suspects.update(path for path, _ in found)
+            certain = len(suspects) == len(failures) and not self._others(tree, kind)
             state = Deployment.REJECTED if certain else Deployment.UNKNOWN
             text = (
                 reason if certain else f"it may be what the runtime refused at its start: {reason}"
@@ -163,6 +168,14 @@ class Loading:
                 self._outcomes.put(said, now)
                 if certain:
                     self.rejected(said)
+
+    def _others(self, tree: TreeName, kind: Kind) -> bool:
+        """Tell whether there are files of a kind that no revision has: they may be what was refused."""
+        view = self._observing.views[tree]
+        return any(
+            path in view.files and self._outcomes.kind(ArtifactPath(tree, path)) is kind
+            for path in view.differing
+        )
 
     def _candidates(self, tree: TreeName, kind: Kind) -> list[tuple[ArtifactPath, Digest]]:
         """Return what of a kind may have been refused at the start.

@@ -97,12 +97,15 @@ class Wait:
     """Wall time at which its tenant was heard to be loaded: it is loaded with it."""
 
     def is_older(self, at: float) -> bool:
-        """Tell whether what was said at this wall time is no answer."""
-        return before(at, self.came) if self.unclear_from is None else at < self.came
+        """Tell whether what was said at this wall time is no (clear) answer."""
+        return at < self.came
 
     def is_unclear(self, at: float) -> bool:
-        """Tell whether what was said at this wall time may have been the answer."""
-        return self.unclear_from is not None and not before(at, self.unclear_from)
+        """Tell whether what was said at this wall time may have been the answer.
+
+        Where a log counts whole seconds, what it says of the second in which the bytes came.
+        """
+        return not before(at, self.came if self.unclear_from is None else self.unclear_from)
 
 
 def before(at: float, floor: float) -> bool:

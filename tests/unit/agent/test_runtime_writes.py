@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from syncagent.agent.effects import CommitIntent
+from syncagent.core.artifact import Kind
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
-from syncagent.core.events import Received
+from syncagent.core.events import Received, RuntimeHeard
 from syncagent.core.outcome import Deployment
+from syncagent.core.runtime import Heard, Saying
 from syncagent.core.wire.messages import Blobs, Commit, Prepared
 from syncagent.core.wire.packing import compress_batch
-from tests.fakes.agent_bench import PEER, Bench, at, entry, revision
+from tests.fakes.agent_bench import PEER, Bench, at, entry, revision, sequence
 from tests.fakes.runtime_words import CARBON
-from tests.unit.agent.test_deploying import OLD, _manager, api, bring, following, refuse, state_of
+from tests.unit.agent.test_deploying import (
+    OLD,
+    _manager,
+    api,
+    bring,
+    following,
+    leading,
+    refuse,
+    state_of,
+)
 
 
 def test_a_job_that_was_planned_before_the_runtime_wrote_is_planned_anew() -> None:
@@ -57,3 +68,34 @@ def test_what_was_refused_at_the_start_before_there_was_a_revision_is_not_called
     bench.pass_(5.0)
     assert state_of(bench, "api/A.xml") is Deployment.DEPLOYED
     assert state_of(bench, "api/Bad.xml") is Deployment.REJECTED
+
+
+def test_what_a_log_of_whole_seconds_says_of_the_second_of_a_write_is_no_answer() -> None:
+    bench = following(OLD)
+    bench.at = float(int(bench.at)) + 0.6
+    bring(bench, {"api/A.xml": api("A", "new")})
+    second = float(int(bench.wall()))
+    for saying in (Saying.REJECTED, Saying.UPDATED):
+        heard = Heard(
+            saying, at("api/A.xml"), Kind.API, "A", "of what was there before", "", second
+        )
+        bench.handle(RuntimeHeard((heard,), "0"))
+        assert state_of(bench, "api/A.xml") is Deployment.PENDING
+    bench.pass_(90.0)
+    assert state_of(bench, "api/A.xml") is Deployment.DEPLOYED
+
+
+def test_what_failed_at_a_start_without_a_name_may_be_what_no_revision_has() -> None:
+    bench = leading(OLD)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bench.put("sequences/s.xml", sequence("s", text="new"))
+    bench.put("sequences/z.xml", sequence("s"))
+    bench.pass_(5.0)
+    assert list(bench.state.refused) == [at("sequences/z.xml")]
+    bench.gateway.boot()
+    bench.pass_(20.0)
+    known = bench.node.deploying.here(at("sequences/s.xml"))
+    assert known is not None
+    assert known.state is Deployment.UNKNOWN
+    assert "it may be what" in known.reason
