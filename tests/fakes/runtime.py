@@ -150,6 +150,25 @@ class FakeGateway:
         tree = self.plans if folder == "plan" else self.tree
         return self._models[tree].serves(folder, name) if tree is not None else None
 
+    def serving(self) -> list[tuple[ArtifactPath, bytes]]:
+        """Return all that it serves, with the files from which it came."""
+        return [
+            (ArtifactPath(tree, path), content)
+            for tree, model in self._models.items()
+            for path, content in model.serving()
+        ]
+
+    def faults(self) -> list[tuple[ArtifactPath, bytes]]:
+        """Return, once, the bytes in which it has found a fault, or that it could not take."""
+        found = [
+            (ArtifactPath(tree, path), content)
+            for tree, model in self._models.items()
+            for path, content in model.faults
+        ]
+        for model in self._models.values():
+            model.faults.clear()
+        return found
+
     # --- private ------------------------------------------------------------------------------
 
     def _refused(self, path: str, content: bytes) -> str:

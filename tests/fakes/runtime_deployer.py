@@ -107,6 +107,7 @@ class Deployer:
     dialect: Dialect
     root: str
     refuses: Callable[[str, bytes], str]
+    faults: list[tuple[str, bytes]]
     artifacts: dict[tuple[str, str], Artifact] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     restored: set[str] = field(default_factory=set)
@@ -151,6 +152,7 @@ class Deployer:
         elif path not in self.names:
             if self.dialect.strict:
                 text = f"Artifact representing the filename {self._full(path)} is not deployed on Synapse"
+                self.faults.append((path, files[path][0] if path in files else b""))
                 yield Said(Line("ERROR", ABSTRACT, text), Word(Saying.LOST_TRACK, path))
                 raise AbortedError
         elif path not in files:
@@ -302,13 +304,16 @@ class Deployer:
 
     def _read(self, path: str, content: bytes) -> Read:
         read = judge(folder_of(path), content)
+        reason = "" if read.fault else self.refuses(path, content) or self._clash(path, read)
+        if reason:
+            read = replace(read, fault=Fault.REFUSED, reason=reason)
         if read.fault:
-            return read
-        reason = self.refuses(path, content) or self._clash(folder_of(path), read)
-        return replace(read, fault=Fault.REFUSED, reason=reason) if reason else read
+            self.faults.append((path, content))
+        return read
 
-    def _clash(self, folder: str, read: Read) -> str:
+    def _clash(self, path: str, read: Read) -> str:
         """Say what else has the name, or an API's context; "" if nothing does."""
+        folder = folder_of(path)
         if (key_space(folder), read.name) in self.artifacts:
             if folder == "api":
                 return f"Duplicate resource definition by the name: {read.name}"

@@ -68,10 +68,12 @@ class RuntimeModel:
     phase: Phase = Phase.DOWN
 
     def __post_init__(self) -> None:
+        self.faults: list[tuple[str, bytes]] = []
+        """Bytes in which it has found a fault, or of whose file it has lost track"""
         self._forget()
 
     def _forget(self) -> None:
-        self._deployer = Deployer(self.dialect, self.root, self._refused)
+        self._deployer = Deployer(self.dialect, self.root, self._refused, self.faults)
         self._known: dict[str, int] = {}
         self._jobs: list[tuple[str, bool]] = []
         self._began_at = self._load_at = self._ready_at = self._scan_at = self._job_at = NEVER
@@ -110,6 +112,10 @@ class RuntimeModel:
         """Return what answers under this name, None if nothing does."""
         found = self._deployer.artifacts.get((key_space(folder), name))
         return found.content if found is not None and found.folder == folder else None
+
+    def serving(self) -> list[tuple[str, bytes]]:
+        """Return the files of all that answers, with their bytes."""
+        return [(found.file, found.content) for found in self._deployer.artifacts.values()]
 
     def console(self, path: str, name: str, content: bytes) -> list[Deed]:
         """Save an artifact as the admin console does: at once in memory, then over the file.

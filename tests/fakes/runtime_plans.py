@@ -35,6 +35,7 @@ class PlanModel:
     plans: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.faults: list[tuple[str, bytes]] = []
         self._known: dict[str, int] = {}
         self._files: dict[str, str] = {}
         self._scan_at = NEVER
@@ -60,6 +61,10 @@ class PlanModel:
         """Return the plan that runs under this name; `folder` is not asked for."""
         del folder
         return self.plans.get(name)
+
+    def serving(self) -> list[tuple[str, bytes]]:
+        """Return the files of all that runs, with their bytes."""
+        return [(path, self.plans[name]) for path, name in self._files.items() if name in self.plans]
 
     def turn(self, now: float, files: Files) -> list[Deed]:
         """Scan: undeploys first, then deploys, by the names of the files."""
@@ -92,6 +97,7 @@ class PlanModel:
         read = judge_plan(content)
         reason = read.reason or self.refuses(path, content)
         if reason:
+            self.faults.append((path, content))
             text = f"Execution plan is not deployed and in inactive state : {base}"
             cause = f"\norg.wso2.carbon.event.processor.core.exception.ExecutionPlanConfigurationException: {reason}"
             yield Said(

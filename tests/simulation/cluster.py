@@ -231,6 +231,8 @@ class Cluster:
         why = self.why_not_in_sync()
         if why:
             raise Violation("stillness", f"not in sync any more: {why}")
+        for machine in self.machines:
+            self.witness.truth.at_rest(machine)
 
     def _attend(self) -> None:
         """A person looks after the cluster: approves what waits, promotes where nobody leads."""

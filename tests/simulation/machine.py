@@ -216,7 +216,7 @@ class Process:
             fx.Serve: self.lanes["serve"].put,
             fx.Report: self._report,
             fx.Fetch: self.lanes["clerk"].put,
-            fx.Remember: Remembering(history).do,
+            fx.Remember: self._remember,
             fx.Listen: lambda _effect: self.runtime.start(history.runtime_mark()),
             fx.TellRuntime: self._tell,
             fx.Acquire: self._acquire,
@@ -291,6 +291,11 @@ class Process:
 
     def _tell(self, effect: fx.TellRuntime) -> None:
         (self.runtime.verify if effect.ask else self.runtime.tell)(effect.order)
+
+    def _remember(self, effect: fx.Remember) -> None:
+        machine = self.machine
+        machine.witness.truth.told(machine, effect.outcomes)
+        Remembering(machine.history).do(effect)
 
     def _report(self, effect: fx.Report) -> None:
         world = self.machine.world
@@ -439,6 +444,7 @@ class Machine:
         """End the runtime; it comes back after a while."""
         if self.gateway is not None and self.gateway.state.phase is not Phase.DOWN:
             self.world.tell(self.name, "! runtime killed")
+            self.witness.truth.turned(self)
             self.gateway.kill()
             self.world.later(back_in_s, self.boot_runtime)
 
@@ -449,7 +455,9 @@ class Machine:
         for tree in gateway.trees:
             self.witness.accident(self, tree, done=False)
         if not self.away.keys() & set(gateway.trees):
+            self.witness.truth.turned(self)
             gateway.run()
+            self.witness.truth.turned(self)
         for tree in gateway.trees:
             self.witness.accident(self, tree, done=True)
             self.disk._durable[tree] = dict(self.disk.trees[tree])

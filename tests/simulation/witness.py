@@ -21,6 +21,7 @@ from syncagent.core.verdict import Severity
 from syncagent.core.wire.messages import Admitted, Commit, Offer
 from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import SECOND_NS
+from tests.simulation.truth import Truth
 from tests.simulation.world import Violation
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Seen:
     touched: set[ArtifactPath] = field(default_factory=set)
     """Where a person or an accident wrote last, not the agent."""
     touched_at: dict[ArtifactPath, float] = field(default_factory=dict)
+    came: dict[ArtifactPath, float] = field(default_factory=dict)
+    """Since when each path holds what it holds; what was there from the beginning has no entry."""
     displaced: list[tuple[ArtifactPath, bytes]] = field(default_factory=list)
     """What the agent has taken away in a commit that is under way."""
     writes: int = 0
@@ -86,6 +89,7 @@ class Witness:
     def __init__(self, world: World) -> None:
         self._world = world
         self._validator = ArtifactValidator()
+        self.truth = Truth(world)
         self.machines: dict[str, Machine] = {}
         self.of: dict[str, Seen] = {}
         self.known: dict[ArtifactPath, set[bytes]] = {}
@@ -122,6 +126,7 @@ class Witness:
         seen = self.of[machine.name]
         seen.touched.add(path)
         seen.touched_at[path] = self._world.at_s
+        self._comes(seen, path, content)
         if content is None:
             seen.trees[path.tree].pop(path.path, None)
             if meant:
@@ -139,7 +144,9 @@ class Witness:
         before, after = seen.trees[tree], dict(machine.disk.trees[tree])
         for path in before.keys() | after.keys():
             if before.get(path) != after.get(path):
-                seen.touched.add(ArtifactPath(tree, path))
+                where = ArtifactPath(tree, path)
+                seen.touched.add(where)
+                self._comes(seen, where, after[path][0] if path in after else None)
         seen.trees[tree] = after
 
     def power_cut(self, machine: Machine) -> None:
@@ -149,12 +156,20 @@ class Witness:
         for tree, rows in after.items():
             for path in rows.keys() | seen.trees[tree].keys():
                 if rows.get(path) != seen.trees[tree].get(path):
-                    seen.touched.add(ArtifactPath(tree, path))
+                    where = ArtifactPath(tree, path)
+                    seen.touched.add(where)
+                    self._comes(seen, where, rows[path][0] if path in rows else None)
         seen.trees = after
         seen.displaced.clear()
         # A record that was not flushed yet names nothing any more: what only it named may be tidied.
         flushed = self._world.at_s - FLUSH_S
         self.taken = [row for row in self.taken if row[0] != machine.name or row[3] < flushed]
+
+    def _comes(self, seen: Seen, path: ArtifactPath, content: bytes | None) -> None:
+        """Note since when a path holds what it holds; the last look is not overwritten yet."""
+        before = seen.trees[path.tree].get(path.path)
+        if content is None or before is None or before[0] != content:
+            seen.came[path] = self._world.at_s
 
     def approves(self, machine: Machine, reason: str, paths: Iterable[ArtifactPath]) -> None:
         """A person says yes to a hold of this node."""
@@ -215,6 +230,7 @@ class Witness:
             return
         seen.touched.discard(path)
         seen.writes += 1
+        self._comes(seen, path, new[0] if new is not None else None)
         if path.tree in machine.away:
             seen.wrote_into.add(path.tree)
         seen.wrote_at = self._world.at_s
