@@ -89,12 +89,23 @@ class Trying:
         trials, withheld, rest = self._waiting_by
         same = trials is self.trials and withheld is self._state.withheld
         if not same or rest != (number, self._nacks_stop):
-            told = {path: trial for path, trial in self.trials.items() if trial.revision <= number}
+            told = {path: trial for path, trial in self.trials.items() if self._is_told(trial)}
             waiting = t.withheld(told, nacks_stop=self._nacks_stop)
             # What this node's own manager withheld from it before it led was not proved either.
             self._waiting = waiting | self._state.withheld.keys()
             self._waiting_by = self.trials, self._state.withheld, (number, self._nacks_stop)
         return self._waiting
+
+    def _is_told(self, trial: t.Trial) -> bool:
+        """Tell whether the revision has what is on trial, or what it is to replace and was no better.
+
+        Until the new version is declared, and if it never is, the refused one before it still waits.
+        """
+        standing = self._state.standing
+        return (
+            trial.revision <= standing.revision.number
+            or standing.manifest.get(trial.path) != trial.before
+        )
 
     @property
     def _is_stuck(self) -> bool:

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from syncagent.agent.effects import Declare
+from syncagent.agent.results import DeclareFailed
 from syncagent.core.artifact import NodeName
 from syncagent.core.change import Change
+from syncagent.core.events import Received
 from syncagent.core.exempt import NONE_WITHHELD, paths_digest
 from syncagent.core.ledger import StandingChange
 from syncagent.core.safety import HoldReason
 from syncagent.core.settings import PeerSettings, RolloutSettings
 from syncagent.core.wire.messages import (
+    Admitted,
     Blobs,
     Commit,
     Declined,
@@ -24,7 +28,18 @@ from syncagent.core.wire.messages import (
     Want,
 )
 from syncagent.core.wire.packing import compress_batch
-from tests.fakes.agent_bench import PEER, THIRD, XMLNS, Bench, at, entry, revision, rows, sequence
+from tests.fakes.agent_bench import (
+    PEER,
+    THIRD,
+    XMLNS,
+    Bench,
+    T,
+    at,
+    entry,
+    revision,
+    rows,
+    sequence,
+)
 from tests.fakes.runtime_words import CARBON, SYNAPSE, Dialect
 
 if TYPE_CHECKING:
@@ -270,6 +285,32 @@ def test_on_reject_rollback_goes_back_without_a_person() -> None:
     cluster.bench.pass_(60.0)
     assert cluster.bench.state.standing.revision.number == 3
     assert cluster.bench.files[B] == OLD[B]
+
+
+def test_what_was_refused_waits_while_its_next_version_is_on_its_way_to_disk() -> None:
+    cluster = Cluster(dialect=SYNAPSE)
+    bench, bad = cluster.bench, api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.edit(b=bad)
+    bench.pass_(60.0)
+    assert cluster.holds()
+    bench.put(B, api("b", text="better"))
+    while not any(isinstance(effect, Declare) for effect in bench.hands):
+        if not bench.step():
+            bench.at += 0.1
+            bench.tick()
+    bench.cut(cluster.links[PEER])
+    first = bench.history.revisions(9)[-1][0].id
+    link = bench.link(PEER)
+    assert bench.state.token is not None
+    bench.handle(Received(link, Admitted(bench.state.token, first, rows(OLD).digest, (T,))))
+    for offer in bench.said(Offer, link):
+        assert at(B) in offer.withheld
+    (declare,) = [effect for effect in bench.hands if isinstance(effect, Declare)]
+    bench.hands.remove(declare)
+    bench.handle(DeclareFailed(declare.revision.id, "the disk is full"))
+    for offer in bench.said(Offer, link):
+        assert at(B) in offer.withheld
 
 
 def test_a_rollback_that_can_not_be_is_told_and_tried_again_in_peace() -> None:
