@@ -193,16 +193,17 @@ class Deciding:
         raise RefusedError(f"no hold {name!r}", hint=f"syncagent get held ({known})")
 
     def _unsettled(self, now: float) -> bool:
-        """Tell whether this node has just started and does not know yet what it holds."""
+        """Tell whether this node does not know yet what it holds: it judges, or has just started."""
         node, state = self._node, self._node.state
+        job = node.advancing.job
+        if job is not None and job.phase is not Stage.HELD:
+            return True
         if self._young_until is not None and now >= self._young_until:
             return False
         if not node.observing.ready:
             return True
-        job = node.advancing.job
-        busy = job is not None and job.phase is not Stage.HELD
         alone = state.role is Role.WORKER and state.manager_link is None
-        return not state.leads and (alone or busy or state.role is not Role.WORKER)
+        return not state.leads and (alone or state.role is not Role.WORKER)
 
     def _approve_here(self, peer: Peer, name: str) -> None:
         """Release a worker's set here as well: where any node may write it is proposed next."""
