@@ -307,10 +307,16 @@ class State:
         notes = self.standing.notes
         self.rows = self.standing.manifest.project(self.settings.tree_names)
         own = exempt.from_note(notes.get(exempt.NOTE, ""))
-        self.exempt = exempt.lasting(own.values(), self.rows)
+        self.exempt = self._lasting(own)
         self.withheld_as, withheld = exempt.withheld_from_note(notes.get(exempt.WITHHELD_NOTE, ""))
-        self.withheld = exempt.lasting(withheld.values(), self.rows)
+        self.withheld = self._lasting(withheld)
         self.base = exempt.overlay(self.rows, self.exemptions)
+
+    def _lasting(self, noted: Exemptions) -> Exemptions:
+        """Return what still holds of what was noted: its tree may not be listed any more."""
+        listed = set(self.settings.tree_names)
+        here = [exemption for path, exemption in noted.items() if path.tree in listed]
+        return exempt.lasting(here, self.rows)
 
     def _note_approved(self) -> None:
         self.approvals = {digest: self.approvals[digest] for digest in sorted(self.approved)}

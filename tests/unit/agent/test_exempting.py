@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from syncagent.agent.effects import Note
+from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
 from syncagent.core.events import RuntimeHeard
-from syncagent.core.exempt import NONE_WITHHELD, NOTE, Because, from_note, overlay, paths_digest
+from syncagent.core.exempt import (
+    NONE_WITHHELD,
+    NOTE,
+    WITHHELD_NOTE,
+    Because,
+    Exemption,
+    from_note,
+    overlay,
+    paths_digest,
+    to_note,
+    withheld_to_note,
+)
 from syncagent.core.intent import Keep
+from syncagent.core.ledger import StandingChange
 from syncagent.core.runtime import Heard, Saying
 from syncagent.core.settings import RolloutSettings, Writers
 from syncagent.core.wire.messages import Admit, Blobs, Commit, Done, Offer, Prepared, Propose, Want
@@ -417,3 +431,21 @@ def test_who_wrote_what_is_withheld_from_the_others_has_it() -> None:
     assert bench.files == {A: ONE_NEW, B: TWO}
     assert not bench.node.observing.differing()
     assert bench.state.withheld_as == paths_digest([at(A)])
+
+
+def test_what_is_exempt_in_a_tree_that_is_not_listed_any_more_is_forgotten() -> None:
+    bench = Bench(OLD, manager=PEER, standing=OLD)
+    path = at("api/x.xml", TreeName("tenant-7"))
+    came_back = Exemption(path, Because.REJECTED, None, entry(b"x"), 0.0, "it can't be undeployed")
+    later = replace(came_back, because=Because.PORTION)
+    notes = {
+        NOTE: to_note({path: came_back}),
+        WITHHELD_NOTE: withheld_to_note(NONE_WITHHELD, {path: later}),
+    }
+    bench.history.stand(StandingChange(notes=notes))
+    bench.join(bench.history, bench.guard)
+    bench.start()
+    bench.managed()
+    bench.pass_(10.0)
+    assert bench.state.base == bench.state.rows
+    assert not bench.state.exemptions
