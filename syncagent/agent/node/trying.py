@@ -324,9 +324,12 @@ class Trying:
         self._look(now)
         self._mind_canary(now)
         stopped = t.stopped_groups(self.trials, stuck=self._is_stuck)
+        held = self.refusals.holds
         over = self.refusals.keep(list(stopped.values()), now)
         if over:
             self._note({path: tr for path, tr in self.trials.items() if path not in over})
+        if over or self.refusals.holds != held:
+            # Who waits is told for what.
             self.changed(now)
 
     def finished(self, job: Job, fault: str | None, now: float) -> None:
