@@ -56,7 +56,9 @@ class Trying:
         self._state = state
         self._observing = observing
         self._deploying = deploying
-        self.trials = t.from_note(state.standing.notes.get(t.NOTE, ""))
+        noted = t.from_note(state.standing.notes.get(t.NOTE, ""))
+        listed = set(state.settings.tree_names)  # others since, it may be
+        self.trials = {path: trial for path, trial in noted.items() if path.tree in listed}
         self.refusals = Refusals(state, observing, advancing)
         self._gone_at: float | None = None
         self._is_back_soon = False

@@ -9,13 +9,14 @@ import pytest
 
 from syncagent.agent.effects import Declare
 from syncagent.agent.results import DeclareFailed
-from syncagent.core.artifact import NodeName
+from syncagent.core.artifact import NodeName, TreeName
 from syncagent.core.change import Change
 from syncagent.core.events import Received
 from syncagent.core.exempt import NONE_WITHHELD, paths_digest
 from syncagent.core.ledger import StandingChange
 from syncagent.core.safety import HoldReason
 from syncagent.core.settings import PeerSettings, RolloutSettings
+from syncagent.core.trials import NOTE, Trial, to_note
 from syncagent.core.wire.messages import (
     Admitted,
     Blobs,
@@ -489,6 +490,20 @@ def test_bytes_that_only_the_last_manager_has_are_asked_for_and_the_cluster_goes
     bench.pass_(2.0)
     assert bench.files[B] == new
     assert not any("no node" in alarm for alarm in bench.state.alarms.values())
+
+
+def test_what_was_on_trial_in_a_tree_that_is_not_listed_any_more_is_forgotten() -> None:
+    bench = Bench(OLD, standing=OLD).beside(SYNAPSE)
+    path = at(B, TreeName("tenant-7"))
+    tried = Trial(path, "g", None, entry(b"x"), 1, nacked_by=PEER, reason="no")
+    standing, change = bench.state.standing, Change(path, None, tried.after)
+    of = revision(standing.revision, standing.manifest, (change,))
+    notes = {NOTE: to_note({path: tried})}
+    bench.history.stand(StandingChange(revision=of.id, changes=of.changes, notes=notes))
+    bench.join(bench.history, bench.guard)
+    bench.lead()
+    assert bench.state.leads
+    assert not bench.state.holds
 
 
 def test_what_another_manager_has_mended_meanwhile_is_held_no_more() -> None:
