@@ -14,7 +14,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from syncagent.core.artifact import FOLDERS, ArtifactPath, Kind, TreeKind, kind_of, tenant_of
+from syncagent.core.artifact import (
+    FOLDERS,
+    ArtifactPath,
+    Kind,
+    TreeKind,
+    kind_of,
+    path_fault,
+    tenant_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,7 +69,14 @@ class Names:
         self._roots = sorted(roots.items(), key=lambda each: -len(each[0]))
 
     def of_file(self, file: str) -> ArtifactPath | None:
-        """Return the artifact at an absolute path; None if it lies in no tree."""
+        """Return the artifact at an absolute path; None if it lies in no tree.
+
+        A log may hold anything: what no tree can hold (`..`, control characters) is none.
+        """
+        found = self._of_file(file)
+        return found if found is not None and path_fault(found.path) is None else None
+
+    def _of_file(self, file: str) -> ArtifactPath | None:
         found_in = self._in_roots(file)
         if found_in is None and self._now() - self._resolved_at >= RESOLVE_S:
             self._resolve_roots()
@@ -88,6 +103,8 @@ class Names:
         """
         if "/" in base:
             return self.of_file(base)
+        if path_fault(base) is not None:
+            return None
         own = "" if tenant in {"", "0", SUPER_TENANT} else tenant
         if kind is Kind.PLAN:
             tree = self._tree(TreeKind.SIDDHI, own)

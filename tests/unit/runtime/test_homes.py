@@ -190,6 +190,15 @@ def test_a_bare_file_name_is_known_by_kind_and_tenant(
     assert names.of_base(kind, "x", tenant) == wanted
 
 
+@pytest.mark.parametrize("rest", ["api/../../../etc/passwd", "api/a\0.xml", "api/\x1b[2J.xml", ""])
+def test_what_no_tree_can_hold_is_no_artifact_whatever_a_log_says(rest: str) -> None:
+    names = Names(TREES, lambda path: path)
+    root = TREES[0].path
+    assert names.of_file(f"{root}/{rest}") is None
+    assert names.of_file(f"{OTHER}/repository/deployment/server/executionplans/{rest}") is None
+    assert names.of_base(Kind.API, f"{rest}\n", "") is None
+
+
 def test_two_trees_of_one_tenant_leave_a_bare_name_unknown() -> None:
     twice = (*TREES, TreeSettings(TreeName("other"), TreeKind.SYNAPSE, "/srv/other"))
     assert Names(twice, lambda path: path).of_base(Kind.API, "x.xml", "") is None
