@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 ASK_EVERY_S = 30.0
 """How often a node that leads asks for bytes that the last manager withheld from it."""
+UNSURE_S = 30.0
+"""How long after its start a node that knows nothing of its runtime waits with what is left."""
 NOWHERE = "nowhere"
 """What the alarm is about that says that nobody has them."""
 
@@ -67,6 +69,9 @@ class Exempting:
         """Whether the deployer here stumbles over files that never deployed."""
         self.answers: Callable[[], bool] = lambda: False
         """Whether a runtime here will say what became of a commit, which portions wait for."""
+        self.unsure: Callable[[], bool] = lambda: False
+        """Whether that is not known yet."""
+        self._sure_at: float | None = None
         self.busy: Callable[[], bool] = lambda: False
         """Whether it still has something to say of what was committed before."""
 
@@ -288,7 +293,7 @@ class Exempting:
         if state.withheld and state.leads:
             return self._taken_over(now)
         state.alarm(NOWHERE, None)
-        if not state.withheld or self.busy():
+        if not state.withheld or self.busy() or self._is_unsure(now):
             return set()
         if self._released:
             return set(state.withheld)
@@ -297,6 +302,12 @@ class Exempting:
             # Nobody has the bytes who could be asked.
             return {p for p, e in portions.items() if e.wanted is None or state.has_blob(e.wanted)}
         return set(portions)
+
+    def _is_unsure(self, now: float) -> bool:
+        """Tell whether it may be known in a moment what the runtime does: the agent just started."""
+        if self._sure_at is None:
+            self._sure_at = now + UNSURE_S
+        return self.unsure() and now < self._sure_at
 
     @property
     def _released(self) -> bool:

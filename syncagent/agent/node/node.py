@@ -33,6 +33,7 @@ from syncagent.agent.node.working import Working
 from syncagent.core import events as ev
 from syncagent.core.artifact import ArtifactPath
 from syncagent.core.ledger import StandingChange
+from syncagent.core.runtime import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,10 +104,15 @@ class Node:
         self.declaring.begins = self.trying.declaring
         self.advancing.committing = self.trying.committing
         self.advancing.may_write = lambda: self.deploying.may_write
-        self.exempting.answers = lambda: self.deploying.answers
+        self.exempting.answers = lambda: self._runtime_is(Phase.READY, Phase.STARTING)
+        self.exempting.unsure = lambda: self._runtime_is(Phase.UNKNOWN)
         self.exempting.busy = self.deploying.waiting
         self.exempting.fetch = self.leading.fetch
         self.exempting.trips = lambda: self.deploying.about.kind == "synapse"
+
+    def _runtime_is(self, *phases: Phase) -> bool:
+        """Tell whether there is a runtime that answers, in one of these phases."""
+        return self.deploying.about.answers and self.deploying.runtime.phase in phases
 
     def _table(self) -> dict[type, Callable[[object, float], None]]:
         """Return what is called for each kind of event and result."""

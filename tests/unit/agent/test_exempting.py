@@ -206,6 +206,44 @@ def test_a_runtime_that_answers_gets_25_updates_at_once_and_the_next_when_it_has
     assert not bench.state.withheld
 
 
+def sixty_updates() -> tuple[Bench, int, Token, Files]:
+    """Return a worker beside a Synapse, with sixty updates prepared."""
+    old = {f"sequences/s{n:02}.xml": sequence(f"s{n:02}") for n in range(60)}
+    new = {path: sequence(path[10:13], text="new") for path in old}
+    bench = Bench(old, manager=PEER, standing=old).beside(SYNAPSE).start().pass_(20.0)
+    assert bench.gateway is not None
+    link, token = bench.managed()
+    bench.gateway.kill()
+    bench.gateway.boot()
+    bench.pass_(0.5)
+    assert not bench.node.deploying.may_write
+    changes = tuple(Change(at(p), entry(old[p]), entry(new[p])) for p in sorted(old))
+    of = revision(bench.state.standing.revision, rows(old), changes, epoch=2)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes))
+    _bring(bench, link, new)
+    return bench, link, token, new
+
+
+def test_a_runtime_that_is_starting_gets_25_updates_when_it_is_ready() -> None:
+    bench, link, token, new = sixty_updates()
+    (prepared,) = bench.said(Prepared, link)
+    bench.hear(link, Commit(token, prepared.revision))
+    bench.pass_(5.0)
+    assert sum(bench.files[path] == new[path] for path in new) == 25
+
+
+def test_an_agent_that_starts_anew_goes_on_with_its_portions() -> None:
+    bench, link, token, new = sixty_updates()
+    bench.pass_(5.0)
+    committed(bench, link, token)
+    bench.history.stand(StandingChange(), [(entry(content), content) for content in new.values()])
+    bench.join(bench.history, bench.guard)
+    bench.start()
+    assert sum(bench.files[path] == new[path] for path in new) == 25
+    bench.pass_(400.0)
+    assert bench.files == new
+
+
 def test_portions_wait_for_the_manager_that_has_their_bytes() -> None:
     old = {f"sequences/s{n:02}.xml": sequence(f"s{n:02}") for n in range(30)}
     new = {path: sequence(path[10:13], text="new") for path in old}
