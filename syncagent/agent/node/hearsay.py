@@ -42,37 +42,35 @@ def hearsay(body: str) -> Mapping[str, JSON]:
     return _object(value, DEPTH_MAX) if isinstance(value, dict) else {}
 
 
-def _object(value: Mapping[object, object], depth: int) -> dict[str, JSON]:
-    return {_text(str(name)): _field(str(name), each, depth) for name, each in value.items()}
+def _object(value: dict[str, object], depth: int) -> dict[str, JSON]:
+    return {
+        _text(name): each
+        if each is None
+        else _text(each)
+        if isinstance(each, str)
+        else _other(each, depth - 1, named=name in CONTAINERS)
+        for name, each in value.items()
+    }
 
 
-def _field(name: str, value: object, depth: int) -> JSON:
-    if isinstance(value, dict | list) and name not in CONTAINERS:
-        return None
-    return _value(value, depth - 1)
-
-
-def _value(value: object, depth: int) -> JSON:
-    match value:
-        case str():
-            return _text(value)
-        case dict() if depth > 0:
-            return _object(value, depth)
-        case list() if depth > 0:
-            return [_value(each, depth - 1) for each in value[:LIST_MAX]]
-        case None | bool():
-            return value
-        case int() | float() if abs(value) <= NUMBER_MAX:
-            return value
-        case _:
+def _other(value: object, depth: int, *, named: bool = True) -> JSON:
+    """Return what is no text and not None; a container only where it is `named` as one."""
+    if isinstance(value, dict | list):
+        if not named or depth <= 0:
             return None
+        if isinstance(value, dict):
+            return _object(value, depth)
+        return [_text(e) if isinstance(e, str) else _other(e, depth - 1) for e in value[:LIST_MAX]]
+    fits = isinstance(value, bool) or (isinstance(value, int | float) and abs(value) <= NUMBER_MAX)
+    return value if fits else None  # type: ignore[return-value]  # a number
 
 
 def _text(text: str) -> str:
     """Return a text without what a terminal would obey; its lines stay lines."""
-    if text.isprintable() and len(text) <= TEXT_CHARS_MAX:
+    text = text[:TEXT_CHARS_MAX]
+    if text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable():
         return text
     return "".join(
         letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
-        for letter in text[:TEXT_CHARS_MAX]
+        for letter in text
     )

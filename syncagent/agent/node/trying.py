@@ -22,7 +22,7 @@ from syncagent.core.change import Change
 from syncagent.core.groups import groups
 from syncagent.core.ledger import StandingChange
 from syncagent.core.outcome import Deployment
-from syncagent.core.runtime import Phase
+from syncagent.core.runtime import REASON_MAX, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -250,6 +250,7 @@ class Trying:
     def _nacked(self, trial: t.Trial, by: str, reason: str) -> t.Trial:
         if trial.nacked_by:
             return trial
+        reason = " ".join(reason.split())[:REASON_MAX]
         self._state.event("nacked", path=str(trial.path), node=by, reason=reason)
         return replace(trial, nacked_by=by, reason=reason)
 
