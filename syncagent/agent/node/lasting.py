@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Recall
-from syncagent.core.artifact import ArtifactPath, kind_of
+from syncagent.core.artifact import ArtifactPath, Kind, kind_of, stem_of
 from syncagent.core.crosscheck import Index
 from syncagent.core.verdict import Facts, Severity
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import State
     from syncagent.agent.results import Recalled
-    from syncagent.core.artifact import Kind
     from syncagent.core.change import Change
     from syncagent.core.digest import Digest
     from syncagent.core.entry import Entry
     from syncagent.core.verdict import Problem
 
 
+NAMELESS = frozenset({Kind.FILE, Kind.ROOT})
 KNOWN_MAX = 10_000
 """Facts of more artifacts than these are forgotten, and asked for again."""
 
@@ -44,6 +44,9 @@ class Lasting:
         """Take what artifacts of the history declare."""
         for path, digest, facts in result.facts:
             self._asked.discard((path, digest))
+            if not facts.name and self._kind(path) not in NAMELESS:
+                # Its bytes never came here: the runtime names a file after its artifact.
+                facts = Facts(name=stem_of(path.path))  # noqa: PLW2901 - what is known instead
             self._known[path] = (digest, facts)
 
     def clashes(
