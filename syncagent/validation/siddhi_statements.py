@@ -33,7 +33,7 @@ _PLAN, _PARTITION, _DEFINE = KINDS["plan"], KINDS["partition"], KINDS["define"]
 _BEGINS = frozenset({"@", _DEFINE, KINDS["from"]})
 _NAME_AFTER = 2
 """`define stream name`."""
-_HEAD = re.compile(f"(?:@{_PLAN}:[{NAMES}](?:[(]{TEXT}[)])?+)*+")
+_HEAD = re.compile(f"(?>(?:@{_PLAN}:[{NAMES}](?>(?:[(]{TEXT}[)])?))*)")
 _DEFINED = ("stream", "table", "window", "trigger")
 _DIGITS_ALWAYS = {INT: 9, LONG: 18}
 """A number of so many digits is never too large."""

@@ -61,9 +61,9 @@ _TOKEN = re.compile(
     rf"|(?P<{TEXT}>{_TEXT})|(?P<{NAME}>`{_WORD}`)|(?P<brace>\{{)|(?P<stray>.)|\Z)",
     re.DOTALL,
 )
-_COMMENT = r"--[^\r\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*+\*/"
+_COMMENT = r"--[^\r\n]*+|/\*[^*]*+(?>(?:\*(?!/)[^*]*+)*)\*/"
 _SPLIT = re.compile(
-    rf"{_BLANKS}*+(?:(?:{_COMMENT}){_BLANKS}*+)*+({_WORD}|[;,()\[\]:@]|{_TEXT}|/\*|{_SIGN}"
+    rf"{_BLANKS}*+(?>(?:(?:{_COMMENT}){_BLANKS}*+)*)({_WORD}|[;,()\[\]:@]|{_TEXT}|/\*|{_SIGN}"
     rf"|[0-9]++[lL]?+(?![0-9.eEfFdD])|{_FLOAT}|{_DOUBLE}|[0-9]+[lL]|[0-9]+|`{_WORD}`|.|\Z)",
     re.DOTALL,
 )

@@ -1,8 +1,12 @@
 """The short ways through a plan end where the long ones do: tokens in one step, known statements."""
 
+import re
+from pathlib import Path
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import syncagent
 from syncagent.validation.siddhi_meaning import meaning_problem
 from syncagent.validation.siddhi_reader import Reading, read_plan
 from syncagent.validation.siddhi_statements import nothing_wrong
@@ -82,3 +86,12 @@ def test_annotations_may_be_named_as_statements_begin() -> None:
     assert nothing_wrong(tokens_of(f"{define.format('A')}; {define.format('B')}"))
     assert not nothing_wrong(tokens_of(f"{define.format('A')}; {define.format('A')}"))
     assert not nothing_wrong(tokens_of(f"{define.format('A')}; @Plan:a('b') {define.format('B')}"))
+
+
+def test_no_group_is_possessive() -> None:
+    """Python before 3.11.5 goes on in the middle of a turn that failed; atomic groups are sound."""
+    sources = Path(syncagent.__file__).parent.rglob("*.py")
+    found = [
+        path.name for path in sources if re.search(r"\)(?:[*+?]|\{[0-9,]+\})\+", path.read_text())
+    ]
+    assert not found
