@@ -70,6 +70,7 @@ class Planning:
     def plan(self, job: Job, target: Manifest, changed: list[ArtifactPath]) -> None:
         """Give the job its steps towards `target`; `changed` and what drifted may differ."""
         differing = self._observing.differing()
+        differing = tuple(path for path in differing if self._state.can_revert(path))
         if job.only is not None:
             differing = tuple(path for path in differing if path in job.only)
         plan = make_plan(

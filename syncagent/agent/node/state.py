@@ -270,6 +270,12 @@ class State:
             # What was noted while the commit was under way is newer than what the commit says of it.
             self.exempt_as({**self.exempt, **newer})
 
+    def can_revert(self, path: ArtifactPath) -> bool:
+        """Tell whether there are bytes to put back: of what is exempt they may be nowhere."""
+        exemption = self.exempt.get(path) or self.withheld.get(path)
+        here = exemption.here if exemption is not None else None
+        return here is None or self.has_blob(here.digest)
+
     def exempt_as(self, exemptions: Exemptions) -> None:
         """Have these exemptions of its own making: at once here, in the ledger with `note_exempt`."""
         own = exempt.lasting(exemptions.values(), self.rows)

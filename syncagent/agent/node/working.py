@@ -167,7 +167,7 @@ class Working:
         waiting = self._meeting.waiting()
         reverted -= waiting
         differing = self._observing.differing()
-        drifted = [p for p in differing if p.tree in reverted and self._can_revert(p)]
+        drifted = [p for p in differing if p.tree in reverted and state.can_revert(p)]
         if not drifted or not self._may_revert(drifted, now):
             return
         for path in drifted:
@@ -183,12 +183,6 @@ class Working:
             only=frozenset(drifted) if waiting else None,
         )
         self._advancing.begin(job, now)
-
-    def _can_revert(self, path: ArtifactPath) -> bool:
-        """Tell whether there are bytes to put back: of what is exempt they may be nowhere."""
-        exemption = self._state.exemptions.get(path)
-        here = exemption.here if exemption is not None else None
-        return here is None or self._state.has_blob(here.digest)
 
     def _may_revert(self, drifted: list[ArtifactPath], now: float) -> bool:
         """Tell whether it is time: the same path again and again is not fought at full speed."""
