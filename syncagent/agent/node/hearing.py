@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RECENT_PATHS = 2_000
 RECENT_EACH = 8
+UNCLAIMED_MAX = 200
 RECENT_S = 60.0
 """A file written this long ago at most may still be on its way into the runtime."""
 AFTER_NACK_S = 5.0
@@ -57,11 +58,13 @@ class Hearing:
         self._outcomes = outcomes
         self._restores = restores
         self._loading = loading
-        loading.recall = self.replay
+        loading.recall = restores.recall = self.replay
         self._readiness = readiness
         self._recent: dict[ArtifactPath, deque[tuple[Heard, bool]]] = {}
         self._names: dict[ArtifactPath, str] = {}
         """Names that are not their file's; of what is gone too, until that is confirmed."""
+        self._unclaimed: deque[Heard] = deque(maxlen=UNCLAIMED_MAX)
+        """Sayings of names that nothing here has, yet: a plan's line has no file in it."""
         self._marked: set[ArtifactPath] = set()
         """What the runtime wrote itself: it takes the next change there for its own."""
         self.spoke_at = float("-inf")
@@ -135,6 +138,8 @@ class Hearing:
             heard = replace(heard, at=self._state.wall())
         path = None if self._loading.failed(heard) else self._whose(heard)
         if path is None:
+            if heard.name:
+                self._unclaimed.append(heard)
             return
         self.spoke_at = now
         self._readiness.spoke()
@@ -150,7 +155,9 @@ class Hearing:
 
     def replay(self, path: ArtifactPath, came: float, now: float) -> None:
         """Take again what was said of `path` since its bytes came, before they counted here."""
-        for heard, _ in list(self._recent.get(path, ())):
+        named = (self._outcomes.kind(path), self.name_of(path))
+        said = [each for each in self._unclaimed if (each.kind, each.name) == named]
+        for heard in [*said, *(each for each, _ in self._recent.get(path, ()))]:
             if not before(heard.at, came):
                 self._apply(path, heard, now)
 
@@ -177,12 +184,9 @@ class Hearing:
         A runtime marks what it wrote itself, Carbon also all that it loaded at its start until its
         first look is over; the next change of what is marked is not taken up.
         """
-        looked_at = self._readiness.runtime.ready_at + self._about.scan_s
-        return path in self._marked or (self._about.kind == "carbon" and came < looked_at)
-
-    def anew(self) -> None:
-        """Another process runs now: it knows nothing of what the last one wrote."""
-        self._marked.clear()
+        ready = self._readiness.runtime
+        carbon = self._about.kind == "carbon"
+        return path in self._marked or (carbon and came < ready.ready_at + self._about.scan_s)
 
     def confirmed_gone(self, path: ArtifactPath, since: float) -> bool:
         """Tell whether the runtime has let go of what was at `path` already."""
@@ -193,10 +197,8 @@ class Hearing:
 
     def _apply(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
         """Do what follows; return whether it answers for what was waited for."""
-        if heard.saying is Saying.RESTORED:
-            self._marked.add(path)
-        elif heard.saying is not Saying.BACKED_UP:
-            self._marked.discard(path)
+        if heard.saying is not Saying.BACKED_UP:
+            (self._marked.add if heard.saying is Saying.RESTORED else self._marked.discard)(path)
         match heard.saying:
             case Saying.DEPLOYED | Saying.UPDATED:
                 return self._took(path, heard, now)

@@ -20,7 +20,7 @@ from syncagent.core.runtime import Saying
 from syncagent.core.snapshot import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from syncagent.agent.node.outcomes import Outcomes
     from syncagent.core.artifact import ArtifactPath
@@ -58,6 +58,8 @@ class Restores:
         """Until when each difference is in doubt."""
         self._cleared: dict[ArtifactPath, object] = {}
         outcomes.observing.doubts = self.doubts
+        self.recall: Callable[[ArtifactPath, float, float], None] = lambda _path, _since, _now: None
+        """Has counted again what was said of a path since a wall time (`Hearing.replay`)."""
 
     def load(self) -> None:
         """Take up what a stop may have cut in two: it was rejected, what came of it was not seen."""
@@ -112,8 +114,18 @@ class Restores:
             view = self._observing.views[path.tree]
             if path.path not in view.differing:
                 self._forget(path)
-            elif not self._settle(path) and owing:
-                self._doubt(path, now)
+            elif not self._settle(path):
+                self._overtaken(path, now)
+                if owing:
+                    self._doubt(path, now)
+
+    def _overtaken(self, path: ArtifactPath, now: float) -> None:
+        """Other bytes are there than were known: what was said since they came was about them."""
+        known = self._outcomes.known.get(path)
+        seen = self._observing.views[path.tree].files.get(path.path)
+        deployed = known is not None and known.state is Deployment.DEPLOYED
+        if deployed and isinstance(seen, Seen) and path in self._state.base:
+            self.recall(path, seen.mtime_ns / 1e9, now)
 
     def _forget(self, path: ArtifactPath) -> None:
         """Nothing differs here: a file that was to be gone is there again, or was never moved."""

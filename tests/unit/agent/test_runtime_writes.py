@@ -6,12 +6,12 @@ from syncagent.agent.effects import CommitIntent
 from syncagent.core.artifact import Kind
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
-from syncagent.core.events import Received, RuntimeHeard
+from syncagent.core.events import Hinted, HintKind, Received, RuntimeHeard
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Heard, Saying
 from syncagent.core.wire.messages import Blobs, Commit, Prepared
 from syncagent.core.wire.packing import compress_batch
-from tests.fakes.agent_bench import PEER, Bench, at, entry, revision, sequence
+from tests.fakes.agent_bench import PEER, Bench, T, at, entry, revision, sequence
 from tests.fakes.runtime_words import CARBON
 from tests.unit.agent.test_deploying import (
     OLD,
@@ -99,3 +99,17 @@ def test_what_failed_at_a_start_without_a_name_may_be_what_no_revision_has() -> 
     assert known is not None
     assert known.state is Deployment.UNKNOWN
     assert "it may be what" in known.reason
+
+
+def test_what_the_runtime_took_before_this_node_looked_is_not_called_the_revisions() -> None:
+    bench = leading(OLD)
+    # No hint comes of it, so the runtime is the first to see it.
+    bench.disk.put(at("api/A.xml"), api("A", "twice").replace(b'context="/A"', b'context="/B"'))
+    bench.at += 0.5
+    said = Heard(Saying.UPDATED, at("api/A.xml"), at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "x"))
+    assert state_of(bench, "api/A.xml") is Deployment.DEPLOYED
+    bench.handle(Hinted(T, "api/A.xml", HintKind.WRITTEN))
+    bench.pass_(3.0)
+    assert at("api/A.xml") in bench.state.refused
+    assert state_of(bench, "api/A.xml") is Deployment.UNKNOWN
