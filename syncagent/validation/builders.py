@@ -52,9 +52,10 @@ def _api(api: Element) -> Iterator[Problem]:
     yield from _version(api)
     yield from _door(api)
     yield from _resources(api)
-    for handler in api.iterfind(f"{_NS}handlers/{_NS}handler"):
-        if not handler.get("class"):
-            yield _at(handler, "no-class", "<handler> has no class attribute")
+    for handlers in api.iterchildren(f"{_NS}handlers"):
+        for handler in handlers.iterchildren(f"{_NS}handler"):
+            if not handler.get("class"):
+                yield _at(handler, "no-class", "<handler> has no class attribute")
 
 
 def _version(api: Element) -> Iterator[Problem]:
@@ -79,7 +80,7 @@ def _door(api: Element) -> Iterator[Problem]:
 
 def _resources(api: Element) -> Iterator[Problem]:
     """An API has resources, and one of them at most takes what no other takes."""
-    resources = api.findall(f"{_NS}resource")
+    resources = [*api.iterchildren(f"{_NS}resource")]
     if not resources:
         yield _at(api, "no-resource", "<api> has no <resource>")
     defaults = [

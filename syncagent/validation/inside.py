@@ -3,7 +3,8 @@
 A mediator's rule counts where its element is a mediator: as a child of what holds mediators, and not
 inside a payload, which may be any XML. Where an element stands is looked at only once its rule has
 found something: that is rare, and climbing costs more than the rule. Each dialect has a table of its
-own, made at the start, so that one costs no more for what the other refuses.
+own, made at the start, so that one costs no more for what the other refuses. Most artifacts need no
+pass: what is `plain` in their bytes is no problem.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.core.dialect import Dialect
-from syncagent.core.verdict import Problem, Reference, Severity
+from syncagent.core.verdict import Problem, Severity
 from syncagent.validation.apache import (
     APACHE_ELEMENT_RULES,
     APACHE_MEDIATOR_RULES,
@@ -20,13 +21,15 @@ from syncagent.validation.apache import (
 from syncagent.validation.faults import either
 from syncagent.validation.mediators import ELEMENT_RULES, MEDIATOR_RULES
 from syncagent.validation.names import APACHE_MEDIATORS, FAMILIAR, HOLDERS, NS, PAYLOADS
-from syncagent.validation.references import USES, is_name
+from syncagent.validation.plain import note_plain
+from syncagent.validation.references import USES, note_uses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from lxml.etree import _Element as Element
 
+    from syncagent.core.verdict import Reference
     from syncagent.validation.faults import Rule
     from syncagent.validation.references import Use
 
@@ -63,12 +66,31 @@ _ROWS: Mapping[Dialect, dict[object, Row]] = {
 
 
 def look_inside(
-    root: Element, dialect: Dialect, *, mediators: bool
+    root: Element, content: bytes, dialect: Dialect, *, mediators: bool
 ) -> tuple[tuple[Reference, ...], list[Problem]]:
     """Return the names used, each once, in document order; and what builders would throw at.
 
-    Without `mediators` nothing inside is built by the artifact's own builder: no rule counts.
+    `content` is what `root` was read from. Without `mediators` nothing inside is built by the
+    artifact's own builder: no rule counts.
     """
+    if not mediators:
+        return tuple(_names(root.iter(*USES))), []
+    if dialect is Dialect.WSO2:
+        names = _names([root])
+        if note_plain(content, root, names):
+            return tuple(names), []
+    return _walk(root, dialect)
+
+
+def _names(elements: Iterable[Element]) -> dict[Reference, None]:
+    names: dict[Reference, None] = {}
+    for element in elements:
+        note_uses(USES.get(str(element.tag), ()), element.get, names)
+    return names
+
+
+def _walk(root: Element, dialect: Dialect) -> tuple[tuple[Reference, ...], list[Problem]]:
+    """Look at every element of the language in turn."""
     names: dict[Reference, None] = {}
     problems: list[Problem] = []
     strangers: list[Problem] = []
@@ -80,15 +102,11 @@ def look_inside(
                 strangers.extend(_unknown(element, root, dialect))
             continue
         uses, rule, is_mediator = row
-        for attribute, kind in uses:
-            key = element.get(attribute)
-            if key is not None and is_name(key):
-                names[Reference(kind, key)] = None
+        if uses:
+            note_uses(uses, element.get, names)
         fault = None if rule is None else rule(element)
         if fault is not None and _counts(element, root, is_mediator=is_mediator):
             problems.append(_problem(element, fault))
-    if not mediators:
-        return tuple(names), []
     unknown = sorted(strangers, key=lambda problem: problem.severity is not Severity.ERROR)
     return tuple(names), [*problems, *_strangers(root), *unknown]
 

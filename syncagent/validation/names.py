@@ -62,6 +62,6 @@ FAMILIAR: frozenset[object] = APACHE_MEDIATORS | WSO2_MEDIATORS | BETWEEN | _OFT
 """Elements that are no surprise wherever they stand."""
 
 
-def local_names(tags: Iterable[str]) -> list[str]:
+def local_names(tags: Iterable[object]) -> list[str]:
     """Return the tags without their namespace, sorted."""
-    return sorted(tag.removeprefix(NS) for tag in tags)
+    return sorted(str(tag).removeprefix(NS) for tag in tags)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import Kind
+from syncagent.core.verdict import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 NAMESPACE = "http://ws.apache.org/ns/synapse"
 
@@ -71,3 +72,13 @@ _ELSEWHERE = ("{", "$", "gov:", "conf:", "resources:", "synapse.lang.")
 def is_name(key: str) -> bool:
     """Tell whether `key` must be the name of an artifact in the same tree."""
     return bool(key) and "/" not in key and key not in BUILT_IN and not key.startswith(_ELSEWHERE)
+
+
+def note_uses(
+    uses: Iterable[Use], attribute: Callable[[str], str | None], names: dict[Reference, None]
+) -> None:
+    """Add to `names` what an element names; `attribute` returns one of its attributes."""
+    for name, kind in uses:
+        key = attribute(name)
+        if key is not None and is_name(key):
+            names[Reference(kind, key)] = None

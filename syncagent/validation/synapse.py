@@ -72,9 +72,9 @@ _UNSAFE_IN_FILE_NAMES = re.compile(r"[/?*|:<> ]")
 
 
 def examine_synapse(
-    kind: Kind, path: str, root: Element, dialect: Dialect = Dialect.WSO2
+    kind: Kind, path: str, root: Element, content: bytes, dialect: Dialect
 ) -> tuple[Facts, tuple[Problem, ...]]:
-    """Judge a parsed artifact of `kind`; facts are as full as the bytes allow."""
+    """Judge an artifact of `kind`, parsed from `content`; facts are as full as the bytes allow."""
     wrong = _root_problem(kind, path, root)
     if wrong is not None:
         return Facts(), (wrong,)
@@ -84,7 +84,7 @@ def examine_synapse(
     if nameless is not None:
         return Facts(), (nameless,)
     context, version = _place_of(root) if kind is Kind.API else (None, None)
-    references, inside = look_inside(root, dialect, mediators=kind in WITH_MEDIATORS)
+    references, inside = look_inside(root, content, dialect, mediators=kind in WITH_MEDIATORS)
     own = [*builder_problems(kind, root)]
     if dialect is Dialect.APACHE:
         own += apache_problems(kind, root)

@@ -1,4 +1,8 @@
-"""The `Validator` port: one artifact's bytes in, verdict and facts out. No I/O, no memory."""
+"""The `Validator` port: one artifact's bytes in, verdict and facts out. No I/O.
+
+What is remembered from one artifact to the next (expressions, sequences of tokens) saves time, is
+bounded, and changes no verdict.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,7 @@ class ArtifactValidator:
         root: Element | Problem = parse(content)
         if isinstance(root, Problem):
             return Examined(Facts(), (root,))
-        return Examined(*examine_synapse(kind, path, root, self._dialect))
+        return Examined(*examine_synapse(kind, path, root, content, self._dialect))
 
 
 def size_problem(size: int, size_max_bytes: int) -> Problem | None:
