@@ -60,12 +60,15 @@ class Loading:
         """How the runtime refused something at its start, where it does not say what."""
         self._suspects: dict[Kind, set[ArtifactPath]] = {}
         """What that may have been, whenever it was asked since."""
+        self._unsure: set[Kind] = set()
+        """Kinds of which something came or went since the start: that may have been it."""
 
     def anew(self) -> None:
         """Another process runs now: it has loaded everything again, and no tenant yet."""
         self._left = set(self._state.settings.tree_names)
         self._nameless.clear()
         self._suspects.clear()
+        self._unsure.clear()
         started = self._readiness.started_at
         self._tenants = {
             outcome.path.tree
@@ -78,6 +81,10 @@ class Loading:
     def again(self) -> None:
         """This node stands on other rows than before: some of them may have been there already."""
         self._left = set(self._state.settings.tree_names)
+
+    def moved(self, path: ArtifactPath) -> None:
+        """Something came or went at `path`: what was there at the start is not all known any more."""
+        self._unsure.add(self._outcomes.kind(path))
 
     @property
     def left(self) -> bool:
@@ -156,7 +163,9 @@ class Loading:
                 continue
             suspects = self._suspects.setdefault(kind, set())
             suspects.update(path for path, _ in found)
-            certain = len(suspects) == len(failures) and not self._others(tree, kind)
+            if self._others(tree, kind):
+                self._unsure.add(kind)
+            certain = len(suspects) == len(failures) and kind not in self._unsure
             state = Deployment.REJECTED if certain else Deployment.UNKNOWN
             text = (
                 reason if certain else f"it may be what the runtime refused at its start: {reason}"
@@ -170,12 +179,12 @@ class Loading:
                     self.rejected(said)
 
     def _others(self, tree: TreeName, kind: Kind) -> bool:
-        """Tell whether there are files of a kind that no revision has: they may be what was refused."""
-        view = self._observing.views[tree]
-        return any(
-            path in view.files and self._outcomes.kind(ArtifactPath(tree, path)) is kind
-            for path in view.differing
-        )
+        """Tell whether files of a kind differ from the revision: they may be what was refused.
+
+        A file that is gone may have been there when the runtime started.
+        """
+        paths = (ArtifactPath(tree, path) for path in self._observing.views[tree].differing)
+        return any(self._outcomes.kind(path) is kind for path in paths)
 
     def _candidates(self, tree: TreeName, kind: Kind) -> list[tuple[ArtifactPath, Digest]]:
         """Return what of a kind may have been refused at the start.
@@ -184,6 +193,7 @@ class Loading:
         before, as they are now.
         """
         started = self._readiness.started_at
+        ready_at = self._readiness.runtime.ready_at or float("inf")
         rows = (
             (ArtifactPath(tree, name), entry.digest)
             for name, entry in self._state.base.tree(tree).items()
@@ -194,8 +204,11 @@ class Loading:
                 continue
             known = self._outcomes.known.get(path)
             came = self._came(path, known, self._outcomes.waits.get(path))
-            if known is not None and came is not None and came > self._readiness.runtime.ready_at:
-                continue  # What it refused is not there any more.
+            late = came is not None and came > ready_at
+            if late or self._written(path) > started:
+                self._unsure.add(kind)  # What it refused may not be there any more.
+            if late:
+                continue
             deployed = known is not None and known.state is Deployment.DEPLOYED
             if deployed and known is not None and known.at >= started and known.excerpt:
                 named.append(path)
@@ -211,8 +224,12 @@ class Loading:
             return wait.came
         if known is not None:
             return known.at
+        return self._written(path) or None
+
+    def _written(self, path: ArtifactPath) -> float:
+        """Return the wall time at which the file was written, 0.0 if nothing says it."""
         seen = self._observing.views[path.tree].files.get(path.path)
-        return seen.mtime_ns / 1e9 if isinstance(seen, Seen) and seen.mtime_ns else None
+        return seen.mtime_ns / 1e9 if isinstance(seen, Seen) else 0.0
 
     def _missed(self, path: ArtifactPath, digest: Digest, now: float) -> bool:
         """Take what came after the runtime began to load: it needs a line of its own."""

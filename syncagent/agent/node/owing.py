@@ -45,6 +45,7 @@ class Owing:
         They came between the wall times `made.at` and `latest`.
         """
         path = made.path
+        self._loading.moved(path)
         self._outcomes.going.pop(path, None)
         how = taking(self._about, self._outcomes.kind(path))
         if how is Taking.NEVER or not self._outcomes.counts(made):
@@ -64,6 +65,7 @@ class Owing:
 
     def goes(self, path: ArtifactPath, since: float) -> None:
         """The file at `path` is gone: wait until the runtime says that it has let go of it."""
+        self._loading.moved(path)
         known = self._outcomes.known.get(path)
         kind, name = self._outcomes.kind(path), self._hearing.name_of(path)
         gone = path not in self._state.base and taking(self._about, kind) is Taking.HOT
