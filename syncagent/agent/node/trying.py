@@ -56,14 +56,14 @@ class Trying:
         self._state = state
         self._observing = observing
         self._deploying = deploying
-        noted = t.from_note(state.standing.notes.get(t.NOTE, ""))
-        listed = set(state.settings.tree_names)  # others since, it may be
-        self.trials = {path: trial for path, trial in noted.items() if path.tree in listed}
+        noted, listed = state.standing.notes.get(t.NOTE, ""), set(state.settings.tree_names)
+        self.trials = {p: trial for p, trial in t.from_note(noted).items() if p.tree in listed}
         self.refusals = Refusals(state, observing, advancing)
         self._gone_at: float | None = None
         self._is_back_soon = False
         """True while a canary that was here is here, or gone for less than a restart takes."""
         self._since: dict[ArtifactPath, float] = {}
+        self._untried: dict[str, list[ArtifactPath]] = {}
         self._answered = True
         self._looked_at = 0.0
         self._stood_on: RevisionId | None = None
@@ -217,6 +217,7 @@ class Trying:
             else trial
             for path, trial in self.trials.items()
         }
+        self._tell_untried()
         self._take(made, now)
 
     def _judged(self, trial: t.Trial, now: float) -> t.Trial:
@@ -237,8 +238,15 @@ class Trying:
         if self._is_early(trial, now):
             return trial
         if outcome.state is Deployment.UNKNOWN:
-            self._state.event("untried", path=str(trial.path), reason=outcome.reason)
+            self._untried.setdefault(outcome.reason, []).append(trial.path)
         return t.proven(trial)
+
+    def _tell_untried(self) -> None:
+        """Say what goes on untried: as one event for each reason, however many there are."""
+        told, self._untried = self._untried, {}
+        for reason, paths in told.items():
+            more = f" and {len(paths) - 1} others" if len(paths) > 1 else ""
+            self._state.event("untried", path=f"{min(paths)}{more}", reason=reason)
 
     def _is_early(self, trial: t.Trial, now: float) -> bool:
         """Tell whether nothing is known of what should be known, and that for not long yet."""
@@ -353,8 +361,8 @@ class Trying:
             self._is_back_soon = False
         untried = {p for p, tr in self.trials.items() if not (tr.proven or tr.nacked_by)}
         if untried and now >= self._gone_at + AWAY_S:
-            for path in sorted(untried):
-                self._state.event("untried", path=str(path), reason="no runtime answers here")
+            self._untried = {"no runtime answers here": list(untried)}
+            self._tell_untried()
             made = {p: t.proven(tr) if p in untried else tr for p, tr in self.trials.items()}
             self._take(made, now)
 

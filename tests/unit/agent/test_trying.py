@@ -379,6 +379,16 @@ def test_a_refused_group_is_held_over_a_restart_of_the_manager() -> None:
     assert cluster.holds() == [hold]
 
 
+def test_what_goes_on_untried_is_one_event_however_much_it_is() -> None:
+    cluster = Cluster()
+    cluster.gateway.mute = True
+    for path, content in ((A, api("a", "s", "new")), (B, api("b", text="new"))):
+        cluster.bench.put(path, content)
+    cluster.bench.pass_(300.0)
+    (told,) = cluster.bench.events("untried")
+    assert str(told["path"]).endswith("api/a.xml and 1 others")
+
+
 def test_what_is_changed_while_the_canary_is_started_anew_waits_for_it() -> None:
     cluster = Cluster(dialect=SYNAPSE)
     bad = api("b", text="bad")
