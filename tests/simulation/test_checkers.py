@@ -16,7 +16,9 @@ from syncagent.agent.hands.committer import Committer
 from syncagent.agent.hands.recovery import finish_interrupted
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import Role
+from syncagent.agent.node.trying import Trying
 from syncagent.core.ledger import StandingChange
+from syncagent.core.outcome import Deployment
 from tests.simulation.cluster import run_seed
 from tests.simulation.machine import Build
 
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from syncagent.agent import effects as fx
     from syncagent.agent.node.state import State
     from syncagent.agent.results import Result
+    from syncagent.core.artifact import ArtifactPath
     from syncagent.core.intent import Committed, Intent
+    from syncagent.core.outcome import Outcome
     from syncagent.core.revision import Token
     from syncagent.ports import Disk, Guard, History
 
@@ -174,6 +178,66 @@ def deaf(state: State) -> Node:
     return node
 
 
+def letting_through(state: State) -> Node:
+    """A node whose runtime need not have proved what its workers get."""
+    node = Node(state)
+
+    class Open(Trying):
+        withheld = frozenset()  # type: ignore[assignment]
+
+    node.trying.__class__ = Open
+    return node
+
+
+def unknowing(state: State) -> Node:
+    """A node that takes what its runtime writes for a person's."""
+    node = Node(state)
+    node.deploying._restores.said = lambda *_: None  # type: ignore[method-assign]
+    return node
+
+
+def pushing(state: State) -> Node:
+    """A node that holds nothing back of what its runtime has rejected."""
+    node = Node(state)
+    node.deploying._restores._exempt = lambda *_: None  # type: ignore[method-assign]
+    return node
+
+
+def boasting(state: State) -> Node:
+    """A node that says Deployed of what its runtime has said nothing of yet."""
+    node = Node(state)
+    put = node.deploying._outcomes.put
+
+    def boast(outcome: Outcome, now: float, wait: object = None) -> None:
+        pending = outcome.state is Deployment.PENDING and wait is not None
+        put(replace(outcome, state=Deployment.DEPLOYED) if pending else outcome, now)
+
+    node.deploying._outcomes.put = boast  # type: ignore[method-assign]
+    return node
+
+
+def blaming(state: State) -> Node:
+    """A node that says Rejected of all that was not answered for in time."""
+    node = Node(state)
+    turn = node.deploying._outcomes.turn
+
+    def blame(path: ArtifactPath, now: float, became: Deployment, reason: str) -> None:
+        unknown = became is Deployment.UNKNOWN
+        turn(path, now, Deployment.REJECTED if unknown else became, reason)
+
+    node.deploying._outcomes.turn = blame  # type: ignore[method-assign]
+    return node
+
+
+BESIDE: dict[str, tuple[Build, set[str]]] = {
+    "unproven let through": (Build(node=letting_through), {"canary"}),
+    "a restore declared": (Build(node=unknowing), {"old or new", "absence"}),
+    "rejected pushed again": (Build(node=pushing), {"rejected"}),
+    "Pending called Deployed": (Build(node=boasting), {"truth"}),
+    "Unknown called Rejected": (Build(node=blaming), {"truth"}),
+}
+"""Faults that show only beside runtimes."""
+
 FAULTS: dict[str, tuple[Build, set[str]]] = {
     "token not checked": (Build(committer=Unfenced), {"one writer"}),
     "invalid declared": (Build(node=trusting), {"validated"}),
@@ -189,12 +253,12 @@ FAULTS: dict[str, tuple[Build, set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [*FAULTS, *BESIDE])
 def test_a_faulty_agent_is_caught(fault: str) -> None:
-    build, promises = FAULTS[fault]
+    build, promises = {**FAULTS, **BESIDE}[fault]
     others: list[str] = []
     for seed in range(SEEDS_MAX):
-        violation, _ = run_seed(seed, build=build)
+        violation, _ = run_seed(seed, build=build, runtimes=fault in BESIDE)
         if violation is not None and violation.promise in promises:
             return
         if violation is not None:

@@ -13,16 +13,32 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.cluster import run_seed
-from tests.simulation.seeds import FOUND
+from tests.simulation.seeds import FOUND, FOUND_BESIDE, OPEN_BESIDE
 
 SEEDS_EACH_RUN = 100
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.parametrize("seed", range(SEEDS_EACH_RUN))
+BESIDE = [seed for seed in range(0, SEEDS_EACH_RUN, 3) if seed not in OPEN_BESIDE]
+"""Every third seed has runtimes beside its agents."""
+
+
+@pytest.mark.parametrize("seed", [seed for seed in range(SEEDS_EACH_RUN) if seed not in BESIDE])
 def test_no_promise_is_broken(seed: int) -> None:
     violation, _ = run_seed(seed)
     assert violation is None, f"scripts/simulate --from {seed} --trace: {violation}"
+
+
+@pytest.mark.parametrize("seed", BESIDE)
+def test_no_promise_is_broken_beside_runtimes(seed: int) -> None:
+    violation, _ = run_seed(seed, runtimes=True)
+    assert violation is None, f"scripts/simulate --runtimes --from {seed} --trace: {violation}"
+
+
+@pytest.mark.parametrize("seed", FOUND_BESIDE)
+def test_what_was_found_beside_runtimes_stays_mended(seed: int) -> None:
+    violation, _ = run_seed(seed, runtimes=True)
+    assert violation is None, f"scripts/simulate --runtimes --from {seed} --trace: {violation}"
 
 
 @pytest.mark.parametrize("seed", FOUND)

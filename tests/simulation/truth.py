@@ -1,4 +1,4 @@
-"""What runtimes really did, beside what nodes say of it: the checker of outcomes.
+"""What runtimes really did, beside what nodes say of it and do about it: the checkers of outcomes.
 
 The modelled runtime is asked, never its log: what it serves before and after each of its turns, and
 in which bytes it found a fault.
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from syncagent.core.artifact import ArtifactPath
 from syncagent.core.digest import digest_of
 from syncagent.core.outcome import Deployment
+from syncagent.core.runtime import Phase
+from tests.simulation.artifacts import SYNAPSE
 from tests.simulation.world import Violation
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ NEVER = float("-inf")
 BLUR_S = 1.5
 """Logs may count whole seconds: what came so long after a saying may pass for what was meant."""
 NOTHING = digest_of(b"")
+TRIED_S = 25.0
+"""For so long after a change only an answer lets it pass the canary: its deadline is later."""
+HEARD_S = 10.0
+"""An agent that lives has heard of a refusal after this time."""
 
 
 class Truth:
@@ -36,6 +42,10 @@ class Truth:
         self._world = world
         self._served: dict[Fact, float] = {}
         """When it last served what came from this file."""
+        self._tried: dict[tuple[ArtifactPath, Digest], tuple[float, str, str, str]] = {}
+        """What a manager with a canary has declared: when, its name, incarnation and runtime's start."""
+        self._pushed: dict[tuple[str, ArtifactPath], tuple[Digest, float]] = {}
+        """What an agent put where, and when, as long as its revision wants just that."""
         self._refused: dict[Fact, float] = {}
 
     def turned(self, machine: Machine) -> None:
@@ -58,6 +68,8 @@ class Truth:
             fact = (machine.name, outcome.path, outcome.digest)
             where = f"{machine.name} {outcome.path} {outcome.digest[5:13]}"
             if outcome.state is Deployment.DEPLOYED:
+                if self._overtaken(machine, outcome):
+                    continue
                 if self._served.get(fact, NEVER) < came:
                     raise Violation("truth", f"{where} is not served, and called Deployed")
             elif outcome.state is Deployment.REJECTED:
@@ -65,6 +77,70 @@ class Truth:
                 gone = self._refused.get((machine.name, outcome.path, NOTHING), NEVER)
                 if max(self._refused.get(fact, NEVER), gone) < came:
                     raise Violation("truth", f"{where} was not refused: {outcome.reason}")
+
+    @staticmethod
+    def _overtaken(machine: Machine, outcome: Outcome) -> bool:
+        """Tell whether somebody has written there since the node looked: it can't know yet.
+
+        What it says then is put right when it looks; whether it was shows at rest.
+        """
+        content, process = machine.disk.content(outcome.path), machine.process
+        there = digest_of(content) if content is not None else None
+        if there == outcome.digest or process is None:
+            return False
+        return process.node.observing.observed(outcome.path) == outcome.digest
+
+    # --- what follows from it -----------------------------------------------------------------
+
+    def declared(self, machine: Machine, path: ArtifactPath, digest: Digest) -> None:
+        """A manager makes these bytes a revision's: its own runtime tries them first."""
+        gateway, process = machine.gateway, machine.process
+        if gateway is None or process is None or path.tree != SYNAPSE:
+            return
+        manager_tries = machine.settings.rollout.canary == "manager"
+        if manager_tries and process.node.deploying.answers and gateway.state.phase is Phase.READY:
+            start = gateway.state.incarnation
+            tried = (self._world.at_s, machine.name, process.incarnation, start)
+            self._tried.setdefault((path, digest), tried)
+
+    def moved(self, machine: Machine, path: ArtifactPath) -> None:
+        """A node's revision wants something else at a path than before."""
+        self._pushed.pop((machine.name, path), None)
+
+    def put(self, machine: Machine, path: ArtifactPath, content: bytes) -> None:
+        """An agent has put these bytes there."""
+        digest = digest_of(content)
+        self._canary(machine, path, digest)
+        now, before = self._world.at_s, self._pushed.get((machine.name, path))
+        fact = (machine.name, path, digest)
+        refused_at = self._refused.get(fact, NEVER)
+        taken = self._served.get(fact, NEVER) > refused_at
+        again = before is not None and before[0] == digest and before[1] < refused_at
+        if again and not taken and refused_at < now - HEARD_S:
+            where = f"{machine.name} {path} {digest[5:13]}"
+            raise Violation("rejected", f"{where} was refused {now - refused_at:.0f} s ago")
+        self._pushed[machine.name, path] = (digest, now)
+
+    def _canary(self, machine: Machine, path: ArtifactPath, digest: Digest) -> None:
+        """A worker has got something: the manager's runtime must have had its say."""
+        tried = self._tried.get((path, digest))
+        if tried is None or self._world.at_s > tried[0] + TRIED_S or tried[1] == machine.name:
+            return
+        at, name, incarnation, start = tried
+        manager = machine.witness.machines[name]
+        process, gateway = manager.process, manager.gateway
+        assert gateway is not None, "it tries"
+        same = process is not None and process.incarnation == incarnation and process.state.leads
+        if not same or gateway.state.incarnation != start or gateway.state.phase is not Phase.READY:
+            return
+        content = manager.disk.content(path)
+        if content is None or digest_of(content) != digest:
+            return  # Somebody has written there since: the runtime may have answered for that.
+        self.turned(manager)
+        fact = (name, path, digest)
+        if fact not in self._served and fact not in self._refused:
+            late_s = self._world.at_s - at
+            raise Violation("canary", f"{machine.name} has {path} {late_s:.1f} s later, not tried")
 
     def _came(self, machine: Machine, outcome: Outcome) -> float:
         """Return since when these bytes are there; any time, if they are there no more."""

@@ -254,6 +254,7 @@ class Witness:
             raise Violation("old or new", f"{where}: {new[0][:60]!r} was never declared there")
         if not self._valid(machine, path, new[0]):
             raise Violation("validated", f"{where}: invalid bytes made live")
+        self.truth.put(machine, path, new[0])
         if old is not None and old[0] == new[0]:
             raise Violation("untouched", f"{where}: right bytes written again")
         if old is not None and old[1] >= new[1]:
@@ -339,6 +340,8 @@ class Witness:
     def _moved(self, machine: Machine, old: Standing, new: Standing) -> None:
         """A ledger names another revision than before."""
         self._world.tell(machine.name, f"# stands on {new.revision}")
+        for change in diff(old.manifest, new.manifest):
+            self.truth.moved(machine, change.path)
         highest = machine.guard.state().highest
         if highest is None:
             raise Violation("one writer", f"{machine.name} moved without any token")
@@ -392,6 +395,7 @@ class Witness:
             raise Violation("old or new", f"{machine.name} declared unknown {path}")
         if not self._valid(machine, path, content):
             raise Violation("validated", f"{machine.name} declared invalid {path}")
+        self.truth.declared(machine, path, digest)
         kept = digest in machine.history._durable
         if machine.settings.writers is Writers.MANAGER and not kept:
             raise Violation("nothing is lost", f"{path} was declared without its bytes")
