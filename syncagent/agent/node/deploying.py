@@ -168,10 +168,12 @@ class Deploying:
     def _why_unknown(self, path: ArtifactPath) -> str:
         if not self.about.answers:
             return ""
-        if path.tree in self.state.settings.tree_names:
-            how = taking(self.about, self._outcomes.kind(path))
-            if how is Taking.NEVER:
-                return NOBODY
+        known = path.tree in self.state.settings.tree_names
+        if known and taking(self.about, self._outcomes.kind(path)) is Taking.NEVER:
+            return NOBODY
+        held = self.state.exempt.get(path)
+        if held is not None and held.because is Because.REJECTED:
+            return held.detail
         return NOT_HEARD if self._readiness.ready else self._readiness.why_waiting()
 
     # --- what arrives -----------------------------------------------------------------------
@@ -196,7 +198,6 @@ class Deploying:
         self.state.changed = True
         if anew:
             self._loading.anew()
-            self._hearing.anew()
         if self._readiness.ready:
             self._deadlines.schedule(now)
             self._listened_at = self._heard_at = now
@@ -335,9 +336,8 @@ class Deploying:
             self._owing.came(pending(path, digest, number, self.state.wall()), now)
         if files and self.state.settings.apply:
             self.state.do(Touch(tuple(files)))
-        self._tell(
-            number, [self._deadlines.item(p, digest, updated=True) for p, digest in files], now
-        )
+        items = [self._deadlines.item(p, digest, updated=True) for p, digest in files]
+        self._tell(number, items, now)
 
     def touched(self, result: Touched, _now: float) -> None:
         """Take which files were shown to the runtime again."""

@@ -247,9 +247,13 @@ def _refused(node: Parts, peer: Peer, path: ArtifactPath) -> dict[str, JSON] | N
     """Return a peer's refusal of the newest bytes: true of it whatever it has been given since."""
     newest = node.state.rows.get(path)
     for row in rows.listed(peer.report, "outcomes"):
-        if (row.get("tree"), row.get("path")) != (path.tree, path.path) or newest is None:
+        if (row.get("tree"), row.get("path")) != (path.tree, path.path):
             continue
-        if (row.get("state"), row.get("digest")) == (Deployment.REJECTED, newest.digest):
+        # What the revision has not, and the runtime of that node keeps, is all that is told of it.
+        if newest is None or (row.get("state"), row.get("digest")) == (
+            Deployment.REJECTED,
+            newest.digest,
+        ):
             return {key: row.get(key) or "" for key in ("state", "reason", "excerpt")}
     return None
 

@@ -81,8 +81,13 @@ class Runtimes:
         if state.withheld:
             return True
         return state.leads and any(
-            (peer.withheld != NONE_WITHHELD or bool(peer.report.get("portions")))
-            and not peer.unreachable
+            not peer.unreachable
+            and (
+                peer.withheld != NONE_WITHHELD
+                # Its last word is of before it got what was withheld.
+                or peer.report.get("withheld", peer.withheld) != peer.withheld
+                or bool(peer.report.get("portions"))
+            )
             for peer in state.peers.values()
         )
 

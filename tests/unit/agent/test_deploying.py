@@ -400,6 +400,17 @@ def test_a_saying_before_the_revision_was_made_counts_for_it() -> None:
     assert state_of(bench, "api/A.xml") is D.DEPLOYED
 
 
+def test_a_name_that_was_heard_before_its_file_was_looked_at_counts_for_it() -> None:
+    bench = leading(OLD)
+    bench.at += 0.3
+    bench.put("api/other.xml", api("Named"))
+    bench.at += 0.05
+    said = Heard(Saying.DEPLOYED, None, Kind.API, "Named", at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "x"))
+    bench.pass_(1.0)
+    assert state_of(bench, "api/other.xml") is D.DEPLOYED
+
+
 def test_what_answers_for_the_version_before_does_not_count_for_the_next() -> None:
     bench = leading(OLD)
     bench.at += 0.3
