@@ -109,7 +109,7 @@ class Double:
                 self._carry_out(root, [] if isinstance(model, PlanModel) else deeds, tenant, now)
 
     def load_tenant(self, tenant: str) -> None:
-        """Load a tenant's trees, as its first request does; quiet if it is loaded."""
+        """Load a tenant's trees, as its first request does: it is served when this returns."""
         with self.lock:
             if tenant in {known for _, known in self.trees.values()}:
                 return
@@ -117,6 +117,7 @@ class Double:
             for model in self._add(self.home / "repository/tenants" / tenant, tenant):
                 model.start(_now())
             self.dialect = dialect
+            self._step()
 
     def unload_tenant(self, tenant: str) -> None:
         """Unload a tenant that was idle: it says nothing and serves nothing."""
@@ -143,12 +144,15 @@ class Double:
     def step(self) -> None:
         """Do what is due in each tree."""
         with self.lock:
-            for root, (model, tenant) in self.trees.items():
-                while model.due() <= (now := _now()):
-                    # What a tenant's models say of a start is no start of the server.
-                    deeds = model.turn(now, _files(root))
-                    quiet = tenant != SUPER and model.phase is Phase.STARTING
-                    self._carry_out(root, deeds, tenant, now, quiet=quiet)
+            self._step()
+
+    def _step(self) -> None:
+        for root, (model, tenant) in self.trees.items():
+            while model.due() <= (now := _now()):
+                # What a tenant's models say of a start is no start of the server.
+                deeds = model.turn(now, _files(root))
+                quiet = tenant != SUPER and model.phase is Phase.STARTING
+                self._carry_out(root, deeds, tenant, now, quiet=quiet)
 
     def _carry_out(
         self, root: Path, deeds: list[Deed], tenant: str, now: float, *, quiet: bool = False

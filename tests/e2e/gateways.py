@@ -18,11 +18,10 @@ from tests.e2e.synapse import SynapseHome, put
 
 
 @dataclass
-class Gateways:
-    """The agents, and the runtime beside each."""
+class Gated:
+    """Agents, each beside a runtime: what a person asks of them."""
 
     agents: Cluster
-    homes: dict[str, SynapseHome]
 
     @property
     def manager(self) -> Agent:
@@ -33,13 +32,6 @@ class Gateways:
         """The tree that people, or a Publisher, write to."""
         return self.manager.tree
 
-    def close(self) -> None:
-        """End the agents and the runtimes."""
-        with ExitStack() as stack:
-            for home in self.homes.values():
-                stack.callback(home.kill)
-            self.agents.close()
-
     def publish(self, path: str, content: bytes) -> None:
         put(self.tree / path, content)
         self.deployed()
@@ -48,14 +40,6 @@ class Gateways:
         """Wait as a script would until every runtime has said what it has."""
         done = self.manager.run("wait", "--synced", "--deployed", "--timeout", "120s")
         assert done.returncode == 0, done.stdout + done.stderr
-
-    def say(self, path: str, word: str) -> list[str]:
-        """Return the gateways that answer with `word`."""
-        return [name for name, home in self.homes.items() if home.says(path, word)]
-
-    def serve(self, path: str) -> list[str]:
-        """Return the gateways on which an API answers at all."""
-        return [name for name, home in self.homes.items() if home.get(path).status == 200]
 
     def states(self, path: str, on: str = "gw-1") -> dict[str, str]:
         """Return what `describe` says of an artifact, by node."""
@@ -80,6 +64,28 @@ class Gateways:
         assert isinstance(status, dict)
         (row,) = [row for row in status["nodes"] if row["name"] == name]
         return row  # type: ignore[no-any-return]
+
+
+@dataclass
+class Gateways(Gated):
+    """The agents, and the Synapse beside each."""
+
+    homes: dict[str, SynapseHome]
+
+    def close(self) -> None:
+        """End the agents and the runtimes."""
+        with ExitStack() as stack:
+            for home in self.homes.values():
+                stack.callback(home.kill)
+            self.agents.close()
+
+    def say(self, path: str, word: str) -> list[str]:
+        """Return the gateways that answer with `word`."""
+        return [name for name, home in self.homes.items() if home.says(path, word)]
+
+    def serve(self, path: str) -> list[str]:
+        """Return the gateways on which an API answers at all."""
+        return [name for name, home in self.homes.items() if home.get(path).status == 200]
 
 
 def make_gateways(folder: Path, *names: str) -> Gateways:
