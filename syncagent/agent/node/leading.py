@@ -215,6 +215,8 @@ class Leading:
 
     def _progress(self, peer: Peer) -> Standing:
         """Return how far a peer is; what a runtime refused is withheld, and stops nobody else."""
+        if peer.standing != self._state.standing.revision and peer.phase is Phase.IDLE:
+            return Standing.BEHIND  # all that it lacks is withheld
         if peer.phase in {Phase.DONE, Phase.IDLE}:
             return Standing.ACKED if self._trying.acked(peer) else Standing.COMMITTED
         return _STANDING.get(peer.phase, Standing.BEHIND)
@@ -351,7 +353,7 @@ class Leading:
             return None
         instants = [self._survey_at, self._admit_at]
         for peer in self._state.peers.values():
-            if peer.link is not None and peer.phase is Phase.DECLINED:
+            if peer.link is not None and peer.admitted and peer.phase is Phase.DECLINED:
                 instants.append(peer.phase_at + DECLINED_AGAIN_S)
             elif peer.link is not None and peer.phase in {Phase.OFFERED, Phase.COMMITTING}:
                 instants.append(_patient_until(peer))

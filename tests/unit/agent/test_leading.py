@@ -474,3 +474,16 @@ def test_stepping_down_drops_what_was_held_and_refused_for_revisions() -> None:
     assert (bench.state.role, bench.state.holds, bench.state.refused) == (Role.WORKER, {}, {})
     assert bench.files == FILES, "a worker puts back what drifted"
     assert replace(bench.token(9)) == bench.state.guard.highest
+
+
+def test_who_declined_and_admits_no_newer_token_is_not_asked_without_end() -> None:
+    bench = Bench({"sequences/s.xml": sequence("s")}).lead()
+    link = bench.follow(standing=REVISION_ZERO)
+    bench.hear(link, Declined(bench.state.standing.revision, "failed", "a reason"))
+    peer = bench.state.peers[PEER]
+    assert peer.phase is Phase.DECLINED
+    peer.admitted = False  # as a newer token of this node's own makes it
+    bench.at += 2 * DECLINED_AGAIN_S
+    bench.rest()
+    assert (peer.phase, peer.link) == (Phase.DECLINED, link)
+    assert bench.wake_at > bench.at
