@@ -14,6 +14,7 @@ from syncagent.core.change import Change
 from syncagent.core.events import Received
 from syncagent.core.exempt import NONE_WITHHELD, paths_digest
 from syncagent.core.ledger import StandingChange
+from syncagent.core.revision import REVISION_ZERO
 from syncagent.core.safety import HoldReason
 from syncagent.core.settings import PeerSettings, RolloutSettings
 from syncagent.core.trials import NOTE, Trial, to_note
@@ -223,6 +224,29 @@ def test_the_next_wave_goes_when_the_one_before_has_acked() -> None:
     cluster.report(PEER, pending=0)
     (commit,) = cluster.bench.said(Commit)
     assert commit.revision.number == 2
+
+
+def test_who_lacks_only_what_is_withheld_takes_no_place_in_a_wave() -> None:
+    cluster = Cluster(peers=3)
+    bench, bad, late = cluster.bench, api("b", text="bad"), NodeName("gw-4")
+    bench.cut(cluster.links[late], late)
+    cluster.edit(b=bad)
+    bench.pass_(60.0)
+    (offer,) = bench.said(Offer, cluster.links[PEER])
+    bench.hear(cluster.links[PEER], Declined(offer.revision, "disk", "it is full"))
+    (offer,) = bench.said(Offer, cluster.links[THIRD])
+    bench.hear(cluster.links[THIRD], Prepared(offer.revision))
+    digest = bench.state.rows.digest
+    bench.hear(cluster.links[THIRD], Done(offer.revision, digest, NONE_WITHHELD))
+    cluster.report(THIRD, b=bad)
+    assert cluster.holds()
+    assert bench.node.leading.waits_for_canary(bench.state.peers[PEER])
+    bench.said(Offer)
+    cluster.links[late] = bench.follow(late, standing=REVISION_ZERO)
+    cluster.report(late)
+    (offer,) = bench.said(Offer, cluster.links[late])
+    bench.hear(cluster.links[late], Prepared(offer.revision))
+    assert bench.said(Commit, cluster.links[late])
 
 
 def test_a_worker_whose_runtime_is_down_keeps_nobody_waiting() -> None:
