@@ -39,8 +39,7 @@ def groups(
         lost = [path for path in artifacts if path not in reached]
         shared = [path for path, by in reached.items() if len(by) >= _MANY]
         if lost:
-            # Artifacts that only refer to each other: the first by path stands for the circle.
-            heads.add(min(lost))
+            heads.update(_of_circles(lost, uses))
         elif shared:
             heads.update(_meeting_points(shared, uses, reached))
         else:
@@ -79,6 +78,22 @@ def _reached(heads: set[ArtifactPath], uses: _Uses) -> dict[ArtifactPath, set[Ar
             by.add(head)
             waiting.extend(uses[path])
     return reached
+
+
+def _of_circles(lost: list[ArtifactPath], uses: _Uses) -> set[ArtifactPath]:
+    """Return, of artifacts that only refer to each other, the first by path for each circle."""
+    found: set[ArtifactPath] = set()
+    seen: set[ArtifactPath] = set()
+    for path in sorted(lost):
+        if path not in seen:
+            found.add(path)
+        waiting = [path]
+        while waiting:
+            one = waiting.pop()
+            if one not in seen:
+                seen.add(one)
+                waiting.extend(uses[one])
+    return found
 
 
 def _meeting_points(

@@ -52,6 +52,11 @@ def tree(uses: dict[str, str], name: TreeName = T) -> dict[ArtifactPath, tuple[K
             id="two ways inside one group",
         ),
         pytest.param({"b": "c", "c": "b"}, {"b": "b", "c": "b"}, id="a circle is one group"),
+        pytest.param(
+            {"a": "b", "b": "a", "c": "da", "d": "c"},
+            {"a": "a", "b": "a", "c": "c", "d": "c"},
+            id="circles are groups of their own",
+        ),
         pytest.param({"A": "A", "b": "b"}, {"A": "A", "b": "b"}, id="a use of oneself"),
         pytest.param({"A": "z"}, {"A": "A"}, id="a reference to nothing"),
         pytest.param(
