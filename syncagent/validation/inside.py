@@ -74,7 +74,7 @@ def look_inside(
     artifact's own builder: no rule counts.
     """
     if not mediators:
-        return tuple(_names(root.iter(*USES))), []
+        return tuple(_names(root.iter(*USES) if len(root) else [root])), []
     if dialect is Dialect.WSO2:
         names = _names([root])
         if note_plain(content, root, names):

@@ -57,7 +57,7 @@ def test_nothing_that_is_plain_in_a_real_artifact_is_a_problem() -> None:
     contents = [artifact.content for artifact in artifacts()]
     found = {content: plain(content) for content in contents}
     assert [c for c, names in found.items() if names is not None and walked(c) != (names, [])] == []
-    assert sum(names is not None for names in found.values()) > len(contents) // 3
+    assert sum(names is not None for names in found.values()) > len(contents) // 2
 
 
 def test_nothing_that_is_plain_in_a_mutant_is_a_problem() -> None:
@@ -98,6 +98,11 @@ def test_a_pattern_that_is_plain_holds_nothing_that_could_be_left_open() -> None
             '<args><arg value="1"/></args></payloadFactory>'
         ),
         '<ns:a xmlns:ns="urn:x" b="c"><ns:d/></ns:a>',
+        '<property name="a" scope="axis2" action="remove"/>',
+        '<log><!-- x --><property name="a" value="b"/></log>',
+        '<payloadFactory><format><ns:a xmlns:ns="urn:x"/></format></payloadFactory>',
+        '<makefault version="soap11"><code value="a"/><reason value="b"/><role/></makefault>',
+        '<enrich><source clone="true" type="body"/><target property="a" type="property"/></enrich>',
     ],
 )
 def test_common_ways_to_write_a_mediator_are_plain(body: str) -> None:
@@ -119,6 +124,9 @@ def test_common_ways_to_write_a_mediator_are_plain(body: str) -> None:
         "<?pi <log/>?>",
         '<filter xpath="f("/>',
         '<filter source="$ctx:a" regex="&#40;"/>',
+        "<payloadFactory><format>a</format></payloadFactory>",
+        '<makefault><code value="a"/></makefault>',
+        '<log><property name=""  value="a"/></log>',
         "<timeout><duration>soon</duration></timeout>",
         "<initialDuration>1</initialDuration>",
         '<args><code value="1"/></args>',
