@@ -256,21 +256,18 @@ class Deploying:
         if not self.about.answers:
             return
         job, began = self._began
-        wall = self.state.wall()
-        since = began if job == self.state.standing.txid else wall
+        since = began if job == self.state.standing.txid else self.state.wall()
         items: list[OrderItem] = []
         for step in steps:
             updated = step.after is not None and step.expected is not None
-            items.append(
-                self._deadlines.item(
-                    step.path, step.after.digest if step.after else None, updated=updated
-                )
-            )
+            digest = step.after.digest if step.after else None
+            items.append(self._deadlines.item(step.path, digest, updated=updated))
             if step.after is None:
                 self._owing.goes(step.path, since)
             else:
                 made = pending(step.path, step.after.digest, revision, since)
-                self._owing.came(made, now, latest=wall, updated=updated)
+                latest = self._owing.until(step.path, step.expected, since)
+                self._owing.came(made, now, latest=latest, updated=updated)
         self._outcomes.tend(paths)
         if paths is None or not len(self._base):
             # What was there before this node stood anywhere is what its runtime has loaded.
@@ -377,8 +374,7 @@ class Deploying:
 
         What fails at a start need not be named, and is concluded only when all of it was heard.
         """
-        starting = self.runtime.phase is Phase.STARTING
-        if starting or self._concluding:
+        if self.runtime.phase is Phase.STARTING or self._loading.open:
             self._outcomes.save()
         else:
             mark, self._mark = self._mark, None

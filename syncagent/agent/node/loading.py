@@ -91,6 +91,25 @@ class Loading:
         """True while something can be concluded."""
         return any(self._observing.views[tree].ready for tree in self._left)
 
+    @property
+    def open(self) -> bool:
+        """True while what was said at the start may yet decide what became of something.
+
+        Of files that were there already and wait, or are in no revision (yet), or in a tree that
+        can't be seen. Who comes after this agent has to hear it again until then.
+        """
+        if self._readiness.runtime.phase not in {Phase.READY, Phase.STUCK}:
+            return False
+        ready_at = self._readiness.runtime.ready_at
+        waits = self._outcomes.waits.values()
+        if self._left or any(wait.came <= ready_at for wait in waits):
+            return True
+        return any(
+            isinstance(seen := view.files.get(path), Seen) and seen.mtime_ns / 1e9 <= ready_at
+            for view in self._observing.views.values()
+            for path in view.differing
+        )
+
     def failed(self, heard: Heard) -> bool:
         """Take that something failed at the runtime's start, if a saying says that and not what."""
         started, ready = self._readiness.started_at, self._readiness.runtime.ready_at

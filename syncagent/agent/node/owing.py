@@ -42,7 +42,8 @@ class Owing:
     ) -> None:
         """New bytes are there: wait for what is said of them, or conclude what nobody says.
 
-        They came between the wall times `made.at` and `latest`.
+        They came at the wall time `made.at`; or until `latest`, and what is said before then may be
+        about those that were there before (see `until`).
         """
         path = made.path
         self._loading.moved(path)
@@ -57,11 +58,21 @@ class Owing:
             self._outcomes.put(replace(made, state=Deployment.DORMANT, reason=NOT_LOADED), now)
         else:
             wait = Wait(made.at, updated=updated, missed=self._hearing.may_miss(path, made.at))
-            if self._hearing.unanswered(path, made.at):
+            if latest is not None or self._hearing.unanswered(path, made.at):
                 wait.unclear_from = made.at
                 wait.came = (made.at if latest is None else latest) + OVERLAP_S
             self._outcomes.put(replace(made, at=wait.came), now, wait)
             self._hearing.replay(path, made.at, now)
+
+    def until(self, path: ArtifactPath, over: Digest | None, since: float) -> float | None:
+        """Return the wall time until which the runtime may still have met `over` at `path`.
+
+        It was overwritten after `since`. None if it had been taken before: no more is said of it.
+        """
+        known = self._outcomes.known.get(path)
+        taken = known is not None and known.state is Deployment.DEPLOYED and known.at < since
+        met = over is None or (taken and known is not None and known.digest == over)
+        return None if met else self._state.wall()
 
     def goes(self, path: ArtifactPath, since: float) -> None:
         """The file at `path` is gone: wait until the runtime says that it has let go of it."""

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from syncagent.core.artifact import Kind
+from syncagent.core.events import RuntimeHeard
 from syncagent.core.outcome import Deployment
-from tests.fakes.agent_bench import Bench, Files, at, sequence
-from tests.unit.agent.test_deploying import OLD, bring, following, leading, state_of
+from syncagent.core.runtime import Heard, Saying
+from tests.fakes.agent_bench import PEER, XMLNS, Bench, Files, at, sequence
+from tests.fakes.runtime_words import SYNAPSE
+from tests.unit.agent.test_deploying import (
+    OLD,
+    _aged,
+    again,
+    api,
+    bring,
+    following,
+    leading,
+    state_of,
+)
 
 D = Deployment
 TWO: Files = {**OLD, "sequences/t.xml": sequence("t")}
@@ -19,6 +32,12 @@ def refuse_bad(bench: Bench) -> None:
     """Have the runtime refuse what says that it is bad."""
     assert bench.gateway is not None
     bench.gateway.refuses = lambda _path, content: "no class" if b"bad" in content else ""
+
+
+def template(name: str, text: str) -> bytes:
+    """Return a template of a sequence."""
+    body = f"<sequence><!--{text}--><log/></sequence>"
+    return f'<template xmlns="{XMLNS}" name="{name}">{body}</template>'.encode()
 
 
 def stopped(files: Files) -> Bench:
@@ -72,3 +91,34 @@ def test_what_may_have_failed_at_a_start_is_not_surer_when_the_others_are_gone()
     bench.node.deploying.committed((), None, bench.state.standing.revision.number, bench.at)
     bench.pass_(20.0)
     assert state_of(bench, "sequences/t.xml") is D.UNKNOWN
+
+
+def test_what_is_said_while_an_edit_is_being_put_right_may_be_about_that_edit() -> None:
+    bench = following(OLD)
+    bench.put("api/A.xml", api("A", "by hand"))
+    for _ in range(200):
+        bench.pass_(0.01)
+        if bench.files["api/A.xml"] == OLD["api/A.xml"]:
+            break
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    said = Heard(Saying.UPDATED, at("api/A.xml"), Kind.API, "A", at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "0"))
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    bench.pass_(60.0)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_what_failed_before_there_was_a_revision_is_known_to_the_next_agent_too() -> None:
+    files = {**OLD, "templates/x.xml": template("x", "bad")}
+    bench = _aged(Bench(files, manager=PEER)).beside(SYNAPSE)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    refuse_bad(bench)
+    bench.gateway.boot()
+    bench.start().pass_(20.0)
+    again(bench)
+    bench.pass_(20.0)
+    bring(bench, dict(files))
+    bench.pass_(5.0)
+    assert state_of(bench, "sequences/s.xml") is D.DEPLOYED
+    assert state_of(bench, "templates/x.xml") in {D.REJECTED, D.UNKNOWN, D.PENDING}
