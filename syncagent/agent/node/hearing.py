@@ -34,7 +34,6 @@ RECENT_S = 60.0
 AFTER_NACK_S = 5.0
 """What a runtime says of an artifact this soon after it rejected it is about its own old version,
 which it puts back: its next look at the folder is later."""
-
 UNCLEAR_S = 5.0
 WHOLE_S = 1.5
 """By how much a time may lie where a file system or a log counts whole seconds."""
@@ -157,8 +156,9 @@ class Hearing:
         """Take again what was said of `path` since its bytes came, before they counted here."""
         named = (self._outcomes.kind(path), self.name_of(path))
         said = [each for each in self._unclaimed if (each.kind, each.name) == named]
+        latest = self._state.wall() + WHOLE_S  # what is later is of before the clock was set back
         for heard in [*said, *(each for each, _ in self._recent.get(path, ()))]:
-            if not before(heard.at, came):
+            if heard.at <= latest and not before(heard.at, came):
                 self._apply(path, heard, now)
 
     def unanswered(self, path: ArtifactPath, since: float) -> bool:

@@ -465,6 +465,20 @@ def test_sayings_that_come_twice_change_nothing() -> None:
     assert bench.node.deploying.outcomes == before
 
 
+def test_what_was_said_before_the_clock_was_set_back_is_no_answer() -> None:
+    bench = leading(OLD)
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(12.0)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+    wall = bench.wall
+    bench.state.wall = lambda: wall() - 7_200.0
+    assert bench.gateway is not None
+    bench.gateway.mute = True
+    bench.put("api/A.xml", api("A", "newer"))
+    bench.pass_(300.0)
+    assert state_of(bench, "api/A.xml") is D.UNKNOWN
+
+
 def test_nothing_is_written_while_the_runtime_starts() -> None:
     bench = following(OLD)
     assert bench.gateway is not None
