@@ -21,6 +21,8 @@ from syncagent.core.entry import Entry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from syncagent.core.manifest import Manifest
+
 NOTE = "trials"
 """The ledger's note that holds them: a manager that starts anew goes on where it was."""
 
@@ -99,6 +101,18 @@ def stopped_groups(
         if trial.group in names:
             found[trial.group].append(trial)
     return found
+
+
+def current(trials: Mapping[ArtifactPath, Trial], manifest: Manifest, number: int) -> Trials:
+    """Return the trials of what `manifest` (of revision `number`) has, or a later one is to have.
+
+    Another node may have led since they were noted, or what they were of was never declared.
+    """
+    return {
+        path: trial
+        for path, trial in trials.items()
+        if trial.revision > number or manifest.get(path) == trial.after
+    }
 
 
 def proven(trial: Trial) -> Trial:

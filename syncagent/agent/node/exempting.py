@@ -69,6 +69,8 @@ class Exempting:
         """Whether the deployer here stumbles over files that never deployed."""
         self.answers: Callable[[], bool] = lambda: False
         """Whether a runtime here will say what became of a commit, which portions wait for."""
+        self.held: Callable[[], Collection[ArtifactPath]] = frozenset
+        """What a person has to decide on: a runtime refused it, and it is not tried on another."""
         self.unsure: Callable[[], bool] = lambda: False
         """Whether that is not known yet."""
         self._sure_at: float | None = None
@@ -285,7 +287,7 @@ class Exempting:
         if exemption.because is Because.UNDEPLOYED:
             return state.leads or state.settings.writers is Writers.ANY
         rejected = exemption.because is Because.REJECTED
-        return rejected and here is not None and here.digest != exemption.wanted
+        return rejected and (here is None or here.digest != exemption.wanted)
 
     def _due(self, now: float) -> set[ArtifactPath]:
         """Return where less may be withheld now: the next portion, or all, where this node leads."""
@@ -337,7 +339,8 @@ class Exempting:
             if lacking
             else None,
         )
-        return {p for p, e in state.withheld.items() if e.wanted not in lacking}
+        held = self.held()
+        return {p for p, e in state.withheld.items() if e.wanted not in lacking and p not in held}
 
     def _begin(self, paths: set[ArtifactPath], now: float) -> None:
         state = self._state

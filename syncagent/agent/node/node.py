@@ -108,6 +108,7 @@ class Node:
         self.exempting.unsure = lambda: self._runtime_is(Phase.UNKNOWN)
         self.exempting.busy = self.deploying.waiting
         self.exempting.fetch = self.leading.fetch
+        self.exempting.held = lambda: {p for p, t in self.trying.trials.items() if t.nacked_by}
         self.exempting.trips = lambda: self.deploying.about.kind == "synapse"
 
     def _runtime_is(self, *phases: Phase) -> bool:
@@ -307,6 +308,7 @@ class Node:
         self.working.job_ended(now)
 
     def _led(self, now: float) -> None:
+        self.trying.take_over()
         self.leading.push(now)
 
     def _stepped_down(self, reason: str, now: float) -> None:

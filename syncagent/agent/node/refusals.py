@@ -8,14 +8,17 @@ manager rejects by itself, with `continue` it goes on.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from syncagent.agent.node import rows
 from syncagent.agent.node.job import Job, Why
 from syncagent.core.artifact import kind_of, stem_of
 from syncagent.core.change import Change
 from syncagent.core.ledger import StandingChange
 from syncagent.core.revision import Revision, RevisionId
 from syncagent.core.safety import Hold, HoldReason, hold_id, set_digest
+from syncagent.core.trials import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import State
     from syncagent.core.artifact import ArtifactPath
-    from syncagent.core.trials import Trial
+    from syncagent.core.trials import Trials
 
 NOTE = "rolled-back"
 """The ledger's note that names what was put back, so that it is not taken from a worker again."""
@@ -163,8 +166,10 @@ class Refusals:
             del known[name]
             self._state.event("hold-ended", id=name, reason=HoldReason.NACKED)
         for name, hold in holds.items():
-            if name not in known:
-                known[name] = hold
+            before = known.get(name)
+            known[name] = hold
+            if before is None or before.text != hold.text:
+                # What may have killed a deployer may have been found since.
                 self._state.event("held", id=name, reason=hold.reason, text=hold.text)
 
     # --- going back -------------------------------------------------------------------------
@@ -225,6 +230,26 @@ class Refusals:
             " ahead of the gateways until it publishes again",
         )
         return paths
+
+
+def inherited(state: State) -> Trials:
+    """Return as trials what the last manager held of what it withheld from this node.
+
+    A runtime refused it, or died of it: a new manager does not try it on its own as well.
+    """
+    found: Trials = {}
+    by_name = {str(path): exemption for path, exemption in state.withheld.items()}
+    for row in rows.listed(state.view, "held"):
+        paths = row.get("paths")
+        if row.get("kind") != HoldReason.NACKED or not isinstance(paths, list):
+            continue
+        why = str(row.get("reason")).partition(", or syncagent")[0].partition(": ")[2]
+        why = why.removesuffix(". Mend it").removesuffix(". Restart that runtime")
+        for left in (by_name[name] for name in map(str, paths) if name in by_name):
+            after, number = state.rows.get(left.path), state.standing.revision.number
+            trial = Trial(left.path, str(row.get("id")), left.here, after, number)
+            found[left.path] = replace(trial, nacked_by=str(row.get("node")), reason=why)
+    return found
 
 
 def _read(text: str) -> dict[tuple[str, str, str], str]:

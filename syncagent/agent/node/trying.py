@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from syncagent.agent.node import rows
 from syncagent.agent.node.job import Why
 from syncagent.agent.node.outcomes import Taking, taking
-from syncagent.agent.node.refusals import Refusals
+from syncagent.agent.node.refusals import Refusals, inherited
 from syncagent.agent.node.state import Phase as Progress
 from syncagent.core import trials as t
 from syncagent.core.artifact import ArtifactPath, TreeName, kind_of
@@ -306,23 +306,16 @@ class Trying:
         here = isinstance(row, dict) and row.get("revision") == peer.standing.number
         return told and here and isinstance(row, dict) and not row.get("pending")
 
-    def _drop_overtaken(self) -> None:
-        """Forget trials of what the revision does not have (any more).
+    def take_over(self) -> None:
+        """Go on holding what the last manager held of what it withheld from this node."""
+        self._note({**inherited(self._state), **self.trials})
 
-        Another node may have led since they were noted, or what they were of was never declared.
-        """
+    def _drop_overtaken(self) -> None:
+        """Forget trials of what the revision does not have (any more)."""
         standing = self._state.standing
-        if self._stood_on == standing.revision:
-            return
-        self._stood_on = standing.revision
-        number = standing.revision.number
-        self._note(
-            {
-                path: trial
-                for path, trial in self.trials.items()
-                if trial.revision > number or standing.manifest.get(path) == trial.after
-            }
-        )
+        if self._stood_on != standing.revision:
+            self._stood_on = standing.revision
+            self._note(t.current(self.trials, standing.manifest, standing.revision.number))
 
     # --- time -------------------------------------------------------------------------------
 

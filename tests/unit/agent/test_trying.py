@@ -27,6 +27,7 @@ from syncagent.core.wire.messages import (
     Offer,
     Prepared,
     Report,
+    View,
     Want,
 )
 from syncagent.core.wire.packing import compress_batch
@@ -494,6 +495,40 @@ def test_what_was_withheld_from_a_worker_that_leads_now_is_tried_by_its_own_runt
     assert at(B) in bench.node.trying.withheld
     bench.pass_(20.0)
     assert not bench.node.trying.withheld
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_what_killed_the_canary_is_not_tried_on_the_next_manager_too(verb: str) -> None:
+    bench = Bench(OLD, manager=PEER, standing=OLD).beside(SYNAPSE).start()
+    link, token = bench.managed()
+    new = api("b", text="new")
+    changes = (Change(at(B), entry(OLD[B]), entry(new)),)
+    of = revision(bench.state.standing.revision, rows(OLD), changes, epoch=2)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes, (at(B),)))
+    (prepared,) = bench.said(Prepared, link)
+    bench.hear(link, Commit(token, prepared.revision))
+    held = {
+        "id": "n-1",
+        "node": PEER,
+        "kind": "nacked",
+        "paths": [str(at(B)), "synapse:api/gone.xml"],
+        "reason": "the runtime of gw-2 refused api/b: it died. Mend it, or syncagent reject n-1 to",
+    }
+    bench.hear(link, View(json.dumps({"held": [held]})))
+    bench.history.stand(StandingChange(), [(entry(new), new)])
+    bench.cut(link)
+    bench.ask("promote", force=True)
+    bench.pass_(30.0)
+    assert bench.state.leads
+    assert bench.files == OLD
+    assert at(B) in bench.node.trying.withheld
+    ((ident, hold),) = bench.state.holds.items()
+    assert hold.text.startswith("the runtime of gw-2 refused api/b: it died. Mend it")
+    bench.answer(verb, id=ident)
+    bench.pass_(60.0)
+    assert bench.files == {**OLD, B: new if verb == "approve" else OLD[B]}
+    assert not bench.state.holds
+    assert not bench.state.withheld
 
 
 def test_bytes_that_only_the_last_manager_has_are_asked_for_and_the_cluster_goes_on() -> None:
