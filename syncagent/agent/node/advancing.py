@@ -157,7 +157,7 @@ class Advancing:
             job.hold = None
         rows = job.target.project(self._state.settings.tree_names)
         target = self.lay(job, rows)
-        job.over = self._state.exempt
+        job.over = self._state.exemptions
         changes = own_changes(self._state, job, target)
         reason = self._planning.wait_for_trees(job, changes)
         if job.waits_for and job.why in {Why.OWN, Why.REPAIR}:
@@ -231,7 +231,7 @@ class Advancing:
         refused, strays = self._planning.cross_check(job)
         if strays:
             self.lay(job, self._planning.displace(job, strays))
-            job.over = self._state.exempt
+            job.over = self._state.exemptions
             self._state.do(Discard(job.txid))
             self._gather(job, now)
             return
@@ -284,7 +284,7 @@ class Advancing:
             self._commit(job, now)
 
     def _commit(self, job: Job, now: float) -> None:
-        if job.over != self._state.exempt:
+        if job.over != self._state.exemptions:
             # The runtime itself has written meanwhile: what was planned may write over that.
             self._planning.uncheck(job)
             self._state.do(Discard(job.txid))

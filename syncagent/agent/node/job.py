@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.state import State
     from syncagent.agent.node.treeview import TreeView
     from syncagent.core.digest import Digest
-    from syncagent.core.exempt import Exemptions
+    from syncagent.core.exempt import Exemption, Exemptions
     from syncagent.core.intent import Step
     from syncagent.core.revision import Revision, RevisionId, Token
     from syncagent.core.safety import Hold
@@ -92,8 +92,8 @@ class Job:
     """What can't be left for later: it has a name that something of this job claims."""
     tripping: frozenset[ArtifactPath] = frozenset()
     """What the deployer here will stumble over: nothing else is to be updated beside it."""
-    over: Exemptions = field(default_factory=dict)
-    """The exemptions of the node's own making that it was planned over."""
+    over: Mapping[ArtifactPath, Exemption] = field(default_factory=dict)
+    """The exemptions that it was planned over."""
     note: str | None = None
     """The ledger's note of those exemptions as they are after it."""
     phase: Stage = Stage.MANIFEST

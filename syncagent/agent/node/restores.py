@@ -208,7 +208,11 @@ class Restores:
         state = self._state
         row = state.rows.get(path)
         wanted = row.digest if row else None
-        state.exempt_at(path, Exemption(path, Because.REJECTED, wanted, here, 0.0, detail))
+        if path in state.withheld:
+            # The version that waits was never tried: what it waits beside is another now.
+            state.found_here(path, here)
+        else:
+            state.exempt_at(path, Exemption(path, Because.REJECTED, wanted, here, 0.0, detail))
         self._observing.rebase(state.base, [path])
         if here is not None and not state.has_blob(here.digest):
             # If somebody edits it, this is what a repair puts back.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import ArtifactPath, NodeName
     from syncagent.core.desk import JSON
     from syncagent.core.digest import Digest
+    from syncagent.core.entry import Entry
     from syncagent.core.exempt import Exemption, Exemptions
     from syncagent.core.guard import GuardState
     from syncagent.core.ledger import Standing
@@ -307,6 +308,14 @@ class State:
         text = exempt.to_note(self.exempt)
         if text != self.standing.notes.get(exempt.NOTE, ""):
             self.note(StandingChange(notes={exempt.NOTE: text}))
+
+    def found_here(self, path: ArtifactPath, here: Entry | None) -> None:
+        """Something else is at a withheld path now, by no job of this node's: durably so."""
+        withheld = {**self.withheld, path: replace(self.withheld[path], here=here)}
+        text = exempt.withheld_to_note(self.withheld_as, withheld)
+        self.note(StandingChange(notes={exempt.WITHHELD_NOTE: text}))
+        self._lay()
+        self.changed = True
 
     def _lay(self) -> None:
         """Find what this node's trees should hold: its rows, with the exemptions that still last."""
