@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import TellRuntime, Touch
 from syncagent.agent.node.deadlines import Deadlines
+from syncagent.agent.node.dying import Dying
 from syncagent.agent.node.hearing import Hearing
 from syncagent.agent.node.job import Stage
 from syncagent.agent.node.loading import Loading
@@ -66,6 +67,7 @@ class Deploying:
         self._restores = Restores(self._outcomes)
         self._loading = Loading(self._outcomes, self._readiness)
         self._hearing = Hearing(self._outcomes, self._restores, self._loading, self._readiness)
+        self._dying = Dying(self._outcomes, self._hearing, self._readiness)
         self._owing = Owing(self._outcomes, self._loading, self._hearing)
         self._deadlines = Deadlines(self._outcomes, self._readiness, self._loading, self._hearing)
         self.lift: Callable[[Collection[ArtifactPath], float], None] = lambda _paths, _now: None
@@ -194,6 +196,7 @@ class Deploying:
         """Take what became of the runtime itself."""
         if not self.about.answers:
             return
+        before = self.runtime.phase
         anew = self._readiness.turned(event.state, now)
         self.state.changed = True
         if anew:
@@ -206,7 +209,7 @@ class Deploying:
                 self.lift(lost, now)
         elif not self._readiness.may_answer:
             if event.state.phase is Phase.STUCK:
-                self._hearing.killed(self._readiness.why_stuck, now)
+                self._dying.died(before, now)
             self._deadlines.suspend()
 
     def looked(self, paths: Iterable[ArtifactPath], now: float) -> None:
@@ -350,6 +353,7 @@ class Deploying:
         if self._readiness.tick(now):
             self._deadlines.schedule(now)
         self._restores.tick(now)
+        self._dying.tick(now)
         if self._base is not self.state.base:
             self._base = self.state.base
             self._outcomes.tend()

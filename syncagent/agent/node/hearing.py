@@ -168,6 +168,10 @@ class Hearing:
             for heard, answered in self._recent.get(path, ())
         )
 
+    def has_answered(self, path: ArtifactPath, since: float) -> bool:
+        """Tell whether anything was said of `path` after a wall time."""
+        return any(not before(heard.at, since) for heard, _ in self._recent.get(path, ()))
+
     def seen_at(self, path: ArtifactPath) -> float:
         """Return the wall time before which nothing can be said of what somebody put at `path`.
 
@@ -286,7 +290,7 @@ class Hearing:
         if known is None:
             self._rejected_edit(path, heard, now)
             return False
-        self._nack(known, heard, now)
+        self.nack(known, heard, now)
         return awaited
 
     def _is_of_others(self, known: Outcome, heard: Heard) -> bool:
@@ -317,17 +321,18 @@ class Hearing:
             and known.state is Deployment.REJECTED
             and not before(heard.at, known.at)
         ):
-            self._nack(known, heard, now)
+            self.nack(known, heard, now)
 
     def no_answer(self, path: ArtifactPath, now: float) -> bool:
         """Conclude at a deadline what the runtime can't take any more; return whether it is so."""
         wait = self._outcomes.waits[path]
         if wait.lost:
             said = Heard(Saying.LOST_TRACK, path, reason=UNTAKEN, at=self._state.wall())
-            self._nack(self._outcomes.known[path], said, now)
+            self.nack(self._outcomes.known[path], said, now)
         return wait.lost
 
-    def _nack(self, known: Outcome, heard: Heard, now: float) -> None:
+    def nack(self, known: Outcome, heard: Heard, now: float) -> None:
+        """Conclude that the runtime did not take what is known of a path."""
         again = known.state is Deployment.REJECTED
         reason = (known.reason if again else "") or heard.reason or UNTAKEN
         wait = self._outcomes.waits.get(known.path)
@@ -362,16 +367,6 @@ class Hearing:
         elif known is None:
             self._strayed(path, heard, now)
         return False
-
-    def killed(self, why: str, now: float) -> None:
-        """The deployer died of an update and did not say which: if only one waits, of that one."""
-        waits = self._outcomes.waits
-        updates = [path for path, wait in waits.items() if wait.updated]
-        path = self._only(updates or list(waits))
-        if path is not None:
-            known, at = self._outcomes.known[path], self._state.wall()
-            said = Heard(Saying.REJECTED, path, reason=why, excerpt=why, at=max(at, known.at))
-            self._nack(known, said, now)
 
     # --- restarts ---------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from syncagent.core.artifact import Kind
 from syncagent.core.events import RuntimeHeard
 from syncagent.core.outcome import Deployment
-from syncagent.core.runtime import Heard, Saying
+from syncagent.core.runtime import Heard, Phase, Saying
 from tests.fakes.agent_bench import PEER, XMLNS, Bench, Files, at, sequence
 from tests.fakes.runtime_words import SYNAPSE
 from tests.unit.agent.test_deploying import (
@@ -122,3 +122,46 @@ def test_what_failed_before_there_was_a_revision_is_known_to_the_next_agent_too(
     bench.pass_(5.0)
     assert state_of(bench, "sequences/s.xml") is D.DEPLOYED
     assert state_of(bench, "templates/x.xml") in {D.REJECTED, D.UNKNOWN, D.PENDING}
+
+
+def killed_by(bench: Bench) -> None:
+    """Let time pass until the deployer is dead, and a while more."""
+    assert bench.gateway is not None
+    bench.pass_(30.0)
+    assert bench.node.deploying.runtime.phase is Phase.STUCK
+
+
+def test_what_killed_the_deployer_may_be_a_file_that_no_revision_has() -> None:
+    bench = leading({"sequences/a.xml": sequence("a"), **OLD})
+    bench.put("sequences/s.xml", sequence("s", text="later"))
+    bench.pass_(1.0)
+    bench.put("sequences/a.xml", sequence("s"))
+    killed_by(bench)
+    assert list(bench.state.refused) == [at("sequences/a.xml")]
+    known = bench.node.deploying.here(at("sequences/s.xml"))
+    assert known is not None
+    assert (known.state, "died" in known.reason) == (D.PENDING, True)
+
+
+def test_what_killed_the_deployer_may_be_an_edit_that_was_not_seen() -> None:
+    bench = leading(OLD)
+    refuse_bad(bench)
+    bench.put("sequences/s.xml", sequence("s", text="later"))
+    bench.pass_(3.0)
+    put_unseen(bench, "api/A.xml", api("A", "bad"))
+    killed_by(bench)
+    assert state_of(bench, "sequences/s.xml") is D.PENDING
+
+
+def test_who_finds_the_deployer_dead_accuses_nobody() -> None:
+    bench = following(OLD)
+    refuse_bad(bench)
+    put_unseen(bench, "api/A.xml", api("A", "bad"))
+    assert bench.gateway is not None
+    bench.gateway.scan()
+    bench.pass_(1.0)
+    put_unseen(bench, "api/A.xml", OLD["api/A.xml"])
+    bring(bench, {"sequences/s.xml": sequence("s", text="later")})
+    again(bench)
+    killed_by(bench)
+    assert state_of(bench, "sequences/s.xml") is D.PENDING
