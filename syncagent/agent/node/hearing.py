@@ -257,7 +257,8 @@ class Hearing:
                 return None
             number = self._state.standing.revision.number
             self.name_of(path)
-            return Outcome(path, entry.digest, Deployment.UNKNOWN, revision=number)
+            made = Outcome(path, entry.digest, Deployment.UNKNOWN, revision=number)
+            return made if self._outcomes.counts(made) else None
         if known.digest != entry.digest or self._is_older(heard, known, now):
             return None
         return known

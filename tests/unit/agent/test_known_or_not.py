@@ -7,7 +7,7 @@ from syncagent.core.events import RuntimeHeard
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Heard, Phase, Saying
 from tests.fakes.agent_bench import PEER, XMLNS, Bench, Files, at, sequence
-from tests.fakes.runtime_words import SYNAPSE
+from tests.fakes.runtime_words import CARBON, SYNAPSE
 from tests.unit.agent.test_deploying import (
     OLD,
     _aged,
@@ -165,3 +165,18 @@ def test_who_finds_the_deployer_dead_accuses_nobody() -> None:
     again(bench)
     killed_by(bench)
     assert state_of(bench, "sequences/s.xml") is D.PENDING
+
+
+def test_what_the_runtime_put_back_is_not_what_it_refused() -> None:
+    bench = _aged(Bench(OLD, manager=PEER)).beside(CARBON).start().pass_(20.0)
+    refuse_bad(bench)
+    bench.put("api/A.xml", api("A", "bad"))
+    bench.pass_(20.0)
+    put_back = bench.files["api/A.xml"]
+    assert put_back not in {OLD["api/A.xml"], api("A", "bad")}
+    assert bench.events("runtime-wrote")
+    for _ in range(2):
+        again(bench)
+        bench.pass_(5.0)
+    known = bench.node.deploying.outcomes.get(at("api/A.xml"))
+    assert known is None or known.state is not D.REJECTED
