@@ -144,9 +144,10 @@ class Refusals:
             else f"the deployer of {self._state.me} died before it had taken up {kind}/{name}: it may"
             " be what killed it. Restart that runtime"
         )
+        size = "1 artifact" if len(group) == 1 else f"{len(group)} artifacts"
         text = (
             f"{what}, or syncagent reject {ident} to put back what was there before, or syncagent"
-            f" approve {ident} to go on: nobody else gets its group ({len(group)} artifacts) meanwhile"
+            f" approve {ident} to go on: nobody else gets its group ({size}) meanwhile"
         )
         return Hold(
             ident,
