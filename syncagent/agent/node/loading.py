@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node.outcomes import Taking, Wait, taking
-from syncagent.core.artifact import ArtifactPath, tenant_of
+from syncagent.core.artifact import ArtifactPath, Kind, tenant_of
 from syncagent.core.outcome import Deployment, Outcome, ack_deadline_s
 from syncagent.core.runtime import EXCERPT_MAX, Phase, Saying
 from syncagent.core.snapshot import Seen
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from syncagent.agent.node.outcomes import Outcomes
     from syncagent.agent.node.readiness import Readiness
-    from syncagent.core.artifact import Kind, TreeName
+    from syncagent.core.artifact import TreeName
     from syncagent.core.digest import Digest
     from syncagent.core.runtime import Heard
 
@@ -60,15 +60,15 @@ class Loading:
         """How the runtime refused something at its start, where it does not say what."""
         self._suspects: dict[Kind, set[ArtifactPath]] = {}
         """What that may have been, whenever it was asked since."""
-        self._unsure: set[Kind] = set()
-        """Kinds of which something came or went since the start: that may have been it."""
+        self._unsure: set[Kind] = set(Kind)
+        """Kinds of which not all is known that was there at the start: that may have been it."""
 
     def anew(self) -> None:
         """Another process runs now: it has loaded everything again, and no tenant yet."""
         self._left = set(self._state.settings.tree_names)
         self._nameless.clear()
         self._suspects.clear()
-        self._unsure.clear()
+        self._unsure = self._not_known()
         started = self._readiness.started_at
         self._tenants = {
             outcome.path.tree
@@ -82,8 +82,19 @@ class Loading:
         """This node stands on other rows than before: some of them may have been there already."""
         self._left = set(self._state.settings.tree_names)
 
+    def _not_known(self) -> set[Kind]:
+        """Return the kinds of which it is not known what is there now, when a start begins."""
+        views = self._observing.views.values()
+        if self._readiness.runtime.phase is not Phase.STARTING or not all(v.ready for v in views):
+            return set(Kind)
+        return {
+            self._outcomes.kind(ArtifactPath(view.name, path))
+            for view in views
+            for path in view.differing
+        }
+
     def moved(self, path: ArtifactPath) -> None:
-        """Something came or went at `path`: what was there at the start is not all known any more."""
+        """Something came or went at `path` since the start."""
         self._unsure.add(self._outcomes.kind(path))
 
     @property

@@ -6,7 +6,7 @@ from syncagent.core.artifact import Kind
 from syncagent.core.events import RuntimeHeard
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Heard, Phase, Saying
-from tests.fakes.agent_bench import PEER, XMLNS, Bench, Files, at, sequence
+from tests.fakes.agent_bench import PEER, XMLNS, Bench, Files, T, at, sequence
 from tests.fakes.runtime_words import CARBON, SYNAPSE
 from tests.unit.agent.test_deploying import (
     OLD,
@@ -180,3 +180,20 @@ def test_what_the_runtime_put_back_is_not_what_it_refused() -> None:
         bench.pass_(5.0)
     known = bench.node.deploying.outcomes.get(at("api/A.xml"))
     assert known is None or known.state is not D.REJECTED
+
+
+def test_what_failed_at_a_start_may_have_gone_before_this_agent_came() -> None:
+    files = {**OLD, "templates/x.xml": template("x", "good")}
+    bench = _aged(Bench(files, manager=PEER)).beside(SYNAPSE)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    refuse_bad(bench)
+    put_unseen(bench, "templates/y.xml", template("y", "bad"))
+    bench.gateway.ready()
+    del bench.disk.trees[T]["templates/y.xml"]
+    bench.start().pass_(20.0)
+    bring(bench, dict(files))
+    bench.pass_(5.0)
+    known = bench.node.deploying.here(at("templates/x.xml"))
+    assert known is not None
+    assert (known.state, "may be" in known.reason) == (D.UNKNOWN, True)
