@@ -64,7 +64,9 @@ class PlanModel:
 
     def serving(self) -> list[tuple[str, bytes]]:
         """Return the files of all that runs, with their bytes."""
-        return [(path, self.plans[name]) for path, name in self._files.items() if name in self.plans]
+        return [
+            (path, self.plans[name]) for path, name in self._files.items() if name in self.plans
+        ]
 
     def turn(self, now: float, files: Files) -> list[Deed]:
         """Scan: undeploys first, then deploys, by the names of the files."""
@@ -92,10 +94,15 @@ class PlanModel:
         text = f"Execution Plan was undeployed successfully : {base}"
         yield Said(Line("INFO", _LOGGER, text), Word(Saying.UNDEPLOYED, path))
 
+    def _twin(self, name: str) -> str:
+        """Say that a plan of this name runs, from another file ([E] CarbonEventProcessorService)."""
+        twin = "Execution plan with the same name already exists. Please remove it and retry."
+        return twin if name in self.plans else ""
+
     def _deploy(self, path: str, content: bytes) -> Iterator[Deed]:
         base = path.rpartition("/")[2]
         read = judge_plan(content)
-        reason = read.reason or self.refuses(path, content)
+        reason = read.reason or self._twin(read.name) or self.refuses(path, content)
         if reason:
             self.faults.append((path, content))
             text = f"Execution plan is not deployed and in inactive state : {base}"

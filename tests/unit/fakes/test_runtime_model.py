@@ -14,6 +14,7 @@ import pytest
 from syncagent.core.runtime import Phase
 from tests.fakes.runtime_deployer import Deed, Files, Moved, Said, Turned, Wrote
 from tests.fakes.runtime_model import RuntimeModel
+from tests.fakes.runtime_plans import PlanModel
 from tests.fakes.runtime_words import CARBON, CARBON_2, SYNAPSE, WORDS, Dialect, Line, in_log
 
 NS = 'xmlns="http://ws.apache.org/ns/synapse"'
@@ -737,3 +738,16 @@ def test_the_same_files_at_the_same_instants_give_the_same_log() -> None:
         return said + home.scan() + home.scan()
 
     assert story() == story()
+
+
+def test_a_second_plan_of_one_name_is_refused_and_takes_nothing_away() -> None:
+    model = PlanModel(CARBON)
+    first, twin = (f"@Plan:name('p')\ndefine stream {s} (a int);\n".encode() for s in "st")
+    files: Files = {"p.siddhiql": (first, 10**18), "q.siddhiql": (twin, 10**18)}
+    model.start(START)
+    model.turn(START + 40.0, files)
+    assert model.serving() == [("p.siddhiql", first)]
+    assert [path for path, _ in model.faults] == ["q.siddhiql"]
+    del files["q.siddhiql"]
+    model.turn(START + 60.0, files)
+    assert model.serving() == [("p.siddhiql", first)]
