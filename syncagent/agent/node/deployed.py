@@ -74,6 +74,7 @@ def outcomes_report(deploying: Deploying) -> dict[str, JSON]:
             outcome_row(outcome, excerpt=number < EXCERPTS_MAX)
             for number, outcome in enumerate(listed)
         ],
+        "owed": deploying.owed(),
         "outcomes_total": sum(counts.values()) - counts[Deployment.DEPLOYED],
     }
 

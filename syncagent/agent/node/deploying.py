@@ -154,18 +154,15 @@ class Deploying:
         unheard = self._outcomes.unheard(at_most - len(found))
         return found + [self.outcome(path, digest) for path, digest in unheard]
 
-    def waiting(self, paths: Collection[ArtifactPath] | None = None) -> bool:
-        """Tell whether any artifact (of `paths`) may still be answered for before its deadline."""
+    def waiting(self) -> bool:
+        """Tell whether any artifact may still be answered for before its deadline."""
         waits, going = self._outcomes.waits, self._outcomes.going
-        if paths is None:
-            dues = chain((w.due for w in waits.values()), (g.due for g in going.values()))
-            return any(due is not None for due in dues)
-        found = ((waits.get(path), going.get(path)) for path in paths)
-        return any(
-            (wait is not None and wait.due is not None)
-            or (gone is not None and gone.due is not None)
-            for wait, gone in found
-        )
+        dues = chain((w.due for w in waits.values()), (g.due for g in going.values()))
+        return any(due is not None for due in dues)
+
+    def owed(self) -> int:
+        """Return how many answers wait that a commit has asked for, and no tenant's loading."""
+        return sum(not wait.loading_since for wait in self._outcomes.waits.values())
 
     def _why_unknown(self, path: ArtifactPath) -> str:
         if not self.about.answers:
@@ -226,8 +223,7 @@ class Deploying:
                 and exemption.because is Because.REJECTED
                 and exemption.wanted is not None
                 and self._observing.observed(path) == exemption.wanted
-                and exemption.here is not None
-                and exemption.here.digest != exemption.wanted
+                and (exemption.here is None or exemption.here.digest != exemption.wanted)
             ):
                 # Somebody put it there again: the runtime is asked again.
                 self._outcomes.drop(path)

@@ -304,7 +304,9 @@ class Trying:
         row = peer.report.get("row")
         told = peer.report.get("withheld") == peer.withheld and not peer.report.get("portions")
         here = isinstance(row, dict) and row.get("revision") == peer.standing.number
-        return told and here and isinstance(row, dict) and not row.get("pending")
+        # A tenant that is being loaded says of all its artifacts; no commit waits for that.
+        owed = peer.report.get("owed", row.get("pending") if isinstance(row, dict) else None)
+        return told and here and not owed
 
     def take_over(self) -> None:
         """Go on holding what the last manager held of what it withheld from this node."""

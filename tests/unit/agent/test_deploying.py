@@ -161,7 +161,7 @@ def test_what_a_worker_was_brought_is_pending_until_its_runtime_has_said_so() ->
 def test_a_deletion_is_waited_for_until_the_runtime_has_let_go() -> None:
     bench = following(OLD)
     bring(bench, {"api/A.xml": None})
-    assert bench.node.deploying.waiting([at("api/A.xml")])
+    assert bench.node.deploying.waiting()
     bench.pass_(11.0)
     assert not bench.node.deploying.waiting()
     assert not bench.events("not-confirmed")
