@@ -104,11 +104,14 @@ class Loading:
 
     @property
     def open(self) -> bool:
-        """True while what was said at the start may yet decide what became of something.
+        """True while what was said may yet decide what became of something.
 
-        Of files that were there already and wait, or are in no revision (yet), or in a tree that
-        can't be seen. Who comes after this agent has to hear it again until then.
+        Of all that is in a tree that can't be seen, what was written back or moved away there too;
+        at a start, of files that were there already and wait, or are in no revision (yet). Who comes
+        after this agent has to hear it again until then.
         """
+        if not self._observing.ready:
+            return True
         if self._readiness.runtime.phase not in {Phase.READY, Phase.STUCK}:
             return False
         ready_at = self._readiness.runtime.ready_at

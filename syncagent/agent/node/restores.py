@@ -64,10 +64,16 @@ class Restores:
     def load(self) -> None:
         """Take up what a stop may have cut in two: it was rejected, what came of it was not seen."""
         for outcome in self._outcomes.known.values():
-            if outcome.state is Deployment.REJECTED and outcome.path not in self._state.exempt:
+            exemption = self._state.exempt.get(outcome.path)
+            if outcome.state is Deployment.REJECTED and (exemption is None or _stays(exemption)):
                 licence = _Licence(outcome.at, float("-inf"))
                 self._licences[outcome.path, Saying.RESTORED] = licence
                 self._licences[outcome.path, Saying.BACKED_UP] = licence
+        for path, exemption in self._state.exempt.items():
+            if exemption.because is Because.REJECTED and _stays(exemption):
+                # It may have been moved away since, even if nothing else of it is remembered.
+                moved = _Licence(0.0, float("-inf"))
+                self._licences.setdefault((path, Saying.BACKED_UP), moved)
 
     # --- what is said -----------------------------------------------------------------------
 
@@ -217,3 +223,8 @@ class Restores:
         if here is not None and not state.has_blob(here.digest):
             # If somebody edits it, this is what a repair puts back.
             state.do(Backfill(((path, here),)))
+
+
+def _stays(exemption: Exemption) -> bool:
+    """Tell whether what was refused is (still) there itself, as far as was seen."""
+    return exemption.here is not None and exemption.here.digest == exemption.wanted

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from syncagent.core.artifact import Kind
-from syncagent.core.events import RuntimeHeard
+from syncagent.core.events import RuntimeHeard, WatchFault, WatchTrouble
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Heard, Phase, Saying
+from syncagent.core.settings import Writers
+from syncagent.core.snapshot import Condition
+from syncagent.core.wire.messages import Propose
 from tests.fakes.agent_bench import PEER, XMLNS, Bench, Files, T, at, sequence
 from tests.fakes.runtime_words import CARBON, SYNAPSE
 from tests.unit.agent.test_deploying import (
     OLD,
     _aged,
+    _moved_unseen,
     again,
     api,
     bring,
@@ -197,3 +201,38 @@ def test_what_failed_at_a_start_may_have_gone_before_this_agent_came() -> None:
     known = bench.node.deploying.here(at("templates/x.xml"))
     assert known is not None
     assert (known.state, "may be" in known.reason) == (D.UNKNOWN, True)
+
+
+def test_what_was_moved_away_from_a_tree_that_did_not_answer_is_known_to_the_next_agent() -> None:
+    bench = following(OLD, writers=Writers.ANY)
+    _moved_unseen(bench)
+    bench.disk.conditions[T] = Condition.STALLED
+    bench.handle(WatchFault(T, WatchTrouble.OVERFLOW, ""))
+    bench.pass_(20.0)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bench.pass_(5.0)
+    again(bench)
+    del bench.disk.conditions[T]
+    bench.pass_(60.0)
+    link, _ = bench.managed()
+    bench.pass_(5.0)
+    assert not bench.said(Propose, link)
+    assert bench.state.exempt[at("api/Bad.xml")].here is None
+    assert not bench.events("drift")
+
+
+def test_nothing_is_remembered_as_heard_while_a_tree_does_not_answer() -> None:
+    bench = following(OLD)
+    mark = bench.history.runtime_mark()
+    assert mark is not None
+    bench.disk.conditions[T] = Condition.STALLED
+    bench.handle(WatchFault(T, WatchTrouble.OVERFLOW, ""))
+    bench.pass_(20.0)
+    said = Heard(Saying.BACKED_UP, at("api/A.xml"), at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "99"))
+    bench.pass_(5.0)
+    assert bench.history.runtime_mark() == mark
+    del bench.disk.conditions[T]
+    bench.pass_(60.0)
+    assert bench.history.runtime_mark() != mark
