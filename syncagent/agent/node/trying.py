@@ -122,8 +122,8 @@ class Trying:
     def nothing_for(self, standing: RevisionId | None) -> bool:
         """Tell whether all that was declared since `standing` waits: an offer would bring nothing."""
         newest = self._state.standing.revision
-        if standing is None or standing >= newest or not self.trials:
-            return False
+        if standing is None or standing.number >= newest.number or not self.trials:
+            return False  # one of the same number that is not ours was declared by somebody else
         since = range(standing.number + 1, newest.number + 1)
         if not self._known.issuperset(since):
             return False

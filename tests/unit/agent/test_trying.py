@@ -14,7 +14,7 @@ from syncagent.core.change import Change
 from syncagent.core.events import Received
 from syncagent.core.exempt import NONE_WITHHELD, paths_digest
 from syncagent.core.ledger import StandingChange
-from syncagent.core.revision import REVISION_ZERO
+from syncagent.core.revision import REVISION_ZERO, RevisionId
 from syncagent.core.safety import HoldReason
 from syncagent.core.settings import PeerSettings, RolloutSettings
 from syncagent.core.trials import NOTE, Trial, to_note
@@ -599,3 +599,17 @@ def test_what_another_manager_has_mended_meanwhile_is_held_no_more() -> None:
     assert bench.files[B] == mended
     assert not cluster.holds(), "to reject it would put an older version over the mended one"
     assert not bench.node.trying.withheld
+
+
+def test_a_worker_on_another_line_is_led_back_whatever_waits_for_the_canary() -> None:
+    cluster = Cluster(dialect=SYNAPSE)
+    cluster.gateway.mute = True
+    cluster.edit(b=api("b", text="new"))
+    bench = cluster.bench
+    assert bench.state.standing.revision.number == 2
+    astray = RevisionId(1, 2, entry(b"somebody else's").digest)
+    bench.cut(cluster.links[PEER])
+    link = bench.follow(PEER, standing=astray)
+    (offer,) = bench.said(Offer, link)
+    assert offer.revision == bench.state.standing.revision
+    assert offer.withheld == (at(B),)
