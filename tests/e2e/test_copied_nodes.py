@@ -140,6 +140,7 @@ def test_a_copy_of_the_live_manager_is_refused_by_every_worker(tmp_path: Path) -
             until(
                 lambda: refused_by(copy, "gw-2", "gw-3"), "the copy's status tells who refuses it"
             )
+            until(lambda: copy.answer("status")["revision"] == 1, "it leads, with nobody to follow")
             (copy.tree / "api/OfTheCopy.xml").write_bytes(api("OfTheCopy"))
             (copy.tree / "api/Api000.xml").unlink()
             until(lambda: copy.answer("status")["revision"] > 1, "the copy takes its own edits")
@@ -176,6 +177,9 @@ def test_the_first_manager_comes_back_from_a_pause_that_let_its_copy_in(tmp_path
         before = everything(cluster["gw-2"])
         with copy_of(cluster, "gw-1", tmp_path / "copy") as copy:
             until(lambda: refused_by(copy, "gw-2"), "the copy is refused")
+            until(
+                lambda: copy.answer("status")["revision"] == 1, "it has led, with nobody to follow"
+            )
             (copy.tree / "api/OfTheCopy.xml").write_bytes(api("OfTheCopy"))
             cluster.manager.pause()
             until(lambda: knows_that_it_is_one_of_two(copy), "the copy is let in, and fenced")
@@ -198,10 +202,11 @@ def test_a_copy_that_starts_while_the_first_is_away_is_not_followed(tmp_path: Pa
         before = everything(cluster["gw-2"])
         with copy_of(cluster, "gw-1", tmp_path / "copy") as copy:
             until(lambda: refused_by(copy, "gw-2"), "the copy is refused")
-            (copy.tree / "api/OfTheCopy.xml").write_bytes(api("OfTheCopy"))
             until(
-                lambda: copy.answer("status")["revision"] > 1, "it has led, with nobody to follow"
+                lambda: copy.answer("status")["revision"] == 1, "it has led, with nobody to follow"
             )
+            (copy.tree / "api/OfTheCopy.xml").write_bytes(api("OfTheCopy"))
+            until(lambda: copy.answer("status")["revision"] > 1, "it takes its own edits")
             assert copy.end() == 0
             assert cluster.manager.end() == 0
             copy.start()
