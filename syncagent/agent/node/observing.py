@@ -135,6 +135,9 @@ class Observing:
             view.next_scan_at = now + self._state.settings.limits.safety_scan_s
         else:
             self._take_scan(view, result, now)
+        if result.started < view.wanted_at:
+            # It was asked for while this one was under way, which may have passed what changed.
+            view.next_scan_at = min(view.next_scan_at, now)
 
     def _take_scan(self, view: TreeView, result: Scanned, now: float) -> None:
         before = (view.condition, view.reason)
@@ -258,7 +261,8 @@ class Observing:
 
     def want_scan(self, name: TreeName, now: float) -> None:
         """Have a tree scanned as soon as it is not being looked at."""
-        self.views[name].next_scan_at = now
+        view = self.views[name]
+        view.next_scan_at = view.wanted_at = now
 
     # --- what is believed -------------------------------------------------------------------
 

@@ -63,6 +63,8 @@ class TreeView:
     scans: int = 0
     scanned_at: float = -1.0
     next_scan_at: float = 0.0
+    wanted_at: float = -1.0
+    """When somebody asked for a scan last: one that began before does not do."""
     confirm_at: float | None = None
     watch: str = "starting"
     _settled_by: Snapshot | None = None

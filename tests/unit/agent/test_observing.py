@@ -235,3 +235,20 @@ def test_a_scan_that_began_before_the_question_does_not_count() -> None:
     bench.disk.conditions[T] = Condition.MISSING
     bench.handle(rs.Scanned(T, bench.disk.scan(T, bench.eye), {}, bench.at, None))  # type: ignore[arg-type]
     assert observing.scans_begun(bench.at + 1), "a tree that is away has nothing to tell"
+
+
+def test_a_scan_that_is_asked_for_while_one_is_under_way_is_done_after_it() -> None:
+    bench = Bench(THREE).start()
+    bench.pass_(61.0)
+    bench.node.observing.want_scan(T, bench.at)
+    bench.tick()
+    (scan,) = scans(bench)
+    result = bench.do(scan)
+    bench.hands.remove(scan)
+    bench.at += 0.5
+    bench.node.observing.want_scan(T, bench.at)
+    since = bench.at
+    bench.handle(result)  # type: ignore[arg-type]
+    bench.at += 0.1
+    bench.rest()
+    assert bench.node.observing.scans_begun(since)
