@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Dial, Hangup
-from syncagent.agent.node.state import GIVEN_UP_S, Peer, Role
+from syncagent.agent.node.state import Peer, Role
 from syncagent.core.backoff import Backoff
 from syncagent.core.events import LinkDown
 
@@ -129,9 +129,6 @@ class Connecting:
         backoff = Backoff(limits.reconnect_first_s, limits.reconnect_max_s)
         peer.failures += 1
         peer.dial_at = now + backoff.pause_s(peer.failures, self._state.chance.random())
-        if not peer.given_up and peer.missed_since is not None:
-            # Who waits for it must not wait for a pause that chance makes long.
-            peer.dial_at = min(peer.dial_at, max(now, peer.missed_since + GIVEN_UP_S))
 
     @staticmethod
     def _forget(peer: Peer, reason: str) -> None:
