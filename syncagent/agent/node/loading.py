@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from syncagent.agent.node.outcomes import Taking, Wait, taking
+from syncagent.agent.node.outcomes import LOADING, Taking, Wait, taking
 from syncagent.core.artifact import ArtifactPath, Kind, tenant_of
 from syncagent.core.outcome import Deployment, Outcome, ack_deadline_s
 from syncagent.core.runtime import EXCERPT_MAX, Phase, Saying
@@ -158,7 +158,10 @@ class Loading:
         if self._is_settled(path, digest, known, now):
             return True
         started = self._readiness.started_at
-        came = self._came(path, known, self._outcomes.waits.get(path))
+        wait = self._outcomes.waits.get(path)
+        if wait is not None and wait.loading_since and self.is_loaded(path.tree):
+            return True  # Its tenant may still fail to load it: its deadline concludes.
+        came = self._came(path, known, wait)
         if came is None or not started:
             return known is not None
         if came > started:
@@ -291,7 +294,9 @@ class Loading:
         made = self._outcomes.known.get(path) or self._new(path, digest)
         at = self._readiness.started_at
         state, reason = Deployment.DEPLOYED, LOADED
-        if tenant_of(path.tree) and path.tree not in self._tenants:
+        if tenant_of(path.tree):
+            reason = LOADED_WITH_TENANT
+        if not self.is_loaded(path.tree):
             state, reason = Deployment.DORMANT, NOT_LOADED
         self._outcomes.put(replace(made, state=state, reason=reason, excerpt="", at=at), now)
         if state is Deployment.DEPLOYED:
@@ -315,7 +320,7 @@ class Loading:
         due = now + ack_deadline_s(self._about.scan_s, self._about.pause_s, 0)
         for outcome in self._outcomes.among(tree, Deployment.DORMANT):
             wait = Wait(outcome.at, due, loading_since=at)
-            self._outcomes.wait_again(outcome.path, wait, "its tenant is being loaded", now)
+            self._outcomes.wait_again(outcome.path, wait, LOADING, now)
 
     def loaded_with_tenant(self, path: ArtifactPath, wait: Wait, now: float) -> bool:
         """Conclude at its deadline what was there before its tenant was loaded, if that was so."""

@@ -38,6 +38,8 @@ class Taking(Enum):
     NEVER = auto()
 
 
+LOADING = "its tenant is being loaded"
+"""Why something of a tenant is Pending that no commit waits for."""
 _POLLS = frozenset({"synapse", "carbon"})
 """Kinds of runtime whose deployers watch folders by kind of artifact (runtime.md 1)."""
 _NOT_IN_APACHE = frozenset({Kind.INBOUND_ENDPOINT, Kind.PLAN})
@@ -149,7 +151,9 @@ class Outcomes:
             self._tally[outcome.state] += 1
             if outcome.state is Deployment.PENDING:
                 # Whether it was there before is not known any more: an update is the heavier guess.
-                self.waits[outcome.path] = Wait(outcome.at, updated=True)
+                since = self.state.wall() if outcome.reason == LOADING else 0.0
+                wait = Wait(outcome.at, updated=True, loading_since=since)
+                self.waits[outcome.path] = wait
 
     def save(self, mark: str | None = None) -> None:
         """Have remembered what has changed, and up to where the runtime was heard."""

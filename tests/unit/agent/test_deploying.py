@@ -610,7 +610,7 @@ def test_a_tenant_that_says_nothing_is_dormant_until_it_is_loaded() -> None:
     tenant = TreeName("tenant-1")
     bench = _aged(Bench(OLD, peers=(), trees=(T, tenant)))
     bench.disk.put(at("api/P.xml", tenant), api("P"))
-    bench.disk.trees[tenant]["api/P.xml"] = (api("P"), 0 + SECOND_NS)
+    bench.disk.trees[tenant]["api/P.xml"] = (api("P"), SECOND_NS)
     bench.beside(SYNAPSE).lead().pass_(1.0)
     deploying = bench.node.deploying
     assert deploying.counts()[D.DORMANT] == 1
@@ -622,6 +622,26 @@ def test_a_tenant_that_says_nothing_is_dormant_until_it_is_loaded() -> None:
     assert deploying.counts()[D.DORMANT] == 0
     bench.pass_(60.0)
     assert deploying.counts()[D.DEPLOYED] == 5
+
+
+def test_a_tenant_that_is_being_loaded_is_not_touched_after_a_restart_of_the_agent() -> None:
+    tenant = TreeName("tenant-1")
+    bench = _aged(Bench(OLD, peers=(), trees=(T, tenant)))
+    there = at("api/P.xml", tenant)
+    bench.disk.put(there, api("P"))
+    bench.disk.trees[tenant]["api/P.xml"] = (api("P"), SECOND_NS)
+    bench.beside(SYNAPSE).lead().pass_(1.0)
+    bench.put("api/Q.xml", api("Q"), tenant)
+    bench.pass_(20.0)
+    said = Heard(Saying.DEPLOYED, at("api/Q.xml", tenant), at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "x"))
+    bench.pass_(1.0)
+    again(bench)
+    bench.pass_(120.0)
+    known = bench.node.deploying.here(there)
+    assert known is not None
+    assert (known.state, known.reason) == (D.DEPLOYED, "loaded with its tenant")
+    assert bench.disk.trees[tenant]["api/P.xml"][1] == SECOND_NS, "its time has not moved"
 
 
 def test_a_report_lists_what_is_not_deployed_with_the_runtimes_words() -> None:
