@@ -1,9 +1,17 @@
 """Nothing is skipped where everything is required."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
+
+
+def pytest_configure() -> None:
+    # A shell has what it starts in the background ignore SIGINT, and a child inherits that: what
+    # tests start is to end when it is interrupted.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
