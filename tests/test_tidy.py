@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,11 @@ VAGUE = {
     "data",
     "info",
 }
-MACHINE_PATH = re.compile(r"(/root/|/home/[a-z]+/|/work/|/farm/)")
+STANDARD = set(
+    "bin boot dev etc home lib lib32 lib64 libx32 lost+found media mnt opt proc root run sbin srv sys"
+    " tmp usr var".split()
+)
+DOCUMENT = re.compile(r"[\w./-]*\w\.md\b")
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|HACK|NotImplementedError)\b")
 FILE_CALLS = re.compile(
     r"\bos\.(open|read|write|stat|lstat|fstat|listdir|scandir|replace|rename|unlink|remove|mkdir"
@@ -34,6 +39,16 @@ FILE_CALLS = re.compile(
 
 def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+def machine_path() -> re.Pattern[str]:
+    """Match what only this machine has: homes, this checkout, and root folders of its own."""
+    top = {path.name for path in Path("/").iterdir() if path.is_dir() and not path.is_symlink()}
+    for path in (ROOT, Path.home(), Path(sys.prefix), Path(sys.base_prefix)):
+        top |= set(path.parts[1:2])
+    homes = {str(Path.home()), str(ROOT), str(Path(sys.prefix))} - {"/"}
+    own = {re.escape(f"/{name}") for name in top - STANDARD} | {re.escape(home) for home in homes}
+    return re.compile(rf"({'|'.join(sorted(own))}|/root|/home/[a-z]+)/")
 
 
 def tracked() -> list[Path]:
@@ -66,16 +81,31 @@ def test_a_module_has_a_clear_name(path: Path) -> None:
 
 def test_nothing_names_a_machine_or_is_left_open() -> None:
     found = []
+    machine = machine_path()
     for path in tracked():
         relative = name(path)
         if relative.startswith("tests/data/") or relative == "tests/test_tidy.py":
             continue
         text = path.read_text(errors="replace")
         for number, line in enumerate(text.splitlines(), 1):
-            if MACHINE_PATH.search(line):
+            if machine.search(line):
                 found.append(f"{relative}:{number}: a path of one machine")
             if path.suffix in {".py", ""} and LEFTOVER.search(line):
                 found.append(f"{relative}:{number}: left open")
+    assert not found, "\n".join(found)
+
+
+def test_a_document_that_is_named_is_in_the_repository() -> None:
+    documents = {path for path in tracked() if path.suffix == ".md"}
+    names = {document.name for document in documents}
+    found = []
+    for path in tracked():
+        if name(path).startswith("tests/data/") or path.name == "test_tidy.py":
+            continue
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            for word in DOCUMENT.findall(line):
+                if word not in names and not (documents & {ROOT / word, path.parent / word}):
+                    found.append(f"{name(path)}:{number}: {word}")
     assert not found, "\n".join(found)
 
 

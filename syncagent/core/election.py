@@ -4,7 +4,7 @@ Pure: a runner (`leases.elector`) asks `next`, does it, and says what came of it
 its calls `expire`. All instants are the node's own boot-time clock; clocks of two machines, or of
 a store, are never compared.
 
-The rules (election.md 6):
+The rules:
 1. We believe until the instant before the last successful renewal was *sent*, plus lease, minus
    margin. A renewal that returns later than that changes nothing.
 2. Where the store does not end leases itself, a lease has run out when its record did not change

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from syncagent.core.revision import Token
 
 EPOCH_JUMP_MAX = 1_000_000
-"""A higher jump than this between two tokens is refused (election.md 5.5)."""
+"""A higher jump than this between two tokens is no count of elections: it is refused."""
 
 
 class Admission(StrEnum):

@@ -73,8 +73,8 @@ _RULES_VERSION = 1
 class Ignore:
     """The names that one tree does not show; immutable. Raises SettingsError for a bad pattern.
 
-    >>> ignore = Ignore(TreeKind.SYNAPSE, ("*.md", "!inbound-endpoints/SecureWebhookServer.xml"))
-    >>> [ignore.hides(name) for name in ("api/P.xml", "api/.P.xml", "api/P.xml.back", "api/a.md")]
+    >>> ignore = Ignore(TreeKind.SYNAPSE, ("*.txt", "!inbound-endpoints/SecureWebhookServer.xml"))
+    >>> [ignore.hides(name) for name in ("api/P.xml", "api/.P.xml", "api/P.xml.back", "api/a.txt")]
     [False, False, True, True]
     >>> ignore.hides("inbound-endpoints/SecureWebhookServer.xml")
     False

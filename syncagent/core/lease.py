@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 MARGIN_S_MIN = 2.0
-"""Less does not cover scheduling and a commit step under way (election.md 6)."""
+"""Less does not cover scheduling and a commit step under way."""
 
 
 class StoreUnavailable(SyncagentError):  # noqa: N818 - an outcome (unknown), named as one
@@ -55,7 +55,7 @@ class Timing:
     margin_s: float = 3.0
 
     def faults(self) -> tuple[str, ...]:
-        """Say what is wrong; empty if renewing twice fits into the lease (election.md 6)."""
+        """Say what is wrong; empty if renewing twice fits into the lease."""
         found = []
         needed = self.renew_s + 2 * self.operation_s + self.margin_s
         if needed > self.lease_s:

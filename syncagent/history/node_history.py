@@ -34,7 +34,7 @@ BLOBS_NAME: Final = "blobs"
 RECORDS_NAME: Final = "records.db"
 UNKNOWN_NOTE: Final = "put back from the ledger: who made it is not known any more"
 REVISIONS_MIN: Final = 2
-"""Revisions that are remembered however old they are: one to return to (DESIGN 11)."""
+"""Revisions that are remembered however old they are: the one that runs and one to return to."""
 
 
 class NodeHistory:

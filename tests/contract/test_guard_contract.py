@@ -1,4 +1,4 @@
-"""What any Guard does: the file, and the fake of the simulation (election.md 8, numbers 21 and 24)."""
+"""What any Guard does: the file, and the fake of the simulation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What any LeaseStore does (election.md 8). A new backend joins by a maker in `MAKERS`."""
+"""What any LeaseStore does. A new backend joins by a maker in `MAKERS`."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from syncagent.core.wire.messages import ManifestPart
 
 STUCK_RETRY_S = 30.0
-"""How often a commit that the disk refuses half-way is finished anew (reliability.md 4)."""
+"""How often a commit that the disk refuses half-way is finished anew: a full disk is emptied by hand."""
 
 
 class Advancing:

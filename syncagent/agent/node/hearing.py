@@ -183,7 +183,7 @@ class Hearing:
         return mtime if wall - RECENT_S <= mtime <= wall else wall
 
     def may_miss(self, path: ArtifactPath, came: float) -> bool:
-        """Tell whether bytes that came at this wall time may be swallowed (runtime.md 2).
+        """Tell whether bytes that came at this wall time may be swallowed.
 
         A runtime marks what it wrote itself, Carbon also all that it loaded at its start until its
         first look is over; the next change of what is marked is not taken up.

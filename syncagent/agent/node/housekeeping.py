@@ -19,7 +19,7 @@ FIRST_S = 300.0
 RECONCILE_JITTER = 0.2
 """Share by which the length between two rounds varies, both ways (default 300 s +- 20 %)."""
 SAVE_S = 30.0
-"""The scan cache is only a help: losing half a minute of it costs some reading (reliability.md 5)."""
+"""The scan cache is only a help: losing half a minute of it costs some reading."""
 DISCOVER_S = 60.0
 """A tenant's folders appear when it is first loaded; nobody waits for its first deployment."""
 

@@ -41,7 +41,7 @@ class Taking(Enum):
 LOADING = "its tenant is being loaded"
 """Why something of a tenant is Pending that no commit waits for."""
 _POLLS = frozenset({"synapse", "carbon"})
-"""Kinds of runtime whose deployers watch folders by kind of artifact (runtime.md 1)."""
+"""Kinds of runtime whose deployers watch folders by kind of artifact, each on its own."""
 _NOT_IN_APACHE = frozenset({Kind.INBOUND_ENDPOINT, Kind.PLAN})
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.treeview import TreeView
 
 STALL_S = 10.0
-"""How long a look may take at least (reliability.md 4)."""
+"""How long a look may take at least: on a dead network mount a call never comes back."""
 SCANS_MAX = 20.0
 """How many times as long as the scan before: 100,000 files on a cold server take a while."""
 LATE_MAX_S = 600.0

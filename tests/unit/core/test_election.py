@@ -1,4 +1,4 @@
-"""The election's rules on a clock that only the test moves (election.md 6 and 8)."""
+"""The election's rules on a clock that only the test moves."""
 
 from __future__ import annotations
 

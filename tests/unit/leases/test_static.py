@@ -1,4 +1,4 @@
-"""`static` never takes a lease by itself (election.md 8, number 25)."""
+"""`static` never takes a lease by itself."""
 
 from __future__ import annotations
 

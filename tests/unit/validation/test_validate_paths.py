@@ -103,8 +103,8 @@ def test_one_kinds_folder_shows_duplicates_but_misses_no_references(tmp_path: Pa
 
 
 def test_a_folder_of_the_runtimes_templates_is_no_tree(tmp_path: Path) -> None:
-    write(tmp_path, {"templates/conf.toml": "x", "tasks/run.sh": "x", "src/api.md": "x"})
-    assert "src/api.md" not in codes(tmp_path, root=tmp_path)
+    write(tmp_path, {"templates/conf.toml": "x", "tasks/run.sh": "x", "src/api.txt": "x"})
+    assert "src/api.txt" not in codes(tmp_path, root=tmp_path)
 
 
 @pytest.mark.parametrize(
