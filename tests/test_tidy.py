@@ -25,10 +25,22 @@ VAGUE = {
     "data",
     "info",
 }
-STANDARD = set(
-    "bin boot dev etc home lib lib32 lib64 libx32 lost+found media mnt opt proc root run sbin srv sys"
-    " tmp usr var".split()
-)
+STANDARD = {
+    *(
+        "bin",
+        "boot",
+        "dev",
+        "etc",
+        "home",
+        "lib",
+        "lib32",
+        "lib64",
+        "libx32",
+        "lost+found",
+        "media",
+    ),
+    *("mnt", "opt", "proc", "root", "run", "sbin", "srv", "sys", "tmp", "usr", "var"),
+}
 DOCUMENT = re.compile(r"[\w./-]*\w\.md\b")
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|HACK|NotImplementedError)\b")
 FILE_CALLS = re.compile(
@@ -103,9 +115,11 @@ def test_a_document_that_is_named_is_in_the_repository() -> None:
         if name(path).startswith("tests/data/") or path.name == "test_tidy.py":
             continue
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
-            for word in DOCUMENT.findall(line):
-                if word not in names and not (documents & {ROOT / word, path.parent / word}):
-                    found.append(f"{name(path)}:{number}: {word}")
+            found += [
+                f"{name(path)}:{number}: {word}"
+                for word in DOCUMENT.findall(line)
+                if word not in names and not (documents & {ROOT / word, path.parent / word})
+            ]
     assert not found, "\n".join(found)
 
 
