@@ -1,7 +1,8 @@
 """In which order workers make a prepared revision live: canary first, then waves.
 
 A node without a runtime has no answer to wait for: its commit is all there is to learn, and the
-disk's safety does not depend on the order. So the order binds only nodes that answer.
+disk's safety does not depend on the order. So the order binds only nodes that answer. What a runtime
+refused is withheld by its group, path by path, and is no part of what is ordered here.
 """
 
 from __future__ import annotations
@@ -34,12 +35,11 @@ class Standing(StrEnum):
     COMMITTING = "committing"
     COMMITTED = "committed"
     ACKED = "acked"
-    NACKED = "nacked"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One worker's progress; `answers` is True if it has a runtime that acks or nacks."""
+    """One worker's progress; `answers` is True if it has a runtime that says what it took."""
 
     node: NodeName
     standing: Standing
@@ -47,35 +47,31 @@ class Progress:
 
 
 def may_commit(
-    workers: Sequence[Progress], rollout: RolloutSettings, *, manager_acked: bool | None
+    workers: Sequence[Progress], rollout: RolloutSettings, *, manager_tried: bool
 ) -> tuple[NodeName, ...]:
     """Return the prepared workers that may commit now, in their order.
 
-    `manager_acked` is None where the manager has no runtime. A nack anywhere stops those that
-    answer, unless `on_reject` is `continue`.
+    `manager_tried`: the manager's own runtime has proved what they are to commit; False where it
+    has none that answers.
 
     >>> from syncagent.core.settings import RolloutSettings
     >>> ready = [Progress(n, Standing.PREPARED, False) for n in ("a", "b", "c")]
-    >>> may_commit(ready, RolloutSettings(), manager_acked=None)
+    >>> may_commit(ready, RolloutSettings(), manager_tried=False)
     ('a', 'b', 'c')
     """
     free = [w for w in workers if w.standing is Standing.PREPARED and not w.answers]
     bound = [w for w in workers if w.answers]
-    allowed = _wave(bound, rollout, manager_acked=manager_acked)
+    allowed = _wave(bound, rollout, manager_tried=manager_tried)
     return tuple(w.node for w in workers if w in free or w in allowed)
 
 
 def _wave(
-    bound: Sequence[Progress], rollout: RolloutSettings, *, manager_acked: bool | None
+    bound: Sequence[Progress], rollout: RolloutSettings, *, manager_tried: bool
 ) -> Sequence[Progress]:
     """Return the answering workers that may go now."""
     prepared = [w for w in bound if w.standing is Standing.PREPARED]
-    if any(w.standing is Standing.NACKED for w in bound) and rollout.on_reject != "continue":
-        return ()
-    if rollout.canary == "manager" and manager_acked is False:
-        return ()
     under_way = sum(w.standing in {Standing.COMMITTING, Standing.COMMITTED} for w in bound)
-    first = rollout.canary == "worker" or (rollout.canary == "manager" and manager_acked is None)
+    first = rollout.canary == "worker" or (rollout.canary == "manager" and not manager_tried)
     proven = any(w.standing is Standing.ACKED for w in bound)
     if first and len(bound) >= CANARY_WORKERS_MIN and not proven:
         return prepared[: max(0, 1 - under_way)]

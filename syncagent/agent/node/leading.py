@@ -205,8 +205,8 @@ class Leading:
             for peer in self._state.peers.values()
             if peer.link is not None and newest in {peer.offered, peer.standing}
         ]
-        acked = True if self._trying.has_canary else None
-        for name in may_commit(rows, self._state.settings.rollout, manager_acked=acked):
+        tried = self._trying.has_canary
+        for name in may_commit(rows, self._state.settings.rollout, manager_tried=tried):
             peer = self._state.peers[name]
             assert peer.link is not None, "filtered"
             assert self._state.token is not None, "only a manager commits"
