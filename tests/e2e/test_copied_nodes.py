@@ -13,6 +13,9 @@ from tests.e2e.cluster import Agent, Cluster, files_of, free_ports, until
 
 pytestmark = pytest.mark.e2e
 
+Tree = dict[str, tuple[bytes, int]]
+"""Files with the instants at which they were written."""
+
 
 def test_a_copied_node_refuses_to_start_until_it_has_an_identity_of_its_own(
     tmp_path: Path,
@@ -120,7 +123,7 @@ def knows_that_it_is_one_of_two(copy: Agent) -> bool:
     return copy.live() and "another node named gw-1, with the same key, led before" in alarms(copy)
 
 
-def everything(agent: Agent) -> dict[str, tuple[bytes, int]]:
+def everything(agent: Agent) -> Tree:
     """Read a tree with the instants at which its files were written."""
     return {
         name: (data, (agent.tree / name).stat().st_mtime_ns)
@@ -167,59 +170,57 @@ def test_a_copy_of_the_live_manager_is_refused_by_every_worker(tmp_path: Path) -
             assert refused_by(copy, "gw-2", "gw-3")
 
 
-def test_the_first_manager_comes_back_from_a_pause_that_let_its_copy_in(tmp_path: Path) -> None:
-    fill(tmp_path / "source", apis=5, sequences=5)
+@contextmanager
+def copied_manager(folder: Path) -> Iterator[tuple[Cluster, Agent, Tree]]:
+    """Run two nodes and a copy of their manager that has led alone and made an edit of its own.
+
+    Gives the cluster, the copy, and what the worker held before.
+    """
+    fill(folder / "source", apis=5, sequences=5)
     limits = {"limits": {"reconnect_max": "1s"}}
-    nodes = {"gw-1": tmp_path / "source", "gw-2": None}
-    with Cluster(tmp_path / "nodes", nodes, limits) as cluster:
+    nodes = {"gw-1": folder / "source", "gw-2": None}
+    with Cluster(folder / "nodes", nodes, limits) as cluster:
         cluster.start()
         cluster.wait_synced()
         before = everything(cluster["gw-2"])
-        with copy_of(cluster, "gw-1", tmp_path / "copy") as copy:
+        with copy_of(cluster, "gw-1", folder / "copy") as copy:
             until(lambda: refused_by(copy, "gw-2"), "the copy is refused")
             until(
                 lambda: copy.answer("status")["revision"] == 1, "it has led, with nobody to follow"
             )
             (copy.tree / "api/OfTheCopy.xml").write_bytes(api("OfTheCopy"))
-            cluster.manager.pause()
-            until(lambda: knows_that_it_is_one_of_two(copy), "the copy is let in, and fenced")
-            assert "stepped-down" in copy.log.read_text()
-            cluster.manager.resume()
-            cluster.wait_synced()
-            assert everything(cluster["gw-2"]) == before
-            (cluster.manager.tree / "api/OfTheFirst.xml").write_bytes(api("OfTheFirst"))
-            until(cluster.equal, "the worker follows the first")
-            assert knows_that_it_is_one_of_two(copy)
+            yield cluster, copy, before
+
+
+def test_the_first_manager_comes_back_from_a_pause_that_let_its_copy_in(tmp_path: Path) -> None:
+    with copied_manager(tmp_path) as (cluster, copy, before):
+        cluster.manager.pause()
+        until(lambda: knows_that_it_is_one_of_two(copy), "the copy is let in, and fenced")
+        assert "stepped-down" in copy.log.read_text()
+        cluster.manager.resume()
+        cluster.wait_synced()
+        assert everything(cluster["gw-2"]) == before
+        (cluster.manager.tree / "api/OfTheFirst.xml").write_bytes(api("OfTheFirst"))
+        until(cluster.equal, "the worker follows the first")
+        assert knows_that_it_is_one_of_two(copy)
 
 
 def test_a_copy_that_starts_while_the_first_is_away_is_not_followed(tmp_path: Path) -> None:
-    fill(tmp_path / "source", apis=5, sequences=5)
-    limits = {"limits": {"reconnect_max": "1s"}}
-    nodes = {"gw-1": tmp_path / "source", "gw-2": None}
-    with Cluster(tmp_path / "nodes", nodes, limits) as cluster:
-        cluster.start()
+    with copied_manager(tmp_path) as (cluster, copy, before):
+        until(lambda: copy.answer("status")["revision"] > 1, "it takes its own edits")
+        assert copy.end() == 0
+        assert cluster.manager.end() == 0
+        copy.start()
+        until(copy.live, "the copy answers")
+        until(lambda: knows_that_it_is_one_of_two(copy), "the worker tells the copy")
+        promoted = copy.run("promote", "--force")
+        assert promoted.returncode == 7, promoted.stderr
+        assert "another node named gw-1" in promoted.stderr
+        assert everything(cluster["gw-2"]) == before
+        cluster.start("gw-1")
+        (cluster.manager.tree / "api/OfTheFirst.xml").write_bytes(api("OfTheFirst"))
+        until(cluster.equal, "the worker follows the first")
         cluster.wait_synced()
-        before = everything(cluster["gw-2"])
-        with copy_of(cluster, "gw-1", tmp_path / "copy") as copy:
-            until(lambda: refused_by(copy, "gw-2"), "the copy is refused")
-            until(
-                lambda: copy.answer("status")["revision"] == 1, "it has led, with nobody to follow"
-            )
-            (copy.tree / "api/OfTheCopy.xml").write_bytes(api("OfTheCopy"))
-            until(lambda: copy.answer("status")["revision"] > 1, "it takes its own edits")
-            assert copy.end() == 0
-            assert cluster.manager.end() == 0
-            copy.start()
-            until(copy.live, "the copy answers")
-            until(lambda: knows_that_it_is_one_of_two(copy), "the worker tells the copy")
-            promoted = copy.run("promote", "--force")
-            assert promoted.returncode == 7, promoted.stderr
-            assert "another node named gw-1" in promoted.stderr
-            assert everything(cluster["gw-2"]) == before
-            cluster.start("gw-1")
-            (cluster.manager.tree / "api/OfTheFirst.xml").write_bytes(api("OfTheFirst"))
-            until(cluster.equal, "the worker follows the first")
-            cluster.wait_synced()
 
 
 def test_a_copy_of_a_live_worker_cannot_be_made_to_lead_the_others(tmp_path: Path) -> None:

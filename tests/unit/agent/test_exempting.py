@@ -174,19 +174,35 @@ def test_a_new_version_of_an_undeployed_artifact_ends_the_exemption() -> None:
     assert not bench.state.exempt
 
 
-def test_a_runtime_that_answers_gets_25_updates_at_once_and_the_next_when_it_has_said_so() -> None:
-    old = {f"sequences/s{n:02}.xml": sequence(f"s{n:02}") for n in range(60)}
-    new = {path: sequence(path[10:13], text="new") for path in old}
-    bench = Bench(old, manager=PEER, standing=old).start()
-    waiting = [True]
-    bench.node.exempting.answers = lambda: True
-    bench.node.exempting.busy = lambda: waiting[0]
-    link, token = bench.managed()
+def updates(count: int) -> tuple[Files, Files]:
+    """Return that many sequences, and a new version of each."""
+    old = {f"sequences/s{n:02}.xml": sequence(f"s{n:02}") for n in range(count)}
+    return old, {path: sequence(path[10:13], text="new") for path in old}
+
+
+def offered_all(bench: Bench, link: int, token: Token, old: Files, new: Files) -> None:
+    """Have a worker prepare a revision in which all of `old` becomes `new`."""
     changes = tuple(Change(at(p), entry(old[p]), entry(new[p])) for p in sorted(old))
     of = revision(bench.state.standing.revision, rows(old), changes, epoch=2)
     bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes))
     _bring(bench, link, new)
+
+
+def first_portion_of(bench: Bench, old: Files, new: Files) -> tuple[int, list[bool]]:
+    """Have a first portion committed beside a runtime that answers; return the link, and if it is busy."""
+    waiting = [True]
+    bench.node.exempting.answers = lambda: True
+    bench.node.exempting.busy = lambda: waiting[0]
+    link, token = bench.managed()
+    offered_all(bench, link, token, old, new)
     committed(bench, link, token)
+    return link, waiting
+
+
+def test_a_runtime_that_answers_gets_25_updates_at_once_and_the_next_when_it_has_said_so() -> None:
+    old, new = updates(60)
+    bench = Bench(old, manager=PEER, standing=old).start()
+    link, waiting = first_portion_of(bench, old, new)
 
     def updated() -> int:
         return sum(bench.files[path] == new[path] for path in new)
@@ -208,8 +224,7 @@ def test_a_runtime_that_answers_gets_25_updates_at_once_and_the_next_when_it_has
 
 def sixty_updates() -> tuple[Bench, int, Token, Files]:
     """Return a worker beside a Synapse, with sixty updates prepared."""
-    old = {f"sequences/s{n:02}.xml": sequence(f"s{n:02}") for n in range(60)}
-    new = {path: sequence(path[10:13], text="new") for path in old}
+    old, new = updates(60)
     bench = Bench(old, manager=PEER, standing=old).beside(SYNAPSE).start().pass_(20.0)
     assert bench.gateway is not None
     link, token = bench.managed()
@@ -217,10 +232,7 @@ def sixty_updates() -> tuple[Bench, int, Token, Files]:
     bench.gateway.boot()
     bench.pass_(0.5)
     assert not bench.node.deploying.may_write
-    changes = tuple(Change(at(p), entry(old[p]), entry(new[p])) for p in sorted(old))
-    of = revision(bench.state.standing.revision, rows(old), changes, epoch=2)
-    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes))
-    _bring(bench, link, new)
+    offered_all(bench, link, token, old, new)
     return bench, link, token, new
 
 
@@ -245,18 +257,9 @@ def test_an_agent_that_starts_anew_goes_on_with_its_portions() -> None:
 
 
 def test_portions_wait_for_the_manager_that_has_their_bytes() -> None:
-    old = {f"sequences/s{n:02}.xml": sequence(f"s{n:02}") for n in range(30)}
-    new = {path: sequence(path[10:13], text="new") for path in old}
+    old, new = updates(30)
     bench = Bench(old, manager=PEER, standing=old).start()
-    waiting = [True]
-    bench.node.exempting.answers = lambda: True
-    bench.node.exempting.busy = lambda: waiting[0]
-    link, token = bench.managed()
-    changes = tuple(Change(at(p), entry(old[p]), entry(new[p])) for p in sorted(old))
-    of = revision(bench.state.standing.revision, rows(old), changes, epoch=2)
-    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes))
-    _bring(bench, link, new)
-    committed(bench, link, token)
+    link, waiting = first_portion_of(bench, old, new)
     bench.cut(link)
     waiting[0] = False
     bench.pass_(120.0)
@@ -292,15 +295,7 @@ def test_dependencies_go_before_dependants_if_it_is_to_be_ordered() -> None:
     old = {E: f"{head}<default/></endpoint>".encode(), A: ONE}
     new = {E: f"{head}<default/><!--new--></endpoint>".encode(), A: ONE_NEW}
     bench = Bench(old, manager=PEER, standing=old, rollout=RolloutSettings(ordered=True)).start()
-    waiting = [True]
-    bench.node.exempting.answers = lambda: True
-    bench.node.exempting.busy = lambda: waiting[0]
-    link, token = bench.managed()
-    changes = tuple(Change(at(p), entry(old[p]), entry(new[p])) for p in sorted(old))
-    of = revision(bench.state.standing.revision, rows(old), changes, epoch=2)
-    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes))
-    _bring(bench, link, new)
-    committed(bench, link, token)
+    link, waiting = first_portion_of(bench, old, new)
     assert bench.files == {**old, E: new[E]}
     waiting[0] = False
     bench.tick()

@@ -476,7 +476,8 @@ def test_what_kills_the_deployer_of_the_canary_goes_no_further() -> None:
     assert not cluster.bench.said(Offer)
 
 
-def test_what_was_withheld_from_a_worker_that_leads_now_is_tried_by_its_own_runtime() -> None:
+def withheld_from_a_worker() -> tuple[Bench, int, bytes]:
+    """Return a worker beside a Synapse to which a new version of `B` is withheld; its link, those bytes."""
     bench = Bench(OLD, manager=PEER, standing=OLD).beside(SYNAPSE).start()
     link, token = bench.managed()
     new = api("b", text="new")
@@ -485,6 +486,11 @@ def test_what_was_withheld_from_a_worker_that_leads_now_is_tried_by_its_own_runt
     bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes, (at(B),)))
     (prepared,) = bench.said(Prepared, link)
     bench.hear(link, Commit(token, prepared.revision))
+    return bench, link, new
+
+
+def test_what_was_withheld_from_a_worker_that_leads_now_is_tried_by_its_own_runtime() -> None:
+    bench, link, new = withheld_from_a_worker()
     bench.history.stand(StandingChange(), [(entry(new), new)])
     assert bench.files == OLD
     bench.cut(link)
@@ -499,14 +505,7 @@ def test_what_was_withheld_from_a_worker_that_leads_now_is_tried_by_its_own_runt
 
 @pytest.mark.parametrize("verb", ["approve", "reject"])
 def test_what_killed_the_canary_is_not_tried_on_the_next_manager_too(verb: str) -> None:
-    bench = Bench(OLD, manager=PEER, standing=OLD).beside(SYNAPSE).start()
-    link, token = bench.managed()
-    new = api("b", text="new")
-    changes = (Change(at(B), entry(OLD[B]), entry(new)),)
-    of = revision(bench.state.standing.revision, rows(OLD), changes, epoch=2)
-    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes, (at(B),)))
-    (prepared,) = bench.said(Prepared, link)
-    bench.hear(link, Commit(token, prepared.revision))
+    bench, link, new = withheld_from_a_worker()
     held = {
         "id": "n-1",
         "node": PEER,
@@ -532,14 +531,7 @@ def test_what_killed_the_canary_is_not_tried_on_the_next_manager_too(verb: str) 
 
 
 def test_bytes_that_only_the_last_manager_has_are_asked_for_and_the_cluster_goes_on() -> None:
-    bench = Bench(OLD, manager=PEER, standing=OLD).beside(SYNAPSE).start()
-    link, token = bench.managed()
-    new = api("b", text="new")
-    changes = (Change(at(B), entry(OLD[B]), entry(new)),)
-    of = revision(bench.state.standing.revision, rows(OLD), changes, epoch=2)
-    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes, (at(B),)))
-    (prepared,) = bench.said(Prepared, link)
-    bench.hear(link, Commit(token, prepared.revision))
+    bench, link, new = withheld_from_a_worker()
     bench.cut(link)
     bench.ask("promote", force=True)
     bench.pass_(7.0)
