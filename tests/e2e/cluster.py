@@ -92,6 +92,14 @@ def as_toml(sections: Sections) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an agent runs: its address, and what its process is started with to be there."""
+
+    address: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+
+
 @dataclass
 class Agent:
     """One node: its folder, its settings, and its process while it runs."""
@@ -99,6 +107,7 @@ class Agent:
     name: str
     folder: Path
     port: int
+    place: Place = Place()
     environment: dict[str, str] = field(default_factory=dict)
     prefix: list[str] = field(default_factory=list)
     """What `run` is started with: `["setpriv", ...]`."""
@@ -126,7 +135,7 @@ class Agent:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.place.address}:{self.port}"
 
     def _environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SYNCAGENT_")}
@@ -167,7 +176,7 @@ class Agent:
         assert self.process is None or self.process.poll() is not None, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, sys.executable, "-m", "syncagent", "run"],
+                [*self.place.prefix, *self.prefix, sys.executable, "-m", "syncagent", "run"],
                 cwd=self.folder,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -232,7 +241,7 @@ class Cluster:
     `nodes` maps a name to the folder its tree is copied from, or None for an empty tree; the first
     leads. `sections` adds to or replaces settings of all nodes: `{"limits": {"reconcile": "2s"}}`;
     `own` those of one: `{"gw-2": {"tree": {"drift": "report"}}}`. With `plans` every node has a
-    second tree, of Siddhi plans, that starts empty.
+    second tree, of Siddhi plans, that starts empty. `places` are where nodes run, if not on loopback.
     """
 
     def __init__(
@@ -243,6 +252,7 @@ class Cluster:
         *,
         own: Mapping[str, Sections] | None = None,
         plans: bool = False,
+        places: Mapping[str, Place] | None = None,
     ) -> None:
         self.folder = folder
         self.sections = sections or {}
@@ -250,7 +260,7 @@ class Cluster:
         self.plans = plans
         self.keys: dict[str, str] = {}
         self.agents = {
-            name: Agent(name, folder / name, port)
+            name: Agent(name, folder / name, port, (places or {}).get(name, Place()))
             for name, port in zip(nodes, free_ports(len(nodes)), strict=True)
         }
         for name, source in nodes.items():
