@@ -241,7 +241,7 @@ class Cluster:
     `nodes` maps a name to the folder its tree is copied from, or None for an empty tree; the first
     leads. `sections` adds to or replaces settings of all nodes: `{"limits": {"reconcile": "2s"}}`;
     `own` those of one: `{"gw-2": {"tree": {"drift": "report"}}}`. With `plans` every node has a
-    second tree, of Siddhi plans, that starts empty. `places` are where nodes run, if not on loopback.
+    second tree, of Siddhi plans, that starts empty.
     """
 
     def __init__(
@@ -252,7 +252,6 @@ class Cluster:
         *,
         own: Mapping[str, Sections] | None = None,
         plans: bool = False,
-        places: Mapping[str, Place] | None = None,
     ) -> None:
         self.folder = folder
         self.sections = sections or {}
@@ -260,7 +259,7 @@ class Cluster:
         self.plans = plans
         self.keys: dict[str, str] = {}
         self.agents = {
-            name: Agent(name, folder / name, port, (places or {}).get(name, Place()))
+            name: Agent(name, folder / name, port, self.place_of(name))
             for name, port in zip(nodes, free_ports(len(nodes)), strict=True)
         }
         for name, source in nodes.items():
@@ -273,6 +272,10 @@ class Cluster:
             if plans:
                 agent.plans.mkdir()
         self._exchange_keys()
+
+    def place_of(self, name: str) -> Place:
+        """Return where a node is to run."""
+        return Place()
 
     def __getitem__(self, name: str) -> Agent:
         return self.agents[name]

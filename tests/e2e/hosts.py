@@ -1,9 +1,8 @@
 """Agents as hosts of their own: one network namespace each, joined by a bridge, cut apart at will.
 
-    with Network() as network:
-        places = {name: network.host(name) for name in ("gw-1", "gw-2")}
-        with Cluster(folder, nodes, places=places) as cluster:
-            network.cut("gw-1", "gw-2")
+    with Network() as network, Hosts(network, folder, nodes) as cluster:
+        cluster.start()
+        network.cut("gw-1", "gw-2")
 
 The bridge stands in a namespace too, so that nothing of the machine's own network is touched, and no
 two networks ever meet. What is cut drops packets where they arrive: connections stay open and
@@ -14,12 +13,14 @@ import ipaddress
 import itertools
 import os
 import subprocess
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pytest
 
-from tests.e2e.cluster import Place
+from tests.e2e.cluster import Cluster, Place, Sections
 
 SUBNET = ipaddress.ip_network("10.97.0.0/24")
 _networks = itertools.count()
@@ -152,3 +153,21 @@ class Network:
 
     def _filter(self, name: str, rules: str) -> None:
         ip("netns", "exec", self.space(name), "nft", "-f", "-", data=rules)
+
+
+class Hosts(Cluster):
+    """A cluster whose nodes are hosts of a network."""
+
+    def __init__(
+        self,
+        network: Network,
+        folder: Path,
+        nodes: Mapping[str, Path | None],
+        sections: Sections | None = None,
+    ) -> None:
+        self.network = network
+        super().__init__(folder, nodes, sections)
+
+    def place_of(self, name: str) -> Place:
+        """Make a host for a node."""
+        return self.network.host(name)

@@ -8,11 +8,10 @@ import pytest
 from syncagent.core.desk import JSON
 from tests.e2e.artifacts import api, fill
 from tests.e2e.cluster import Agent, Cluster, files_of, until
-from tests.e2e.hosts import Network, needs_namespaces
+from tests.e2e.hosts import Hosts, Network, needs_namespaces
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
-NODES = ("gw-1", "gw-2", "gw-3")
 LOSS_PERCENT = 20
 
 
@@ -28,9 +27,8 @@ def cluster(network: Network, tmp_path: Path) -> Iterator[Cluster]:
     """Three agents that have the same ten files, each on a host of its own."""
     fill(tmp_path / "source", apis=5, sequences=5)
     source = tmp_path / "source"
-    places = {name: network.host(name) for name in NODES}
     nodes = {"gw-1": source, "gw-2": None, "gw-3": None}
-    with Cluster(tmp_path / "nodes", nodes, places=places) as made:
+    with Hosts(network, tmp_path / "nodes", nodes) as made:
         made.start()
         made.wait_synced()
         yield made
