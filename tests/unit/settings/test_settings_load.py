@@ -182,7 +182,7 @@ manager = "gw-1"
         ('[runtime]\ntimeout = "10ms"', "s.toml:11: runtime.timeout = \"10ms\": this has to be from 1s to 1h"),
         ('[shared]\nform = "shadow"', "s.toml:10: [shared] is not in this version; take the section out"),
         ('[http]\nlisten = "a:1"', "s.toml:10: [http] is not in this version"),
-        ('[election]\nbackend = "etcd"', '"etcd" is not in this version; write "static"'),
+        ('[election]\nbackend = "etcd"', '"etcd" is not in this version; write "static" or "sql"'),
         ('[election]\nendpoints = ["a"]', "s.toml:11: election.endpoints is not in this version"),
         ('[election]\nmanager = "gw-9"', "s.toml:11: election.manager = 'gw-9' is no node; the nodes are gw-1"),
         ('[election]\nlease = "12s"\nrenew = "4s"', "s.toml:11: election.lease = 12s is too short: renew + 2 x operation + margin is 13s; make it at least that"),
@@ -445,7 +445,8 @@ def test_an_override_mends_a_mistake_of_the_file() -> None:
         ("SYNCAGENT_LIMITS__DELETE_APIS", "many", "this has to be a whole number"),
         ("SYNCAGENT_NODE__APPLY", "no", "this has to be true or false"),
         ("SYNCAGENT_NODE__APPLY", "true\ny = 1", "this has to be true or false"),
-        ("SYNCAGENT_ELECTION__URL", "x", "election.url is not in this version"),
+        ("SYNCAGENT_ELECTION__HOSTS", '["x:1"]', "election.hosts is not in this version"),
+        ("SYNCAGENT_ELECTION__URL", "x", "SYNCAGENT_ELECTION__URL: election.url = \"x\": write postgresql://"),
     ],
 )  # fmt: skip
 def test_a_wrong_override_is_a_mistake(variable: str, text: str, expected: str) -> None:
