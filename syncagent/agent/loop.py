@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from syncagent.agent.effects import Effect
     from syncagent.agent.node.node import Node
-    from syncagent.ports import Clock
+    from syncagent.ports import Clock, Instant
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Stop:
 
 
 class Loop:
-    """Runs one node until it is told to stop."""
+    """Runs one node until it is told to stop; `turned` is called after each of its turns."""
 
     def __init__(
         self,
@@ -36,11 +36,13 @@ class Loop:
         clock: Clock,
         carry_out: Callable[[Effect], None],
         *,
+        turned: Callable[[Instant], None] = lambda _now: None,
         inbox_max: int = INBOX_MAX,
     ) -> None:
         self._node = node
         self._clock = clock
         self._carry_out = carry_out
+        self._turned = turned
         self._stop: Stop | None = None
         self._inbox = Inbox(inbox_max)
 
@@ -54,8 +56,10 @@ class Loop:
         try:
             self._node.start(self._clock.now())
             while self._stop is None:
-                wake_at = self._node.tick(self._clock.now())
+                now = self._clock.now()
+                wake_at = self._node.tick(now)
                 self._act()
+                self._turned(now)
                 for event in self._inbox.take(wake_at - self._clock.now()):
                     self._take(event)
             return self._stop.again

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from syncagent.core.storeurl import StoreUrl
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -62,25 +60,10 @@ class PeerSettings:
 
 @dataclass(frozen=True, slots=True)
 class ElectionSettings:
-    """Who may lead and how that is decided. Durations in seconds.
-
-    `manager` is for `static`. `url` or `url_file` say where `sql` keeps the lease, `endpoints` where
-    etcd and `hosts` where ZooKeeper is; the TLS files are for these two. `eligible` names the nodes
-    that may be elected; `nofailover` takes this one out. A lower `priority` only waits longer.
-    """
+    """Who may lead and how that is decided. Durations in seconds."""
 
     backend: str = "static"
     manager: str = ""
-    url: StoreUrl = field(default_factory=StoreUrl)
-    url_file: str = ""
-    endpoints: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    authority: str = ""
-    certificate: str = ""
-    certificate_key: str = ""
-    eligible: tuple[str, ...] = ()
-    nofailover: bool = False
-    priority: int = 10
     lease_s: float = 15.0
     renew_s: float = 5.0
     operation_s: float = 3.0
@@ -139,9 +122,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """The TCP door; None in `Settings.http` keeps it shut."""
+    """The TCP door; without `listen` there is none."""
 
-    listen: str
+    listen: str = ""
     token_file: str = ""
     certificate: str = ""
     certificate_key: str = ""
@@ -165,13 +148,7 @@ class Settings:
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     rollout: RolloutSettings = field(default_factory=RolloutSettings)
     limits: Limits = field(default_factory=Limits)
-    http: HttpSettings | None = None
-
-    @property
-    def stands(self) -> bool:
-        """Whether this node may be elected. One that only observes would declare nothing."""
-        election = self.election
-        return self.apply and not election.nofailover and self.node in election.eligible
+    http: HttpSettings = field(default_factory=HttpSettings)
 
     @property
     def tree_names(self) -> tuple[TreeName, ...]:

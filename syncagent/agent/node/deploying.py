@@ -63,13 +63,13 @@ class Deploying:
         self._advancing = advancing
         self.about: About = state.runtime_about
         self._outcomes = Outcomes(state, observing)
-        self._readiness = Readiness(state)
+        self.readiness = Readiness(state)
         self._restores = Restores(self._outcomes)
-        self._loading = Loading(self._outcomes, self._readiness)
-        self._hearing = Hearing(self._outcomes, self._restores, self._loading, self._readiness)
-        self._dying = Dying(self._outcomes, self._hearing, self._readiness)
+        self._loading = Loading(self._outcomes, self.readiness)
+        self._hearing = Hearing(self._outcomes, self._restores, self._loading, self.readiness)
+        self._dying = Dying(self._outcomes, self._hearing, self.readiness)
         self._owing = Owing(self._outcomes, self._loading, self._hearing)
-        self._deadlines = Deadlines(self._outcomes, self._readiness, self._loading, self._hearing)
+        self._deadlines = Deadlines(self._outcomes, self.readiness, self._loading, self._hearing)
         self.lift: Callable[[Collection[ArtifactPath], float], None] = lambda _paths, _now: None
         """Has the revision's versions put back (`Exempting.lift`)."""
         self._loading.rejected = self._restores.rejected
@@ -87,7 +87,7 @@ class Deploying:
     @property
     def runtime(self) -> RuntimeState:
         """What the runtime is doing."""
-        return self._readiness.runtime
+        return self.readiness.runtime
 
     @property
     def outcomes(self) -> dict[ArtifactPath, Outcome]:
@@ -97,12 +97,12 @@ class Deploying:
     @property
     def answers(self) -> bool:
         """True if there is a runtime that answers, and is ready now."""
-        return self.about.answers and self._readiness.ready
+        return self.about.answers and self.readiness.ready
 
     @property
     def may_write(self) -> bool:
         """False while the runtime would miss what is written."""
-        return self._readiness.may_write
+        return self.readiness.may_write
 
     @property
     def answered(self) -> Callable[[Outcome, float], None]:
@@ -120,10 +120,10 @@ class Deploying:
             return Outcome(path, digest, Deployment.PENDING, CONCLUDING)
         if known is None or known.digest != digest:
             return Outcome(path, digest, Deployment.UNKNOWN, self._why_unknown(path))
-        if known.state is Deployment.PENDING and not self._readiness.ready:
-            return replace(known, reason=self._readiness.why_waiting())
+        if known.state is Deployment.PENDING and not self.readiness.ready:
+            return replace(known, reason=self.readiness.why_waiting())
         if known.state is Deployment.DEPLOYED and self.runtime.phase is Phase.DOWN:
-            return replace(known, reason=f"{self._readiness.label} is down")
+            return replace(known, reason=f"{self.readiness.label} is down")
         return known
 
     def here(self, path: ArtifactPath) -> Outcome | None:
@@ -173,7 +173,7 @@ class Deploying:
         held = self.state.exempt.get(path)
         if held is not None and held.because is Because.REJECTED:
             return held.detail
-        return NOT_HEARD if self._readiness.ready else self._readiness.why_waiting()
+        return NOT_HEARD if self.readiness.ready else self.readiness.why_waiting()
 
     # --- what arrives -----------------------------------------------------------------------
 
@@ -194,17 +194,17 @@ class Deploying:
         if not self.about.answers:
             return
         before = self.runtime.phase
-        anew = self._readiness.turned(event.state, now)
+        anew = self.readiness.turned(event.state, now)
         self.state.changed = True
         if anew:
             self._loading.anew()
-        if self._readiness.ready:
+        if self.readiness.ready:
             self._deadlines.schedule(now)
             self._listened_at = self._heard_at = now
             lost = self._hearing.healed_by_start(now)
             if lost:
                 self.lift(lost, now)
-        elif not self._readiness.may_answer:
+        elif not self.readiness.may_answer:
             if event.state.phase is Phase.STUCK:
                 self._dying.died(before, now)
             self._deadlines.suspend()
@@ -216,7 +216,7 @@ class Deploying:
         for path in paths:
             if not self._observing.views[path.tree].ready:
                 continue  # What is known of it is of before.
-            self._restores.looked((path,), now, owing=self._readiness.ready)
+            self._restores.looked((path,), now, owing=self.readiness.ready)
             exemption = self.state.exempt.get(path)
             if (
                 exemption is not None
@@ -346,7 +346,7 @@ class Deploying:
         if not self.about.answers:
             return
         self._note_commit()
-        if self._readiness.tick(now):
+        if self.readiness.tick(now):
             self._deadlines.schedule(now)
         self._restores.tick(now)
         self._dying.tick(now)
@@ -362,7 +362,7 @@ class Deploying:
     def next_at(self) -> float | None:
         """Return when `tick` has something to do."""
         instants = (
-            self._readiness.next_at(),
+            self.readiness.next_at(),
             self._restores.next_at(),
             self._deadlines.next_at(),
             self._conclude_at() if self._concluding else None,
@@ -383,7 +383,7 @@ class Deploying:
     @property
     def _concluding(self) -> bool:
         """True while it is yet to be said what the runtime has loaded: it is ready, and heard."""
-        return self._readiness.ready and self._loading.left
+        return self.readiness.ready and self._loading.left
 
     def _conclude_at(self) -> float:
         """Return when all may have been heard that was said while the runtime started."""

@@ -18,6 +18,7 @@ from syncagent.agent.node.declaring import Declaring
 from syncagent.agent.node.deploying import Deploying
 from syncagent.agent.node.electing import Electing
 from syncagent.agent.node.exempting import Exempting
+from syncagent.agent.node.gate import Gate
 from syncagent.agent.node.housekeeping import Housekeeping
 from syncagent.agent.node.job import Why
 from syncagent.agent.node.leading import Leading
@@ -32,6 +33,7 @@ from syncagent.agent.node.trying import Trying
 from syncagent.agent.node.working import Working
 from syncagent.core import events as ev
 from syncagent.core.artifact import ArtifactPath
+from syncagent.core.health import Pulse, woke_at
 from syncagent.core.ledger import StandingChange
 from syncagent.core.runtime import Phase
 
@@ -84,6 +86,7 @@ class Node:
         self.answering = Answering(parts)
         self.talking = Talking(parts, self.answering)
         self.reloading = Reloading(parts)
+        self.gate = Gate(state, self.deploying, self.answering)
         self._listening = False
         self._join()
         self._handlers = self._table()
@@ -184,6 +187,7 @@ class Node:
         self.reporting.tick(now)
         self.answering.tick(now)
         self.housekeeping.tick(now)
+        self.gate.tick(now)
         return min(now + TICK_MAX_S, max(self._next_at(now), now))
 
     def drain(self) -> list[Effect]:
@@ -216,6 +220,22 @@ class Node:
             if at is not None
         )
         return min(instants)
+
+    def pulse(self, now: float, before: Pulse | None) -> Pulse:
+        """Return what doors answer from until the next turn; `before` is the last one."""
+        state = self.state
+        return Pulse(
+            at=now,
+            node=state.me,
+            role=state.role,
+            token=state.token if state.leads else None,
+            answers=self.deploying.about.answers,
+            phase=self.deploying.runtime.phase,
+            ready=self.gate.open,
+            reason=self.gate.reason,
+            revision=state.standing.revision.number,
+            woke_at=woke_at(before, now),
+        )
 
     # --- what follows from what -------------------------------------------------------------
 

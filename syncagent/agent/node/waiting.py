@@ -50,6 +50,11 @@ class Wish:
         return self.ready and not (self.synced or self.deployed)
 
 
+_HERE = Wish(synced=False, ready=True)
+_ANSWERS = frozenset({HoldReason.NACKED})
+"""What is held because a runtime refused it is an answer of that runtime."""
+
+
 @dataclass(slots=True)
 class Waiter:
     """One request that waits. `since`: scans that began earlier do not count."""
@@ -103,6 +108,28 @@ class Waiting:
         self._begin(waiter, now)
         for name in self._node.observing.views:
             self._node.observing.want_scan(name, now)
+
+    def why_not_here(self) -> str:
+        """Say what keeps this node's trees from what can be learned; empty if nothing does.
+
+        What a runtime refused is not waited for.
+        """
+        node = self._node
+        if not node.observing.begun or not node.observing.quiet:
+            return "the trees are being looked at"
+        if node.state.role in BECOMING:
+            return f"becoming manager ({node.state.role})"
+        if self._idle() and self._whole(_ANSWERS) and self._has_newest(_HERE):
+            return ""
+        hold = next(
+            (h for h in node.state.holds.values() if h.reason is not HoldReason.NACKED), None
+        )
+        return hold.text if hold else node.reporting.why_not_synced() or self._still(_HERE, 0.0)
+
+    @property
+    def has_last_good(self) -> bool:
+        """Whether a whole revision is here, and there is no manager to say if it is the newest."""
+        return self._last_good(_HERE)
 
     def _begin(self, waiter: Waiter, now: float) -> None:
         waiter.start_revision = self._node.state.standing.revision.number
@@ -170,19 +197,19 @@ class Waiting:
         number = state.standing.revision.number
         if wish.revision is not None and number < wish.revision:
             return False
-        if not self._whole(wish) or not self._has_newest(wish):
+        answers = _ANSWERS if wish.deployed else frozenset()
+        if not self._whole(answers) or not self._has_newest(wish):
             return False
         if wish.only_here:
             return True
         return self._in_sync(wish) and (not wish.deployed or self._runtimes.answered(now))
 
-    def _whole(self, wish: Wish) -> bool:
+    def _whole(self, answers: frozenset[HoldReason] = frozenset()) -> bool:
         """Tell whether this node's trees are what its revision says, and nobody has to decide.
 
-        What is held because a runtime refused it is an answer of that runtime.
+        What is held for one of `answers` is decided.
         """
         node = self._node
-        answers = {HoldReason.NACKED} if wish.deployed else set()
         held = any(hold.reason not in answers for hold in node.state.holds.values())
         return not self._open() and node.observing.ready and not held
 
@@ -292,7 +319,7 @@ class Waiting:
         alone = not state.leads and state.manager_link is None
         number = state.standing.revision.number
         least = max(1, wish.revision or 0)
-        return alone and number >= least and self._idle() and self._whole(wish)
+        return alone and number >= least and self._idle() and self._whole()
 
     def _still(self, wish: Wish, now: float) -> str:
         """Say what is missing where everything that is known is in sync."""

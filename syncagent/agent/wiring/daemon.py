@@ -30,6 +30,7 @@ from syncagent.settings.gateway import (
 )
 from syncagent.settings.load import load
 from syncagent.web.server import ControlServer
+from syncagent.web.tcp import TcpDoor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,13 +63,28 @@ def run(settings_path: Path) -> int:
         agent = Assembly(settings, home)
         control = ControlServer(control_path(settings), seat)
         control.start()
+        door = None
         try:
+            door = _open_door(settings, seat)
             while _live(agent, seat):
                 agent = Assembly(seat.settings_now(agent.settings), home)
         finally:
             seat.leave()
+            if door is not None:
+                door.stop()
             control.stop()
     return 0
+
+
+def _open_door(settings: Settings, seat: Seat) -> TcpDoor | None:
+    """Open the TCP door if there is one. Raises what `TcpDoor` raises."""
+    if not settings.http.listen:
+        return None
+    door = TcpDoor(settings.http, seat, seat, OsFS(), os.environ)
+    port = door.start()
+    seat.door = door
+    LOG.info("answering HTTP%s on port %d", "S" if door.encrypted else "", port)
+    return door
 
 
 def _live(agent: Assembly, seat: Seat) -> bool:

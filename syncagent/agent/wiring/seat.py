@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from syncagent.agent.hands.desk import STOPPING
-from syncagent.agent.wiring.assembly import LOG
+from syncagent.agent.wiring.assembly import LOG, SystemClock
 from syncagent.core.desk import DECISIONS
 from syncagent.core.errors import DeadlineError, SettingsError, UnreachableError
 from syncagent.settings.gateway import with_known_trees, with_new_trees
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from syncagent.agent.wiring.assembly import Assembly
     from syncagent.core.desk import JSON
+    from syncagent.core.health import Pulse
+    from syncagent.core.lease import Leadership
     from syncagent.core.settings import Settings
+    from syncagent.web.tcp import TcpDoor
 
 
 class Seat:
@@ -37,6 +40,8 @@ class Seat:
         self._agent: Assembly | None = None
         self._answers = False
         self._stopping = False
+        self.door: TcpDoor | None = None
+        """Reads its secrets again with the settings."""
 
     # --- the agent comes and goes -----------------------------------------------------------
 
@@ -87,6 +92,32 @@ class Seat:
                 if not gone or verb in DECISIONS:
                     raise
 
+    # --- what is published ------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Return the instant, by the clock of pulses and leases."""
+        return SystemClock().now()
+
+    def pulse(self) -> Pulse | None:
+        """Return the newest pulse; None while no agent answers."""
+        agent = self._answering
+        return agent.bulletin.pulse if agent is not None else None
+
+    def belief(self) -> Leadership | None:
+        """Return what the elector believes right now."""
+        agent = self._answering
+        return agent.bulletin.belief() if agent is not None else None
+
+    def status(self) -> tuple[JSON, float] | None:
+        """Return what `status` would answer, and of which instant that is."""
+        agent = self._answering
+        return agent.bulletin.status if agent is not None else None
+
+    @property
+    def _answering(self) -> Assembly | None:
+        with self._changed:
+            return self._agent if self._answers else None
+
     # --- signals ----------------------------------------------------------------------------
 
     def stop(self) -> None:
@@ -105,6 +136,8 @@ class Seat:
         try:
             new = load(self._path, os.environ)
             needed = changes_that_need_restart(agent.settings, new)
+            if self.door is not None:
+                self.door.take_up()
             agent.take_up(lambda settings: reloaded(settings, new))
         except SettingsError as error:
             for line in error.mistakes or (str(error),):

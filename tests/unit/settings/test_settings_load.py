@@ -14,6 +14,7 @@ from syncagent.core.errors import ExitCode, SettingsError
 from syncagent.core.lease import Timing
 from syncagent.core.settings import (
     Drift,
+    HttpSettings,
     Limits,
     RolloutSettings,
     RuntimeSettings,
@@ -69,7 +70,7 @@ def test_a_minimal_file_takes_every_default() -> None:
     assert settings.writers is Writers.MANAGER
     assert settings.election.manager == "gw-1", "a node without peers leads itself"
     assert settings.runtime.kind == "auto"
-    assert settings.http is None
+    assert settings.http == HttpSettings(), "the TCP door is shut"
 
 
 def test_every_value_lands_in_its_field() -> None:
@@ -96,6 +97,11 @@ operation = "4s"
 margin = "2s"
 [runtime]
 kind = "none"
+[http]
+listen = "[::1]:7480"
+token_file = "/t"
+certificate = "/c"
+certificate_key = "/k"
 [rollout]
 canary = "worker"
 max_unavailable = "50%"
@@ -123,6 +129,7 @@ reconcile = "90s"
     assert (election.operation_s, election.margin_s) == (4, 2)
     assert settings.rollout.max_unavailable == 0.5
     assert (settings.rollout.canary, settings.rollout.on_reject) == ("worker", "continue")
+    assert settings.http == HttpSettings("[::1]:7480", "/t", "/c", "/k")
     limits = settings.limits
     assert (limits.delete_share, limits.file_bytes) == (0.125, 1024**2)
     assert (limits.quarantine_s, limits.reconcile_s) == (604_800, 90)
@@ -181,8 +188,11 @@ manager = "gw-1"
         ('[runtime]\ncommand = ["/bin/deploy"]', 's.toml:11: runtime.command needs runtime.kind = "command"'),
         ('[runtime]\ntimeout = "10ms"', "s.toml:11: runtime.timeout = \"10ms\": this has to be from 1s to 1h"),
         ('[shared]\nform = "shadow"', "s.toml:10: [shared] is not in this version; take the section out"),
-        ('[http]\nlisten = "a:1"', "s.toml:10: [http] is not in this version"),
-        ('[election]\nbackend = "etcd"', '"etcd" is not in this version; write "static" or "sql"'),
+        ('[http]\nlisten = ":7480"', "s.toml:11: http.listen = \":7480\": '' is neither a host name nor an IP address"),
+        ('[http]\ntoken_file = "/t"', "s.toml:11: http.token_file needs http.listen: without it there is no door"),
+        ('[http]\nlisten = "a:1"\ncertificate_key = "/k"', "s.toml:12: http.certificate_key needs http.certificate"),
+        ('[http]\nlisten = "a:1"\ntoken = "secret"', "s.toml:12: [http] has no key token; did you mean token_file?"),
+        ('[election]\nbackend = "etcd"', '"etcd" is not in this version; write "static"'),
         ('[election]\nendpoints = ["a"]', "s.toml:11: election.endpoints is not in this version"),
         ('[election]\nmanager = "gw-9"', "s.toml:11: election.manager = 'gw-9' is no node; the nodes are gw-1"),
         ('[election]\nlease = "12s"\nrenew = "4s"', "s.toml:11: election.lease = 12s is too short: renew + 2 x operation + margin is 13s; make it at least that"),
@@ -436,7 +446,7 @@ def test_an_override_mends_a_mistake_of_the_file() -> None:
     [
         ("SYNCAGENT_LIMITS__RECONCIL", "5m", "SYNCAGENT_LIMITS__RECONCIL: [limits] has no key reconcil; did you mean reconcile?"),
         ("SYNCAGENT_LIMIT__RECONCILE", "5m", "there is no section [limit] to override; did you mean limits?"),
-        ("SYNCAGENT_HTTP__LISTEN", "a:1", "[http] is not in this version; unset the variable"),
+        ("SYNCAGENT_SHARED__FORM", "shadow", "[shared] is not in this version; unset the variable"),
         ("SYNCAGENT_PEER__NAME", "x", "override all of them with SYNCAGENT_PEER"),
         ("SYNCAGENT_PEER", "gw-2", "write a TOML array of tables"),
         ("SYNCAGENT_PEER", "[1]", "write a TOML array of tables"),
@@ -445,8 +455,7 @@ def test_an_override_mends_a_mistake_of_the_file() -> None:
         ("SYNCAGENT_LIMITS__DELETE_APIS", "many", "this has to be a whole number"),
         ("SYNCAGENT_NODE__APPLY", "no", "this has to be true or false"),
         ("SYNCAGENT_NODE__APPLY", "true\ny = 1", "this has to be true or false"),
-        ("SYNCAGENT_ELECTION__HOSTS", '["x:1"]', "election.hosts is not in this version"),
-        ("SYNCAGENT_ELECTION__URL", "x", "SYNCAGENT_ELECTION__URL: election.url = \"x\": write postgresql://"),
+        ("SYNCAGENT_ELECTION__URL", "x", "election.url is not in this version"),
     ],
 )  # fmt: skip
 def test_a_wrong_override_is_a_mistake(variable: str, text: str, expected: str) -> None:

@@ -103,7 +103,7 @@ def test_the_schema_takes_what_the_loader_takes() -> None:
         FULL.replace('"150ms"', "150"),
         FULL.replace('address = "gw-2:7421"\n', ""),
         FULL.replace('["*.bak"]', '"*.bak"'),
-        FULL + '[http]\nlisten = "a:1"\n',
+        FULL + '[shared]\nform = "shadow"\n',
     ],
 )
 def test_schema_and_loader_refuse_the_same(wrong: str) -> None:
