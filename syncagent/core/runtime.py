@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from syncagent.core.artifact import ArtifactPath, Kind
+    from syncagent.core.artifact import ArtifactPath, Kind, TreeName
     from syncagent.core.digest import Digest
 
 
@@ -31,6 +31,10 @@ class Saying(StrEnum):
     """it moved the file away, to a name that ends in `.back`"""
     LOST_TRACK = "lost-track"
     """it serves an old version that no file leads to any more: only a restart heals it"""
+    SAVED = "saved"
+    """it holds a version that did not come from a file, and is about to write it into one"""
+    DROPPED = "dropped"
+    """it holds it no more, and is about to take its file away, if that is there"""
 
 
 class Phase(StrEnum):
@@ -50,8 +54,9 @@ class Phase(StrEnum):
 class Heard:
     """One saying about one artifact.
 
-    `path` where the saying names the file; else `kind` and `name` of the artifact. `excerpt` is the
-    log's text, verbatim, at most `EXCERPT_MAX` characters. `at` is wall time (s), the log's own.
+    `path` where the saying names the file; else `kind` and `name` of the artifact, and its `tree`
+    where the saying tells. `excerpt` is the log's text, verbatim, at most `EXCERPT_MAX` characters.
+    `at` is wall time (s), the log's own.
     """
 
     saying: Saying
@@ -61,6 +66,7 @@ class Heard:
     reason: str = ""
     excerpt: str = ""
     at: float = 0.0
+    tree: TreeName | None = None
 
 
 EXCERPT_MAX = 2_000

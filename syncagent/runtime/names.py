@@ -27,6 +27,7 @@ from syncagent.core.artifact import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from syncagent.core.artifact import TreeName
     from syncagent.core.settings import TreeSettings
 
 SUPER_TENANT = "-1234"
@@ -105,13 +106,17 @@ class Names:
             return self.of_file(base)
         if path_fault(base) is not None:
             return None
-        own = "" if tenant in {"", "0", SUPER_TENANT} else tenant
+        tree = self.tree_of(kind, tenant) if kind else None
         if kind is Kind.PLAN:
-            tree = self._tree(TreeKind.SIDDHI, own)
-            return ArtifactPath(tree.name, base) if tree else None
+            return ArtifactPath(tree, base) if tree else None
         folder = _FOLDER_OF.get(kind) if kind else None
-        tree = self._tree(TreeKind.SYNAPSE, own)
-        return ArtifactPath(tree.name, f"{folder}/{base}") if tree and folder else None
+        return ArtifactPath(tree, f"{folder}/{base}") if tree and folder else None
+
+    def tree_of(self, kind: Kind, tenant: str) -> TreeName | None:
+        """Return the one tree that holds what is of `kind` and of a tenant, as the log calls it."""
+        own = "" if tenant in {"", "0", SUPER_TENANT} else tenant
+        tree = self._tree(TreeKind.SIDDHI if kind is Kind.PLAN else TreeKind.SYNAPSE, own)
+        return tree.name if tree else None
 
     def kind(self, path: ArtifactPath) -> Kind:
         """Return the kind of the artifact at a path."""

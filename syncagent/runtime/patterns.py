@@ -10,7 +10,9 @@ Apache Synapse 3.0.1 were seen on a running one. A pattern is searched in an ent
 - `reason`: why
 
 `saying` None: the line is known, and says nothing about a file. `at_start`: what it says while the
-runtime starts, if that is something else. A log that uses other words needs another dialect here.
+runtime starts, if that is something else. `aside`: the runtime says it of its configuration, whatever
+changed that: it counts only where its log names time and tenant, and at a start it tells nothing. A log
+that uses other words needs another dialect here.
 """
 
 from __future__ import annotations
@@ -54,10 +56,13 @@ WORDS = {
     "Endpoint Template": Kind.TEMPLATE,
     "StartupTask": Kind.TASK,
     "Task": Kind.TASK,
+    "Startup": Kind.TASK,
     "EventSource": Kind.EVENT_SOURCE,
     "Event Source": Kind.EVENT_SOURCE,
+    "Event source": Kind.EVENT_SOURCE,
     "PriorityExecutor": Kind.PRIORITY_EXECUTOR,
     "Executor": Kind.PRIORITY_EXECUTOR,
+    "Priority executor": Kind.PRIORITY_EXECUTOR,
     "Inbound Endpoint": Kind.INBOUND_ENDPOINT,
     "InboundEndpoint": Kind.INBOUND_ENDPOINT,
     "Message Store": Kind.MESSAGE_STORE,
@@ -81,6 +86,7 @@ class Pattern:
     text: re.Pattern[str]
     kind: Kind | None = None
     at_start: Saying | None = None
+    aside: bool = False
 
 
 def _says(
@@ -157,15 +163,25 @@ SYNAPSE = (
 )
 """The deployers and the start-up of any Synapse."""
 
+_CONFIGURED = "the Synapse configuration successfully"
 OBSERVED = (
-    _says(
-        None,
-        rf"^{_WORD} : (?P<name>.+?) was (?:added to|removed from|updated from) the Synapse configuration successfully",
+    Pattern(
+        Saying.SAVED,
+        re.compile(rf"^{_WORD} : (?P<name>.+?) was (?:added to|updated from) {_CONFIGURED}$"),
+        aside=True,
     ),
+    Pattern(
+        Saying.DROPPED,
+        re.compile(rf"^{_WORD} : (?P<name>.+?) was +removed (?:from|to) {_CONFIGURED}$"),
+        aside=True,
+    ),
+    _says(None, rf"^{_WORD} : .+ was .*{_CONFIGURED} - "),
     _says(None, r"^Error while running deployment scheduler"),
 )
-"""WSO2 prints them beside the deployer's own line, also for what the admin services did; the last one
-means that the rest of that scan was dropped, without a word which files that were."""
+"""`AbstractSynapseObserver` of WSO2 (two spaces before "removed", of a sequence), beside the deployer's own
+line, and alone for what the console and the admin services did. What follows " - " is an archive's
+name: it has no file here. The last one means that the rest of that scan was dropped, without a word
+which files that were."""
 
 PLANS = (
     _says(
@@ -252,7 +268,13 @@ CARBON_3 = Dialect(
     ready=re.compile(r"^WSO2 (?:Carbon|Micro Integrator) started in [\d.]+ sec"),
     # "Gracefully shutting down WSO2 API Manager..."; where it is missing the process's end tells.
     stops=re.compile(r"^(?:Gracefully s|S)hutting down WSO2 "),
-    hints=(*_HINTS, b"WSO2 ", b"ecution ", b"Initializing API: "),
+    hints=(
+        *_HINTS,
+        b"WSO2 ",
+        b"ecution ",
+        b"Initializing API: ",
+        b" the Synapse configuration successfully",
+    ),
     start_words=(b"Starting WSO2 Carbon", b"Starting WSO2 Micro Integrator"),
 )
 """API Manager 3.x and 4.x, EI 6.4+ and 7, Micro Integrator."""

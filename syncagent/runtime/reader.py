@@ -258,6 +258,9 @@ class Reader:
         if saying is None:
             return
         part = found.groupdict("")
+        if pattern.aside:
+            self._aside(saying, part, entry)
+            return
         lead = self._leads.pop(entry.thread, None)
         if lead is None and saying in _FAILED:
             lead = self._lead_before(entry.thread)
@@ -269,6 +272,14 @@ class Reader:
         else:
             self._close_failure()
             self._hear(saying, subject, entry)
+
+    def _aside(self, saying: Saying, part: dict[str, str], entry: Entry) -> None:
+        """Take what is said of the configuration: beside others' words, which it does not end."""
+        kind = WORDS[part["word"]]
+        tree = self._names.tree_of(kind, entry.tenant.strip())
+        if not self.starting and entry.at and tree is not None:
+            excerpt, at = entry.whole[:EXCERPT_MAX], self._wall(entry)
+            self._said.append(Heard(saying, None, kind, part["name"], "", excerpt, at, tree))
 
     def _subject(self, pattern: Pattern, part: dict[str, str], entry: Entry) -> Subject | None:
         """Return what a saying is about, None if it is nothing of ours."""

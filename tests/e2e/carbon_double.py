@@ -130,8 +130,8 @@ class Double:
             root = self.home / SERVER / SYNAPSE
             model = self.trees[root][0]
             assert isinstance(model, RuntimeModel), "the Synapse tree's"
-            path = f"api/{name}.xml"
-            self._carry_out(root, model.console(path, name, content), SUPER, _now())
+            path, now = f"api/{name}.xml", _now()
+            self._carry_out(root, model.console(path, name, content, now), SUPER, now)
 
     def serves(self, tenant: str, folder: str, name: str) -> bytes | None:
         with self.lock:
@@ -237,6 +237,7 @@ def main() -> None:
         pause_s=full.pause_s / FACTOR,
         load_s=full.load_s / FACTOR,
         start_s=full.start_s / FACTOR,
+        persist_s=full.persist_s / FACTOR,
     )
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: over.set())

@@ -127,13 +127,15 @@ def test_after_a_kill_it_serves_what_is_there_when_it_starts_again(home: CarbonH
     assert home.starts() == 2
 
 
-def test_the_console_writes_over_the_file(home: CarbonHome) -> None:
+def test_what_the_console_saves_is_served_at_once_and_in_its_file_soon(home: CarbonHome) -> None:
     path = home.config / "api/A.xml"
     put(path, api("A"))
     home.start()
     home.save_in_console("A", api("A", "console"))
-    assert path.read_bytes() == api("A", "console")
     assert home.serves("api", "A") == api("A", "console")
+    until(lambda: path.read_bytes() == api("A", "console"), "it is written")
+    assert said(home, "API : A was updated from the Synapse configuration successfully")
+    assert not said(home, "API: A has been updated")
 
 
 # --- as the agent hears it ------------------------------------------------------------------------------

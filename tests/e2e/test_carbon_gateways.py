@@ -229,6 +229,24 @@ def test_an_update_is_served_everywhere_and_nothing_else_is_redeployed(carbons: 
         assert "Token has been" not in home.text()
 
 
+def test_what_a_publisher_saves_is_deployed_by_the_runtime_s_word_and_not_touched(
+    carbons: Carbons,
+) -> None:
+    home, file = carbons.homes["gw-1"], carbons.tree / "api/Published.xml"
+    for word, how in (("p1", "added to"), ("p2", "updated from")):
+        number = carbons.revision()
+        home.save_in_console("Published", api("Published", word))
+        assert home.serves("api", "Published") == api("Published", word)
+        assert not file.exists() or file.read_bytes() != api("Published", word), "not written yet"
+        until(lambda number=number: carbons.revision() > number, "its file is declared")  # type: ignore[misc]
+        carbons.deployed()
+        assert carbons.serve("Published", api("Published", word)) == ALL
+        assert carbons.states("api/Published") == dict.fromkeys(NAMES, "Deployed")
+        assert f"was {how} the Synapse configuration" in carbons.words("api/Published", "gw-1")
+    assert carbons.events("touched", "api/Published.xml") == 0
+    assert "API named 'Published'" not in home.text(), "its deployer never spoke of it"
+
+
 # --- what a runtime refuses ---------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from syncagent.core.artifact import FOLDERS, ArtifactPath, Kind, TreeKind, TreeName
 from syncagent.core.events import RuntimeHeard, RuntimeTurned
 from syncagent.core.ignore import Ignore
-from syncagent.core.runtime import About, Heard, Phase, RuntimeState
+from syncagent.core.runtime import About, Heard, Phase, RuntimeState, Saying
 from syncagent.core.snapshot import Condition
 from tests.fakes.disk import SECOND_NS
 from tests.fakes.runtime_deployer import Moved, Said, Turned, Wrote, folder_of
@@ -145,6 +145,11 @@ class FakeGateway:
         now = self.wall()
         self._take(self.tree, self.model.scan_now(now, self._files(self.tree)), now)
 
+    def console(self, path: str, name: str, content: bytes) -> None:
+        """Save an artifact in its console: it serves it at once, and writes the file later."""
+        now = self.wall()
+        self._take(self.tree, self.model.console(path, name, content, now), now)
+
     def serves(self, folder: str, name: str) -> bytes | None:
         """Return what answers under this name (of folder `plan`: what runs), None if nothing does."""
         tree = self.plans if folder == "plan" else self.tree
@@ -217,7 +222,8 @@ class FakeGateway:
         path = ArtifactPath(tree, word.path) if word.path else None
         kind = FOLDERS.get(word.folder or folder_of(word.path), Kind.PLAN)
         text = said.line.text
-        self.log.append(Heard(word.saying, path, kind, word.name, word.reason, text, at))
+        aside = tree if word.saying in {Saying.SAVED, Saying.DROPPED} else None
+        self.log.append(Heard(word.saying, path, kind, word.name, word.reason, text, at, aside))
 
 
 class FakeRuntime:

@@ -14,7 +14,9 @@ from tests.fakes.runtime_judge import Fault, Read, judge, written_back
 from tests.fakes.runtime_words import (
     ABSTRACT,
     NEVER_KILLS,
+    OBSERVED,
     PAUSES,
+    UPDATES_OBSERVED,
     WORDS,
     Dialect,
     Line,
@@ -161,6 +163,26 @@ class Deployer:
             # An update: the old version serves until the new one has been built.
             self._updating[path] = self.names.pop(path)
 
+    def observed(self, folder: str, name: str, *, updated: bool) -> Iterator[Deed]:
+        """Announce that something is in the configuration ([W] config/AbstractSynapseObserver).
+
+        Of most kinds an update is none; a sequence is taken out first.
+        """
+        if self.dialect.name == "synapse" or folder not in OBSERVED:
+            return
+        head, end = f"{OBSERVED[folder]} : {name} was", "the Synapse configuration successfully"
+        if updated and folder == "sequences":
+            word = Word(Saying.DROPPED, "", name, folder=folder)
+            yield Said(Line("INFO", "DependencyTracker", f"{head}  removed from {end}"), word)
+        if not updated or folder == "sequences":
+            how = "added to"
+        elif folder in UPDATES_OBSERVED:
+            how = "updated from"
+        else:
+            return
+        word = Word(Saying.SAVED, "", name, folder=folder)
+        yield Said(Line("INFO", "DependencyTracker", f"{head} {how} {end}"), word)
+
     def _take_away(self, path: str) -> Iterator[Deed]:
         folder, name = folder_of(path), self.names[path]
         if folder == "sequences" and name in DEFAULTS.values():
@@ -172,11 +194,19 @@ class Deployer:
             return
         del self.names[path]
         self.artifacts.pop((key_space(folder), name), None)
+        yield from self._observed_gone(folder, name)
         text = WORDS[folder].is_gone.format(n=name)
         yield Said(
             Line("INFO", WORDS[folder].deployer, text),
             Word(Saying.UNDEPLOYED, "", name, folder=folder),
         )
+
+    def _observed_gone(self, folder: str, name: str) -> Iterator[Deed]:
+        if self.dialect.name != "synapse" and folder in OBSERVED:
+            space = "  " if folder == "sequences" else " "
+            end = f"was{space}removed from the Synapse configuration successfully"
+            line = Line("INFO", "DependencyTracker", f"{OBSERVED[folder]} : {name} {end}")
+            yield Said(line, Word(Saying.DROPPED, "", name, folder=folder))
 
     # --- deploying ([S] D/AbstractSynapseArtifactDeployer.deploy) ---------------------------------
 
@@ -196,6 +226,7 @@ class Deployer:
         else:
             self.add(path, read, content)
             words = WORDS[folder_of(path)]
+            yield from self.observed(folder_of(path), read.name, updated=False)
             text = words.has_been.format(n=read.name, f=self._full(path))
             yield Said(Line("INFO", words.deployer, text), Word(Saying.DEPLOYED, path, read.name))
 
@@ -241,6 +272,8 @@ class Deployer:
                 Line("INFO", words.deployer, gone), Word(Saying.UNDEPLOYED, "", old, folder=folder)
             )
         self.add(path, read, content)
+        if folder in UPDATES_OBSERVED:
+            yield from self.observed(folder, read.name, updated=True)
         text = words.updated.format(n=read.name, f=file)
         yield Said(Line("INFO", words.deployer, text), Word(Saying.UPDATED, path, read.name))
         self.pausing = folder in PAUSES

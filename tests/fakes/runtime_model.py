@@ -74,6 +74,8 @@ class RuntimeModel:
 
     def _forget(self) -> None:
         self._deployer = Deployer(self.dialect, self.root, self._refused, self.faults)
+        self._writes: dict[str, tuple[float, bytes]] = {}
+        """What the console saved and is not in its file yet: from when it is written, and what"""
         self._known: dict[str, int] = {}
         self._jobs: list[tuple[str, bool]] = []
         self._began_at = self._load_at = self._ready_at = self._scan_at = self._job_at = NEVER
@@ -106,7 +108,8 @@ class RuntimeModel:
     def due(self) -> float:
         """Return the next instant at which it does something."""
         deploying = self._job_at if self._jobs else self._scan_at
-        return min(self._load_at, self._ready_at, deploying)
+        writing = min((at for at, _ in self._writes.values()), default=NEVER)
+        return min(self._load_at, self._ready_at, deploying, writing)
 
     def serves(self, folder: str, name: str) -> bytes | None:
         """Return what answers under this name, None if nothing does."""
@@ -117,16 +120,22 @@ class RuntimeModel:
         """Return the files of all that answers, with their bytes."""
         return [(found.file, found.content) for found in self._deployer.artifacts.values()]
 
-    def console(self, path: str, name: str, content: bytes) -> list[Deed]:
-        """Save an artifact as the admin console does: at once in memory, then over the file.
+    def console(self, path: str, name: str, content: bytes, now: float) -> list[Deed]:
+        """Save an artifact as the console and a Publisher do: in memory at once, in its file later.
 
-        It is marked as restored, so that a change of that file within the same scan is swallowed.
+        The file is marked as restored when it is written ([W] MultiXMLConfigurationSerializer), so that no
+        deployer speaks of it, and a change of it before the next scan is swallowed.
         """
+        folder = folder_of(path)
+        there = (key_space(folder), name) in self._deployer.artifacts
         self._deployer.add(path, Read(name), content)
-        self._deployer.restored.add(path)
-        title = WORDS[folder_of(path)].title
-        text = f"{title} : {name} was updated from the Synapse configuration successfully"
-        return [Said(Line("INFO", "AbstractSynapseObserver", text)), Wrote(path, content)]
+        self._writes[path] = (now + self.dialect.persist_s, content)
+        return list(self._deployer.observed(folder, name, updated=there))
+
+    def _persist(self, now: float) -> list[Deed]:
+        due = [path for path, (at, _) in self._writes.items() if at <= now]
+        self._deployer.restored.update(due)
+        return [Wrote(path, self._writes.pop(path)[1]) for path in due]
 
     def turn(self, now: float, files: Files) -> list[Deed]:
         """Do what is due at `now`, with the tree as it is then."""
@@ -136,6 +145,8 @@ class RuntimeModel:
         if now >= self._ready_at:
             self._ready_at = NEVER
             return self._ready(now)
+        if wrote := self._persist(now):
+            return wrote
         if not self._jobs:
             self._scan(files)
         return self._go_on(now, files)

@@ -57,6 +57,8 @@ class Dialect:
     start_s: float = 1.0
     pause_s: float = 2.0
     mtime_ns: int = 1_000_000
+    persist_s: float = 5.0
+    """how long what the console saved may wait to be written ([C] MediationPersistenceManager)"""
 
 
 _LATE = ("message-processors", "inbound-endpoints")
@@ -174,6 +176,20 @@ WORDS = {
     ),
 }
 ABSTRACT = "AbstractSynapseArtifactDeployer"
+OBSERVED = {
+    "api": "API",
+    "sequences": "Sequence",
+    "endpoints": "Endpoint",
+    "local-entries": "Local entry",
+    "proxy-services": "Proxy service",
+    "templates": "Template",
+    "tasks": "Startup",
+    "event-sources": "Event source",
+    "priority-executors": "Priority executor",
+    "inbound-endpoints": "Inbound Endpoint",
+}
+"""What is announced beside the deployer's own line ([W] config/AbstractSynapseObserver)."""
+UPDATES_OBSERVED = frozenset({"api", "inbound-endpoints"})
 _PACKAGES = {
     "StartupFinalizerServiceComponent": "org.wso2.carbon.core.internal.",
     "CarbonCoreActivator": "org.wso2.carbon.core.internal.",
@@ -182,6 +198,7 @@ _PACKAGES = {
     "MultiXMLConfigurationBuilder": "org.apache.synapse.config.xml.",
     "API": "org.apache.synapse.rest.",
     "EventProcessorDeployer": "org.wso2.carbon.event.processor.core.",
+    "DependencyTracker": "org.wso2.carbon.mediation.dependency.mgt.",
 }
 
 

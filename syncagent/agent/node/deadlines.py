@@ -95,10 +95,12 @@ class Deadlines:
 
     def next_at(self) -> float | None:
         """Return when `tick` has something to do."""
-        return self._next_at
+        dues = (self._next_at, self._hearing.saving.next_at())
+        return min((at for at in dues if at is not None), default=None)
 
     def tick(self, now: float) -> None:
-        """Do what is due: ask, touch, or conclude that nothing is known."""
+        """Do what is due: conclude what was saved, ask, touch, or say that nothing is known."""
+        self._hearing.saving.tick(now)
         if self._next_at is None or now < self._next_at:
             return
         going = self._outcomes.going

@@ -228,10 +228,7 @@ class Deploying:
                 # Somebody put it there again: the runtime is asked again.
                 self._outcomes.drop(path)
                 self._restores.put_again(path)
-                number = self.state.standing.revision.number
-                self._owing.came(
-                    pending(path, exemption.wanted, number, self._hearing.seen_at(path)), now
-                )
+                self._owing.found(path, exemption.wanted, self.state.standing.revision.number, now)
                 self._deadlines.schedule(now)
 
     def scanned(self, tree: TreeName, now: float) -> None:
@@ -277,8 +274,7 @@ class Deploying:
             entry = self.state.base.get(path)
             if path not in done and entry is not None and path not in self._outcomes.known:
                 # It was there already: this node's own proposal comes back as a revision.
-                came = self._hearing.seen_at(path)
-                self._owing.came(pending(path, entry.digest, revision, came), now)
+                self._owing.found(path, entry.digest, revision, now)
         self._tell(revision, items, now)
 
     def declared(self, changes: Sequence[Change], revision: int, now: float) -> None:
@@ -296,8 +292,7 @@ class Deploying:
                 # All that was there before anybody looked: what the runtime has of it is concluded.
                 self._loading.again()
             else:
-                made = pending(change.path, digest, revision, self._hearing.seen_at(change.path))
-                self._owing.came(made, now, updated=updated)
+                self._owing.found(change.path, digest, revision, now, updated=updated)
         self._outcomes.tend([change.path for change in changes])
         self._tell(revision, items, now)
 

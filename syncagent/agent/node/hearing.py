@@ -12,7 +12,8 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from syncagent.agent.node.outcomes import before
+from syncagent.agent.node.outcomes import COARSE_S, WHOLE_S, before
+from syncagent.agent.node.saving import SAYINGS, Saving
 from syncagent.core.artifact import stem_of
 from syncagent.core.exempt import Because
 from syncagent.core.outcome import Deployment, Outcome
@@ -35,10 +36,6 @@ AFTER_NACK_S = 5.0
 """What a runtime says of an artifact this soon after it rejected it is about its own old version,
 which it puts back: its next look at the folder is later."""
 UNCLEAR_S = 5.0
-WHOLE_S = 1.5
-"""By how much a time may lie where a file system or a log counts whole seconds."""
-COARSE_S = 0.05
-"""... and where it does not: a kernel's file times lag some milliseconds."""
 LOST = "the runtime serves an older version that no file leads to: restart it"
 STRAYED = "the runtime goes by other bytes than the revision's, which are there now"
 UNTAKEN = "the runtime did not take it"
@@ -59,6 +56,7 @@ class Hearing:
         self._loading = loading
         loading.recall = restores.recall = self.replay
         self._readiness = readiness
+        self.saving = Saving(outcomes, loading, self.name_of)
         self._recent: dict[ArtifactPath, deque[tuple[Heard, bool]]] = {}
         self._names: dict[ArtifactPath, str] = {}
         """Names that are not their file's; of what is gone too, until that is confirmed."""
@@ -133,6 +131,9 @@ class Hearing:
 
     def take(self, heard: Heard, now: float) -> None:
         """Take one saying."""
+        if heard.saying in SAYINGS:
+            self.saving.said(heard, now)
+            return
         if not heard.at:
             heard = replace(heard, at=self._state.wall())
         path = None if self._loading.failed(heard) else self._whose(heard)
@@ -141,6 +142,7 @@ class Hearing:
                 self._unclaimed.append(heard)
             return
         self.spoke_at = now
+        self.saving.spoke(path, heard.at)
         self._readiness.spoke()
         self._loading.spoke(path.tree, heard.at, now)
         answered = self._apply(path, heard, now)
@@ -188,9 +190,9 @@ class Hearing:
         A runtime marks what it wrote itself, Carbon also all that it loaded at its start until its
         first look is over; the next change of what is marked is not taken up.
         """
-        ready = self._readiness.runtime
-        carbon = self._about.kind == "carbon"
-        return path in self._marked or (carbon and came < ready.ready_at + self._about.scan_s)
+        ready_at = self._readiness.runtime.ready_at
+        new = self._about.kind == "carbon" and came < ready_at + self._about.scan_s
+        return new or path in self._marked or self.saving.passes_over(path, came)
 
     def confirmed_gone(self, path: ArtifactPath, since: float) -> bool:
         """Tell whether the runtime has let go of what was at `path` already."""
@@ -216,6 +218,8 @@ class Hearing:
             case Saying.RESTORED | Saying.BACKED_UP:
                 self._restores.said(path, heard.saying, heard.at, now)
                 return False
+            case Saying.SAVED | Saying.DROPPED:
+                return False  # taken by `saving`
 
     def _took(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
         known = self._known(path, heard, now)

@@ -38,6 +38,10 @@ class Taking(Enum):
     NEVER = auto()
 
 
+WHOLE_S = 1.5
+"""By how much a time may lie where a file system or a log counts whole seconds."""
+COARSE_S = 0.05
+"""... and where it does not: a kernel's file times lag some milliseconds."""
 LOADING = "its tenant is being loaded"
 """Why something of a tenant is Pending that no commit waits for."""
 _POLLS = frozenset({"synapse", "carbon"})
@@ -97,6 +101,8 @@ class Wait:
     """The runtime has lost track of the file: if it does not take these bytes, it can't."""
     loading_since: float = 0.0
     """Wall time at which its tenant was heard to be loaded: it is loaded with it."""
+    found: bool = False
+    """Whether it was not this node that wrote them."""
 
     def is_older(self, at: float) -> bool:
         """Tell whether what was said at this wall time is no (clear) answer."""

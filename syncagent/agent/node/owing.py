@@ -37,13 +37,26 @@ class Owing:
         self._loading = loading
         self._hearing = hearing
 
+    def found(
+        self, path: ArtifactPath, digest: Digest, revision: int, now: float, *, updated: bool = True
+    ) -> None:
+        """Bytes are there that are of a revision now, and that this node did not write."""
+        made = pending(path, digest, revision, self._hearing.seen_at(path))
+        self.came(made, now, updated=updated, found=True)
+
     def came(
-        self, made: Outcome, now: float, *, latest: float | None = None, updated: bool = True
+        self,
+        made: Outcome,
+        now: float,
+        *,
+        latest: float | None = None,
+        updated: bool = True,
+        found: bool = False,
     ) -> None:
         """New bytes are there: wait for what is said of them, or conclude what nobody says.
 
         They came at the wall time `made.at`; or until `latest`, and what is said before then may be
-        about those that were there before (see `until`).
+        about those that were there before (see `until`). `found`: this node did not write them.
         """
         path = made.path
         self._loading.moved(path)
@@ -57,12 +70,14 @@ class Owing:
         elif not self._loading.is_loaded(path.tree):
             self._outcomes.put(replace(made, state=Deployment.DORMANT, reason=NOT_LOADED), now)
         else:
-            wait = Wait(made.at, updated=updated, missed=self._hearing.may_miss(path, made.at))
+            missed = self._hearing.may_miss(path, made.at)
+            wait = Wait(made.at, updated=updated, missed=missed, found=found)
             if latest is not None or self._hearing.unanswered(path, made.at):
                 wait.unclear_from = made.at
                 wait.came = (made.at if latest is None else latest) + OVERLAP_S
             self._outcomes.put(replace(made, at=wait.came), now, wait)
             self._hearing.replay(path, made.at, now)
+            self._hearing.saving.look()
 
     def until(self, path: ArtifactPath, over: Digest | None, since: float) -> float | None:
         """Return the wall time until which the runtime may still have met `over` at `path`.
@@ -84,6 +99,7 @@ class Owing:
         self._outcomes.drop(path)
         if gone and deployed and not self._hearing.confirmed_gone(path, since):
             self._outcomes.going[path] = Going(kind, name, since, None)
+            self._hearing.saving.look()
         else:
             self._hearing.forget(path)
 

@@ -42,11 +42,14 @@ class World:
         self.gateway.run()
 
     def heard(self) -> list[tuple[Saying, str]]:
+        """Return what deployers said, without what is said of the configuration beside it."""
+        aside = {Saying.SAVED, Saying.DROPPED}
         return [
             (each.saying, each.path.path if each.path else each.name)
             for event in self.events
             if isinstance(event, RuntimeHeard)
             for each in event.heard
+            if each.saying not in aside
         ]
 
     def mark(self) -> str:

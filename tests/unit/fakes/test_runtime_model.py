@@ -38,13 +38,17 @@ NO_XML = b"this is no XML"
 
 
 class Home:
-    """A tree, the runtime's model on it, and a clock; `said` is the log since the last look."""
+    """A tree, the runtime's model on it, and a clock.
+
+    `said` is the log since the last look, `observed` what it says of its configuration.
+    """
 
     def __init__(self, dialect: Dialect, **files: bytes) -> None:
         self.model = RuntimeModel(dialect, ROOT)
         self.now = START
         self.files: Files = {}
         self.said: list[str] = []
+        self.observed: list[str] = []
         self.phases: list[Phase] = []
         for name, content in files.items():
             self.put(f"api/{name}.xml", content)
@@ -64,7 +68,9 @@ class Home:
         for deed in deeds:
             match deed:
                 case Said(line):
-                    self.said.append(line.text.partition("\n")[0])
+                    aside = line.logger == "DependencyTracker"
+                    log = self.observed if aside else self.said
+                    log.append(line.text.partition("\n")[0])
                 case Wrote(path, content):
                     self.files[path] = (content, int(self.now * 1e9))
                 case Moved(path, target):
@@ -656,11 +662,48 @@ def test_a_start_makes_the_default_sequences_where_they_are_missing() -> None:
 def test_what_the_console_saves_is_served_at_once_and_swallows_the_next_change() -> None:
     home = Home(CARBON, A=api("A")).start()
     home.scan()
-    home.take(home.model.console("api/A.xml", "A", api("A", "console")))
-    assert home.said == ["API : A was updated from the Synapse configuration successfully"]
+    home.said.clear()
+    home.take(home.model.console("api/A.xml", "A", api("A", "console"), home.now))
+    assert home.observed == ["API : A was updated from the Synapse configuration successfully"]
     assert home.serves("A") == api("A", "console")
+    assert home.files["api/A.xml"][0] == api("A")
+    home.until(home.now + CARBON.persist_s)
+    assert home.files["api/A.xml"][0] == api("A", "console")
     home.put("api/A.xml", api("A", "v2"))
     assert home.scan() == []
+
+
+def test_the_configuration_is_spoken_of_beside_the_deployer_s_own_words() -> None:
+    home = Home(CARBON).start()
+    end = "the Synapse configuration successfully"
+    home.put("api/A.xml", api("A"))
+    home.scan()
+    home.put("api/A.xml", api("A", "v2"))
+    home.put("sequences/s.xml", sequence("s"))
+    home.scan()
+    home.put("sequences/s.xml", sequence("s", "v2"))
+    del home.files["api/A.xml"]
+    home.scan()
+    assert home.observed == [
+        f"API : A was added to {end}",
+        f"API : A was updated from {end}",
+        f"Sequence : s was added to {end}",
+        f"API : A was removed from {end}",
+    ]
+
+
+def test_a_sequence_that_the_console_saves_is_taken_out_first() -> None:
+    home = Home(CARBON).start()
+    end = "the Synapse configuration successfully"
+    for text in ("", "v2"):
+        home.take(home.model.console("sequences/s.xml", "s", sequence("s", text), home.now))
+        home.until(home.now + CARBON.persist_s)
+    assert home.files["sequences/s.xml"][0] == sequence("s", "v2")
+    assert home.observed == [
+        f"Sequence : s was added to {end}",
+        f"Sequence : s was  removed from {end}",
+        f"Sequence : s was added to {end}",
+    ]
 
 
 # --- its log ------------------------------------------------------------------------------------------

@@ -415,7 +415,7 @@ def test_a_line_about_a_plan_is_about_the_plan_tree(
     "text",
     [
         "The file has been backed up into : NO_BACKUP_ON_WORKER.INFO",
-        "API : N was updated from the Synapse configuration successfully",
+        "API : N was added to the Synapse configuration successfully - SomeCompositeApplication",
         "Initializing API: N",
         "Destroying API: N",
         "Error while running deployment scheduler.. ",
@@ -429,6 +429,76 @@ def test_a_line_that_says_nothing_about_an_artifact_of_ours_is_left_out(
     dialect: Dialect, layout: Layout, text: str
 ) -> None:
     assert heard(dialect, layout("INFO", "APIDeployer", text)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "saying", "kind"),
+    [
+        ("API : N was added to {}", Saying.SAVED, Kind.API),
+        ("API : N was updated from {}", Saying.SAVED, Kind.API),
+        ("API : N was removed from {}", Saying.DROPPED, Kind.API),
+        ("Sequence : N was added to {}", Saying.SAVED, Kind.SEQUENCE),
+        ("Sequence : N was  removed from {}", Saying.DROPPED, Kind.SEQUENCE),
+        ("Template : N was added to {}", Saying.SAVED, Kind.TEMPLATE),
+        ("Template : N was removed to {}", Saying.DROPPED, Kind.TEMPLATE),
+        ("Local entry : N was added to {}", Saying.SAVED, Kind.LOCAL_ENTRY),
+        ("Local entry : N was removed from {}", Saying.DROPPED, Kind.LOCAL_ENTRY),
+        ("Endpoint : N was added to {}", Saying.SAVED, Kind.ENDPOINT),
+        ("Endpoint : N was removed from {}", Saying.DROPPED, Kind.ENDPOINT),
+        ("Proxy service : N was added to {}", Saying.SAVED, Kind.PROXY_SERVICE),
+        ("Proxy service : N was removed from {}", Saying.DROPPED, Kind.PROXY_SERVICE),
+        ("Startup : N was added to {}", Saying.SAVED, Kind.TASK),
+        ("Startup : N was removed from {}", Saying.DROPPED, Kind.TASK),
+        ("Event source : N was added to {}", Saying.SAVED, Kind.EVENT_SOURCE),
+        ("Priority executor : N was added to {}", Saying.SAVED, Kind.PRIORITY_EXECUTOR),
+        ("Inbound Endpoint : N was updated from {}", Saying.SAVED, Kind.INBOUND_ENDPOINT),
+    ],
+)
+@pytest.mark.parametrize(
+    ("dialect", "layout"), [(CARBON_3, carbon_3), (CARBON_2, carbon_2)], ids=["3.x", "2.x"]
+)
+def test_what_is_said_of_the_configuration_names_kind_and_tree(
+    dialect: Dialect, layout: Layout, text: str, saying: Saying, kind: Kind
+) -> None:
+    words = text.format("the Synapse configuration successfully")
+    line = layout("INFO", "DependencyTracker", words)
+    (said,) = heard(dialect, line)
+    assert isinstance(said, Heard)
+    assert (said.saying, said.path, said.kind, said.name) == (saying, None, kind, "N")
+    assert (said.tree, said.excerpt) == (SYNAPSE, line.rstrip("\n"))
+    (said,) = heard(dialect, line.replace("[-1234]", "[1]"))
+    assert isinstance(said, Heard)
+    assert said.tree == TreeName("tenant-1")
+    assert heard(dialect, line.replace("[-1234]", "[7]")) == [], "a tenant that is not ours"
+
+
+def test_a_start_says_of_all_that_it_loads_that_it_was_added() -> None:
+    added = carbon_3("INFO", "X", "API : N was added to the Synapse configuration successfully")
+    starts = carbon_3("INFO", "Core", "Starting WSO2 Carbon...")
+    ready = carbon_3("INFO", "Core", "WSO2 Carbon started in 41 sec")
+    said = heard(CARBON_3, starts + added + ready + added)
+    assert [each.what if isinstance(each, Turn) else each.saying for each in said] == [
+        Turning.STARTS,
+        Turning.READY,
+        Saying.SAVED,
+    ]
+
+
+def test_in_a_log_without_a_known_layout_nothing_tells_when_and_whose_it_was_saved() -> None:
+    assert (
+        heard(CARBON_3, "12:00 API : N was added to the Synapse configuration successfully\n") == []
+    )
+
+
+def test_what_is_saved_meanwhile_does_not_end_a_failure() -> None:
+    file = f"{ROOT}/api/a.xml"
+    lines = [
+        carbon_3("ERROR", "Y", f"Update of the Synapse Artifact from file : {file} : Failed!"),
+        carbon_3("INFO", "X", "API : N was updated from the Synapse configuration successfully"),
+        carbon_3("INFO", "Y", f"Restoring the existing artifact into the file : {file}"),
+    ]
+    said = [each.saying for each in heard(CARBON_3, "".join(lines)) if isinstance(each, Heard)]
+    assert sorted(said) == [Saying.REJECTED, Saying.RESTORED, Saying.SAVED]
 
 
 @pytest.mark.parametrize(
