@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from syncagent.core.storeurl import StoreUrl
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -60,10 +62,25 @@ class PeerSettings:
 
 @dataclass(frozen=True, slots=True)
 class ElectionSettings:
-    """Who may lead and how that is decided. Durations in seconds."""
+    """Who may lead and how that is decided. Durations in seconds.
+
+    `manager` is for `static`. `url` or `url_file` say where `sql` keeps the lease, `endpoints` where
+    etcd and `hosts` where ZooKeeper is; the TLS files are for these two. `eligible` names the nodes
+    that may be elected; `nofailover` takes this one out. A lower `priority` only waits longer.
+    """
 
     backend: str = "static"
     manager: str = ""
+    url: StoreUrl = field(default_factory=StoreUrl)
+    url_file: str = ""
+    endpoints: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    authority: str = ""
+    certificate: str = ""
+    certificate_key: str = ""
+    eligible: tuple[str, ...] = ()
+    nofailover: bool = False
+    priority: int = 10
     lease_s: float = 15.0
     renew_s: float = 5.0
     operation_s: float = 3.0
@@ -149,6 +166,12 @@ class Settings:
     rollout: RolloutSettings = field(default_factory=RolloutSettings)
     limits: Limits = field(default_factory=Limits)
     http: HttpSettings = field(default_factory=HttpSettings)
+
+    @property
+    def stands(self) -> bool:
+        """Whether this node may be elected. One that only observes would declare nothing."""
+        election = self.election
+        return self.apply and not election.nofailover and self.node in election.eligible
 
     @property
     def tree_names(self) -> tuple[TreeName, ...]:

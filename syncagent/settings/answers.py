@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syncagent.settings.shapes import shown
 from syncagent.settings.sheet import Cell, Mistakes, Row, Sheet, guess
-from syncagent.settings.table import SECTIONS, Key, Section
+from syncagent.settings.table import SECTIONS
 
 if TYPE_CHECKING:
+    from syncagent.settings.section import Key, Section
     from syncagent.settings.shapes import Value
 
 DEFAULT = "default"
@@ -125,5 +125,5 @@ def _answer(section: Section, key: Key, row: Row, head: Cell, mistakes: Mistakes
     try:
         return Answer(key.shape.parse(cell.raw), cell)
     except ValueError as error:
-        mistakes.add(cell, f"{section.name}.{key.name} = {shown(cell.raw)}: {error}")
+        mistakes.add(cell, f"{section.name}.{key.name} = {key.shape.told(cell.raw)}: {error}")
         return Answer(key.default, cell, broken=True)

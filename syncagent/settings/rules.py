@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import NodeName
 from syncagent.core.errors import SettingsError
-from syncagent.core.lease import MARGIN_S_MIN
 from syncagent.core.settings import (
-    ElectionSettings,
     HttpSettings,
     Limits,
     PeerSettings,
@@ -22,8 +20,8 @@ from syncagent.core.settings import (
     Settings,
     Writers,
 )
-from syncagent.core.units import format_duration
 from syncagent.settings.answers import DEFAULT
+from syncagent.settings.election_rules import Names, build_election
 from syncagent.settings.gateway import SETTLE_CARBON_S, Gateway, discover
 from syncagent.settings.places import trees_of
 from syncagent.settings.trusted import merge
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
 
     from syncagent.settings.answers import Group, Groups
     from syncagent.settings.sheet import Mistakes
-
-RENEWALS_MIN = 3
-"""A lease must outlive two renewals that were lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +57,7 @@ def build(groups: Groups, mistakes: Mistakes) -> Built:
         for peer in peers:
             if peer.key and not listed.get(peer.name):
                 origins[f"peer.{peer.name}.key"] = "trusted keys"
+    names = Names(node, tuple(peer.name for peer in peers))
     settings = Settings(
         cluster=groups["cluster"][0].text("name"),
         node=NodeName(node.text("name")),
@@ -73,7 +69,7 @@ def build(groups: Groups, mistakes: Mistakes) -> Built:
         apply=node.flag("apply"),
         gateway_home=groups["gateway"][0].text("home"),
         peers=peers,
-        election=_election(groups, peers, mistakes),
+        election=build_election(groups["election"][0], names, mistakes, applies=node.flag("apply")),
         runtime=_runtime(groups, gateway, mistakes),
         rollout=_rollout(groups["rollout"][0]),
         limits=_limits(groups["limits"][0], gateway, origins, mistakes),
@@ -124,59 +120,6 @@ def _peers(members: list[Group], node: Group, mistakes: Mistakes) -> tuple[PeerS
         if name and name != node.text("name"):
             peers.append(PeerSettings(NodeName(name), group.text("address"), group.text("key")))
     return tuple(peers)
-
-
-def _election(
-    groups: Groups, peers: tuple[PeerSettings, ...], mistakes: Mistakes
-) -> ElectionSettings:
-    group, node = groups["election"][0], groups["node"][0]
-    names = sorted({node.text("name"), *(peer.name for peer in peers)} - {""})
-    manager = group.text("manager")
-    if not manager and not peers:
-        manager = node.text("name")
-    if group.sound("manager") and node.sound("name"):
-        if not manager:
-            what = "[election] needs manager: the name of the node that leads first"
-            mistakes.add(group.head, f"{what}; the nodes are {', '.join(names)}")
-        elif manager not in names:
-            what = f"election.manager = {manager!r} is no node; the nodes are {', '.join(names)}"
-            mistakes.add(group.cell("manager"), what)
-    election = ElectionSettings(
-        backend=group.text("backend"),
-        manager=manager,
-        lease_s=group.number("lease"),
-        renew_s=group.number("renew"),
-        operation_s=group.number("operation"),
-        margin_s=group.number("margin"),
-    )
-    if group.sound("lease", "renew", "operation", "margin"):
-        _check_lease(election, group, mistakes)
-    return election
-
-
-def _check_lease(election: ElectionSettings, group: Group, mistakes: Mistakes) -> None:
-    """Say where the rules of `core.lease.Timing` are broken, and by which key."""
-    lease = format_duration(election.lease_s)
-    need_s = election.renew_s + 2 * election.operation_s + election.margin_s
-    if need_s > election.lease_s:
-        mistakes.add(
-            group.cell("lease"),
-            f"election.lease = {lease} is too short: renew + 2 x operation + margin is "
-            f"{format_duration(need_s)}; make it at least that",
-        )
-    if election.renew_s * RENEWALS_MIN > election.lease_s:
-        most = format_duration(election.lease_s / RENEWALS_MIN)
-        mistakes.add(
-            group.cell("renew"),
-            f"election.renew is too long: a lease of {lease} has to outlive two lost renewals; "
-            f"write at most {most}",
-        )
-    if election.margin_s < MARGIN_S_MIN:
-        least = format_duration(MARGIN_S_MIN)
-        mistakes.add(
-            group.cell("margin"),
-            f"election.margin is too short for a manager to stop in time; write at least {least}",
-        )
 
 
 def _rollout(group: Group) -> RolloutSettings:

@@ -64,6 +64,10 @@ class Shape(ABC):
         """Return the JSON schema of what `parse` takes."""
         return self._schema()
 
+    def told(self, raw: object) -> str:
+        """Return what the file says, for a message about it."""
+        return shown(raw)
+
     @abstractmethod
     def _parse(self, raw: object) -> Value: ...
 

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.errors import SettingsError
 from syncagent.settings.positions import lines_of
-from syncagent.settings.table import SECTIONS, Section, section
+from syncagent.settings.table import SECTIONS, section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from syncagent.settings.positions import Way
+    from syncagent.settings.section import Section
 
 FILE_BYTES_MAX = 1024 * 1024
 _PREFIX = "SYNCAGENT_"

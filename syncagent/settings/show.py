@@ -1,7 +1,8 @@
 """The settings as they are in force, and the JSON schema of the file.
 
 Both are made from the table that the loader uses. What `show` prints is TOML that loads to the
-same settings; the origin of each value stands behind it as a comment.
+same settings, but for a password, which is never printed; the origin of each value stands behind
+it as a comment.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from syncagent.settings.answers import DEFAULT
-from syncagent.settings.table import SECTIONS, Key, Section
+from syncagent.settings.table import SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from syncagent.core.settings import Settings
     from syncagent.settings.load import Loaded
+    from syncagent.settings.section import Key, Section
     from syncagent.settings.shapes import Json, Value
 
 _NAMED_APART = {
@@ -119,7 +121,7 @@ def _pairs(
             continue
         value = _value(section.name, key.name, holder)
         origin = origins.get(f"{prefix}.{key.name}", DEFAULT)
-        if value in {"", ()}:
+        if not (value or isinstance(value, int | float)):
             yield f"# {key.name} is not set"
         else:
             yield f"{key.name} = {key.shape.show(value)}  # {origin}"

@@ -7,9 +7,9 @@ program has, and this one has not, is marked `later`: it is refused as such, nev
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from syncagent.core.settings import ElectionSettings, Limits, RolloutSettings, RuntimeSettings
+from syncagent.core.settings import Limits, RolloutSettings, RuntimeSettings
+from syncagent.settings.election import ELECTION
+from syncagent.settings.section import Key, Section
 from syncagent.settings.shapes import (
     NAME,
     AbsolutePath,
@@ -19,12 +19,10 @@ from syncagent.settings.shapes import (
     Duration,
     Flag,
     PublicKey,
-    Shape,
     Share,
     Size,
     Text,
     TextList,
-    Value,
 )
 
 _MINUTE_S = 60.0
@@ -36,39 +34,10 @@ _TIB = 1024**4
 _MANY = 10_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key of a section. `default` None: there is none, and the key may be left out."""
-
-    name: str
-    shape: Shape
-    about: str
-    default: Value | None = None
-    required: bool = False
-    later: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One table of the file; `many`: an array of tables, written `[[name]]`."""
-
-    name: str
-    about: str
-    keys: tuple[Key, ...] = ()
-    many: bool = False
-    later: bool = False
-
-    def key(self, name: str) -> Key | None:
-        """Return the key of that name."""
-        return next((key for key in self.keys if key.name == name), None)
-
-
 _NAME = Text(**NAME)
-_ELECTION = ElectionSettings()
 _RUNTIME = RuntimeSettings()
 _ROLLOUT = RolloutSettings()
 _LIMITS = Limits()
-_ANY_TEXT = Text(r"(?s:.*)", "text")
 
 _CLUSTER = Section(
     "cluster",
@@ -142,38 +111,6 @@ _PEER = Section(
         ),
     ),
     many=True,
-)
-_ELECTION_SECTION = Section(
-    "election",
-    "Who is the manager.",
-    (
-        Key(
-            "backend",
-            Choice(("static",), ("sql", "etcd", "zookeeper")),
-            "static: the manager is named here, and `syncagent promote` moves it.",
-            _ELECTION.backend,
-        ),
-        Key("manager", _NAME, "The first manager's node name."),
-        Key(
-            "lease", Duration(3.0, _HOUR_S), "How long a manager counts unseen.", _ELECTION.lease_s
-        ),
-        Key("renew", Duration(0.1, _HOUR_S), "How often it renews.", _ELECTION.renew_s),
-        Key(
-            "operation",
-            Duration(0.1, _HOUR_S),
-            "How long one request to the lease store may take.",
-            _ELECTION.operation_s,
-        ),
-        Key(
-            "margin",
-            Duration(0.1, _HOUR_S),
-            "How long before its end the lease is given up.",
-            _ELECTION.margin_s,
-        ),
-        Key("url", _ANY_TEXT, "SQLAlchemy URL of the lease store.", later=True),
-        Key("endpoints", TextList(), "etcd's endpoints.", later=True),
-        Key("hosts", TextList(), "ZooKeeper's hosts.", later=True),
-    ),
 )
 _RUNTIME_SECTION = Section(
     "runtime",
@@ -380,7 +317,7 @@ SECTIONS: tuple[Section, ...] = (
     _GATEWAY,
     _TREE,
     _PEER,
-    _ELECTION_SECTION,
+    ELECTION,
     _RUNTIME_SECTION,
     _ROLLOUT_SECTION,
     _LIMITS_SECTION,

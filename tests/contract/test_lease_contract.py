@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncagent.core.artifact import NodeName
-from syncagent.core.lease import Candidate, LeadershipLost
+from syncagent.core.lease import Candidate, LeadershipLost, Timing
 from syncagent.core.revision import Token
+from syncagent.core.storeurl import StoreUrl
+from syncagent.leases.lease_table import make_lease_table
+from syncagent.leases.sql import SqlStore
 from syncagent.leases.static import StaticStore
 from tests.fakes.history import FakeGuard
 from tests.fakes.leases import MemoryStore, MemoryTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from syncagent.ports import LeaseStore
 
@@ -29,23 +33,29 @@ def me(node: str = "gw-1", start: str = "start-1", *, promoted: bool = False) ->
     return Candidate(CLUSTER, NodeName(node), start, promoted=promoted)
 
 
-def static() -> Callable[[], LeaseStore]:
+def static(_folder: Path) -> Callable[[], LeaseStore]:
     guard = FakeGuard(CLUSTER)
     return lambda: StaticStore(NodeName("gw-1"), guard)
 
 
-def memory() -> Callable[[], LeaseStore]:
+def memory(_folder: Path) -> Callable[[], LeaseStore]:
     table = MemoryTable()
     return lambda: MemoryStore(table)
 
 
-MAKERS = {"static": static, "memory": memory}
+def sqlite(folder: Path) -> Callable[[], LeaseStore]:
+    url = StoreUrl(f"sqlite:///{folder}/lease.db")
+    make_lease_table(url)
+    return lambda: SqlStore(url, CLUSTER, Timing())
+
+
+MAKERS = {"static": static, "memory": memory, "sqlite": sqlite}
 
 
 @pytest.fixture(params=MAKERS)
-def connect(request: pytest.FixtureRequest) -> Callable[[], LeaseStore]:
+def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], LeaseStore]:
     """Makes connections to one and the same store."""
-    made: Callable[[], LeaseStore] = MAKERS[request.param]()
+    made: Callable[[], LeaseStore] = MAKERS[request.param](tmp_path)
     return made
 
 

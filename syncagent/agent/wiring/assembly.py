@@ -34,15 +34,15 @@ from syncagent.core.artifact import NodeName
 from syncagent.core.digest import digest_of
 from syncagent.core.election import Election, Lost
 from syncagent.core.errors import DiskError, RefusedError, SettingsError, SyncagentError
-from syncagent.core.lease import Candidate, Timing
+from syncagent.core.lease import Candidate
 from syncagent.core.revision import incarnation_of
 from syncagent.core.settings import PeerSettings
 from syncagent.disk.node_disk import NodeDisk
 from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.node_history import NodeHistory
+from syncagent.leases.choose import make_store, timing_of
 from syncagent.leases.elector import Elector
-from syncagent.leases.static import StaticStore
 from syncagent.ports import Instant, LinkId
 from syncagent.runtime.listening import Means
 from syncagent.settings.gateway import with_new_trees
@@ -109,12 +109,12 @@ class Assembly:
         self._state_dir = home.path
         limits = settings.limits
         self.hints = Watcher(fs, settings.trees, post=self.post, poll_s=limits.poll_s)
-        store = StaticStore(NodeName(settings.election.manager), self.guard)
+        store = make_store(settings, self.guard)
         candidate = Candidate(settings.cluster, settings.node, self.incarnation)
         chance = random.Random()  # noqa: S311 - jitter, no secret
         election = Election(
             candidate,
-            _timing(settings),
+            timing_of(settings.election),
             server_expiry=store.server_expiry,
             never_expires=not store.auto_failover,
             jitter=chance.random,
@@ -363,8 +363,3 @@ def _trusting(settings: Settings, name: NodeName, key: str) -> Settings:
     address = next((peer.address for peer in settings.peers if peer.name == name), "")
     others = tuple(peer for peer in settings.peers if peer.name != name)
     return replace(settings, peers=(*others, PeerSettings(name, address, key)))
-
-
-def _timing(settings: Settings) -> Timing:
-    given = settings.election
-    return Timing(given.lease_s, given.renew_s, given.operation_s, given.margin_s)

@@ -1,0 +1,238 @@
+"""What only the lease store in etcd does; what every lease store does is in the common suite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from syncagent.core.artifact import NodeName
+from syncagent.core.errors import SettingsError
+from syncagent.core.lease import Candidate, LeadershipLost, StoreUnavailable, Timing
+from syncagent.leases.etcd import EtcdStore
+from syncagent.leases.etcd_gateway import EtcdPlace
+from tests.servers.certificates import Authority
+from tests.servers.etcd import Etcd, coded
+from tests.servers.process import reached
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from syncagent.core.revision import Token
+
+pytestmark = pytest.mark.needs_servers
+
+TIMING = Timing(lease_s=2.0, renew_s=0.5, operation_s=0.5, margin_s=0.5)
+LEADER = "/syncagent/apim/leader"
+EPOCH = "/syncagent/apim/epoch"
+WAIT_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """One member, for tests that leave it running."""
+    with Etcd(tmp_path_factory.mktemp("one")) as etcd:
+        etcd.start()
+        yield etcd
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """Three members, for tests that leave them running."""
+    with Etcd(tmp_path_factory.mktemp("three"), members=3) as etcd:
+        etcd.start()
+        yield etcd
+
+
+@pytest.fixture(autouse=True)
+def clean(request: pytest.FixtureRequest) -> None:
+    """Each test begins with an empty store."""
+    for name in ("one", "three"):
+        if name in request.fixturenames:
+            etcd = request.getfixturevalue(name)
+            etcd.start()
+            etcd.delete("/syncagent/")
+
+
+def me(node: str = "gw-1", start: str = "start-1") -> Candidate:
+    return Candidate("apim", NodeName(node), start)
+
+
+def connect(etcd: Etcd, **more: str) -> EtcdStore:
+    return EtcdStore(EtcdPlace(etcd.endpoints, **more), "apim", TIMING)
+
+
+def connect_to(etcd: Etcd, *members: int) -> EtcdStore:
+    """Ask these members, in this order."""
+    endpoints = tuple(etcd.endpoints[member] for member in members)
+    return EtcdStore(EtcdPlace(endpoints), "apim", TIMING)
+
+
+def acquire(store: EtcdStore, candidate: Candidate | None = None, floor: int = 0) -> Token:
+    token = store.try_acquire(candidate or me(), store.observe(), floor)
+    assert token is not None
+    return token
+
+
+def test_a_held_lease_is_not_taken(one: Etcd) -> None:
+    holder = acquire(connect(one))
+    rival = connect(one)
+    assert rival.try_acquire(me("gw-2"), rival.observe(), 0) is None
+    assert rival.observe().token == holder
+
+
+def test_a_lease_that_is_not_renewed_ends_by_itself(one: Etcd) -> None:
+    first = acquire(connect(one))
+    rival = connect(one)
+    reached(lambda: rival.observe().token is None, "etcd drops the key", WAIT_S)
+    assert acquire(rival, me("gw-2")).epoch == first.epoch + 1
+    with pytest.raises(LeadershipLost):
+        connect(one).renew(first)
+
+
+def test_a_deleted_key_is_surely_lost_though_its_lease_lives(one: Etcd) -> None:
+    store = connect(one)
+    token = acquire(store)
+    one.delete(LEADER)
+    with pytest.raises(LeadershipLost, match="is free"):
+        store.renew(token)
+
+
+def test_what_was_written_by_hand_is_nobodys_and_is_taken_over(one: Etcd) -> None:
+    store = connect(one)
+    token = acquire(store)
+    one.put(LEADER, "rubbish")
+    with pytest.raises(LeadershipLost):
+        store.renew(token)
+    assert acquire(store, me("gw-2")).epoch == token.epoch + 1
+
+
+def test_what_was_written_by_hand_on_the_holders_lease_is_taken_over_too(one: Etcd) -> None:
+    store = connect(one)
+    token = acquire(store)
+    one.put(LEADER, "rubbish", ignore_lease=True)
+    with pytest.raises(LeadershipLost):
+        store.renew(token)
+    assert acquire(connect(one), me("gw-2")).epoch == token.epoch + 1
+
+
+def test_an_epoch_that_is_no_number_is_told_and_never_guessed(one: Etcd) -> None:
+    acquire(connect(one))
+    one.put(EPOCH, "seven")
+    with pytest.raises(StoreUnavailable, match="does not hold an epoch"):
+        connect(one).observe()
+
+
+def test_a_wiped_store_goes_on_above_the_floor(one: Etcd) -> None:
+    store = connect(one)
+    token = acquire(store, floor=6)
+    one.delete("/syncagent/")
+    assert acquire(store, me(start="start-2"), floor=token.epoch).epoch == 8
+
+
+def test_a_resigned_lease_leaves_no_lease_of_etcds_behind(one: Etcd) -> None:
+    store = connect(one)
+    before = one.ask("lease/leases", {}).get("leases", [])
+    token = acquire(store)
+    store.resign(token)
+    assert store.try_acquire(me("gw-2"), connect(one).observe(), 0) is not None
+    rival = connect(one)
+    stale = rival.observe()
+    acquired = rival.observe().token
+    assert acquired is not None
+    rival.resign(acquired)
+    # A lost race leaves none either.
+    assert rival.try_acquire(me("gw-3"), stale, 0) is None
+    assert one.ask("lease/leases", {}).get("leases", []) == before
+
+
+def test_nobody_there_is_unknown_and_says_where(one: Etcd) -> None:
+    store = EtcdStore(EtcdPlace(("http://127.0.0.1:1", "http://127.0.0.1:2")), "apim", TIMING)
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1.*127\.0\.0\.1:2"):
+        store.observe()
+
+
+def test_a_dead_member_costs_nothing_and_a_hung_one_costs_one_operation(three: Etcd) -> None:
+    leader = three.leader()
+    dead, hung = (number for number in range(3) if number != leader)
+    store = connect_to(three, dead, hung, leader)
+    token = acquire(store)
+    three.members[dead].kill()
+    store.renew(token)
+    three.start()
+    three.members[hung].hang()
+    try:
+        with pytest.raises(StoreUnavailable, match="timed out"):
+            store.renew(token)
+        store.renew(token)
+    finally:
+        three.members[hung].wake()
+
+
+def test_without_a_quorum_nothing_is_answered(three: Etcd) -> None:
+    store = connect(three)
+    token = acquire(store)
+    three.members[1].kill()
+    three.members[2].kill()
+    for question in (store.observe, lambda: store.renew(token)):
+        with pytest.raises(StoreUnavailable):
+            question()
+
+
+def test_certificates_prove_both_ends(tmp_path: Path) -> None:
+    authority, other = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    certificate, key = map(str, authority.issue("gw-1"))
+    with Etcd(tmp_path / "etcd", authority=authority) as etcd:
+        etcd.start()
+        ours = str(authority.certificate)
+        store = connect(etcd, authority=ours, certificate=certificate, key=key)
+        token = acquire(store)
+        store.renew(token)
+        stranger, strangers_key = map(str, other.issue("gw-1"))
+        for wrong in (
+            {"authority": ours},
+            {"authority": ours, "certificate": stranger, "key": strangers_key},
+            {"authority": str(other.certificate), "certificate": certificate, "key": key},
+        ):
+            with pytest.raises(StoreUnavailable):
+                connect(etcd, **wrong).observe()
+
+
+def test_a_certificate_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
+    place = EtcdPlace(("https://127.0.0.1:1",), authority=str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="certificates"):
+        EtcdStore(place, "apim", TIMING)
+
+
+def test_a_user_logs_in_and_again_when_etcd_forgot(tmp_path: Path) -> None:
+    with Etcd(tmp_path) as etcd:
+        etcd.start()
+        for name in ("root", "agent"):
+            etcd.ask("auth/user/add", {"name": name, "password": f"{name}'s"})
+        etcd.ask("auth/role/add", {"name": "root"})
+        etcd.ask("auth/role/add", {"name": "lease"})
+        folder = {"key": coded("/syncagent/"), "range_end": coded("/syncagent0")}
+        permission = {"permType": "READWRITE", **folder}
+        etcd.ask("auth/role/grant", {"name": "lease", "perm": permission})
+        etcd.ask("auth/user/grant", {"user": "root", "role": "root"})
+        etcd.ask("auth/user/grant", {"user": "agent", "role": "lease"})
+        etcd.ask("auth/enable", {})
+        store = connect(etcd, user="agent", password="agent's")
+        token = acquire(store)
+        etcd.stop()
+        etcd.start()
+        reached(lambda: _renews(store, token), "logged in again", WAIT_S)
+        store.resign(token)
+        with pytest.raises(StoreUnavailable, match="answers 4"):
+            connect(etcd, user="agent", password="root's").observe()
+        with pytest.raises(StoreUnavailable):
+            connect(etcd).observe()
+
+
+def _renews(store: EtcdStore, token: Token) -> bool:
+    try:
+        store.renew(token)
+    except StoreUnavailable:
+        return False
+    return True

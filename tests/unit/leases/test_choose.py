@@ -1,0 +1,114 @@
+"""Which store a node gets, and what is said where it can't have it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from syncagent.core.artifact import NodeName
+from syncagent.core.errors import SettingsError
+from syncagent.core.lease import Candidate, LeadershipLost, StoreUnavailable
+from syncagent.core.revision import Token
+from syncagent.core.settings import ElectionSettings, Settings
+from syncagent.core.storeurl import StoreUrl
+from syncagent.leases.abstaining import AbstainingStore
+from syncagent.leases.choose import install_lease_table, make_store, needs, read_url
+from syncagent.leases.sql import SqlStore
+from syncagent.leases.static import StaticStore
+from tests.fakes.history import FakeGuard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def settings(election: ElectionSettings) -> Settings:
+    return Settings("c", NodeName("gw-1"), "/nonexistent", (), election=election)
+
+
+def sql(path: Path, *, eligible: tuple[str, ...] = ("gw-1",)) -> Settings:
+    url = StoreUrl(f"sqlite:///{path}/lease.db")
+    return settings(ElectionSettings("sql", url=url, eligible=eligible))
+
+
+def test_each_backend_has_its_store(tmp_path: Path) -> None:
+    guard = FakeGuard("c")
+    assert isinstance(make_store(settings(ElectionSettings(manager="gw-1")), guard), StaticStore)
+    assert isinstance(make_store(sql(tmp_path), guard), SqlStore)
+
+
+def test_who_may_not_be_elected_touches_no_store(tmp_path: Path) -> None:
+    store = make_store(sql(tmp_path, eligible=("gw-2",)), FakeGuard("c"))
+    assert isinstance(store, AbstainingStore)
+    assert store.try_acquire(Candidate("c", NodeName("gw-1"), "1"), store.observe(), 7) is None
+    with pytest.raises(LeadershipLost):
+        store.renew(Token("c", 1, NodeName("gw-1"), "1"))
+    store.resign(Token("c", 1, NodeName("gw-1"), "1"))
+    store.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_url_may_be_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_text("mysql://u:s3cret@db/x\n")
+    assert read_url(ElectionSettings("sql", url_file=str(path))).text == "mysql://u:s3cret@db/x"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file"), (b"\xff", "not UTF-8"), (b"oracle://u:s3cret@db/x", "'oracle'")],
+)
+def test_a_file_without_a_url_is_a_mistake(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "url"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=said) as caught:
+        read_url(ElectionSettings("sql", url_file=str(path)))
+    assert str(path) in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_missing_package_is_named_with_its_extra() -> None:
+    with pytest.raises(SettingsError, match="sqlalchemy_is_not_here") as caught, needs("sql"):
+        import sqlalchemy_is_not_here  # type: ignore[import-not-found]  # noqa: F401, PLC0415
+    assert "pip install 'syncagent[sql]'" in str(caught.value.hint)
+
+
+def test_no_library_of_a_store_is_imported_before_it_is_chosen() -> None:
+    program = (
+        "import sys, syncagent.agent.wiring.assembly; "
+        "sys.exit(any(name in sys.modules for name in ('sqlalchemy', 'psycopg', 'pymysql')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_table_is_made_once_and_then_found(tmp_path: Path) -> None:
+    wanted = sql(tmp_path)
+    first, second = install_lease_table(wanted), install_lease_table(wanted)
+    assert (first.made, second.made) == (True, False)
+    assert first.table == "syncagent_lease"
+    assert first.database == f"sqlite:///{tmp_path}/lease.db"
+
+
+def test_no_table_is_made_where_none_is_needed() -> None:
+    with pytest.raises(SettingsError, match="no table to make"):
+        install_lease_table(settings(ElectionSettings(manager="gw-1")))
+
+
+def test_a_table_that_cannot_be_made_says_what_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="can't be made") as caught:
+        install_lease_table(sql(tmp_path / "not" / "there"))
+    assert "may create tables" in str(caught.value.hint)
+
+
+def test_an_agent_makes_no_table_and_no_file(tmp_path: Path) -> None:
+    store = make_store(sql(tmp_path), FakeGuard("c"))
+    with pytest.raises(StoreUnavailable, match="no table syncagent_lease") as caught:
+        store.observe()
+    assert "syncagent init --lease-table" in str(caught.value.hint)
+    store.close()
+    assert list(tmp_path.iterdir()) == []
