@@ -170,7 +170,10 @@ class Elector:
     def _carry_out(self, action: Action) -> None:
         """Ask the store, without the lock, and say what came of it, with it."""
         # Before the request is sent: what it grants counts from here at the latest.
-        sent = self._clock.now()
+        self._conclude(action, sent=self._clock.now())
+
+    def _conclude(self, action: Action, sent: float) -> None:
+        """Tell the election what came of `action`, which was sent at `sent`."""
         try:
             told = self._ask(action, sent)
         except LeadershipLost as error:

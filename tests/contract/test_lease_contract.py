@@ -15,6 +15,7 @@ from syncagent.leases.lease_table import make_lease_table
 from syncagent.leases.sql import SqlStore
 from syncagent.leases.static import StaticStore
 from tests.fakes.history import FakeGuard
+from tests.fakes.lease_house import LeaseHouse
 from tests.fakes.leases import MemoryStore, MemoryTable
 
 if TYPE_CHECKING:
@@ -49,7 +50,12 @@ def sqlite(folder: Path) -> Callable[[], LeaseStore]:
     return lambda: SqlStore(url, CLUSTER, Timing())
 
 
-MAKERS = {"static": static, "memory": memory, "sqlite": sqlite}
+def house(_folder: Path) -> Callable[[], LeaseStore]:
+    store = LeaseHouse(lambda: 0.0)
+    return lambda: store
+
+
+MAKERS = {"static": static, "memory": memory, "house": house, "sqlite": sqlite}
 
 
 @pytest.fixture(params=MAKERS)

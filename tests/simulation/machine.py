@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 
     from syncagent.agent.effects import Effect
     from syncagent.core.artifact import ArtifactPath, TreeName
-    from syncagent.core.ledger import StandingChange
+    from syncagent.core.ledger import Standing, StandingChange
+    from syncagent.core.manifest import Manifest
     from syncagent.core.settings import Settings
     from syncagent.ports import Disk, History, Runtime
     from tests.fakes.runtime_words import Dialect
@@ -360,6 +361,8 @@ class Machine:
     """Called in the midst of a commit: an operator who edits at the worst instant."""
     unlucky: Callable[[Machine, Effect, float], float] = lambda _machine, _effect, _after: 0.0
     """Called when an effect begins: what happens meanwhile, and how much longer it takes (s)."""
+    held: tuple[Standing, Manifest] | None = None
+    """What its trees should hold, as it was last worked out (see `witness.held`)."""
 
     def __post_init__(self) -> None:
         self._cut_in: int | None = None

@@ -50,6 +50,15 @@ RACE_S = 120.0
 
 def held(machine: Machine, standing: Standing) -> Manifest:
     """Return what a machine's trees should hold: its rows, and where it is exempt from them."""
+    known = machine.held
+    if known is not None and known[0] is standing:
+        return known[1]
+    found = _held(machine, standing)
+    machine.held = (standing, found)
+    return found
+
+
+def _held(machine: Machine, standing: Standing) -> Manifest:
     rows = standing.manifest.project(machine.settings.tree_names)
     own = exempt.from_note(standing.notes.get(exempt.NOTE, ""))
     there = {**withheld(machine, standing), **exempt.lasting(own.values(), rows)}
@@ -81,6 +90,8 @@ class Seen:
     wrote_into: set[TreeName] = field(default_factory=set)
     """Trees into which the agent has written while they were away."""
     wrote_at: float = 0.0
+    changed: bool = True
+    """Whether there is anything to judge in the trees since they were last found right."""
 
 
 class Witness:
@@ -124,6 +135,7 @@ class Witness:
         """Somebody is about to write or remove a file."""
         self.seen(machine)
         seen = self.of[machine.name]
+        seen.changed = True
         seen.touched.add(path)
         seen.touched_at[path] = self._world.at_s
         self._comes(seen, path, content)
@@ -141,6 +153,7 @@ class Witness:
             self.seen(machine)
             return
         seen = self.of[machine.name]
+        seen.changed = True
         before, after = seen.trees[tree], dict(machine.disk.trees[tree])
         for path in before.keys() | after.keys():
             if before.get(path) != after.get(path):
@@ -152,6 +165,7 @@ class Witness:
     def power_cut(self, machine: Machine) -> None:
         """What was not durable is as it was: nobody's deed."""
         seen = self.of[machine.name]
+        seen.changed = True
         after = self._copy(machine)
         for tree, rows in after.items():
             for path in rows.keys() | seen.trees[tree].keys():
@@ -215,6 +229,7 @@ class Witness:
             before = seen.trees[tree]
             if rows == before:
                 continue
+            seen.changed = True
             for path in sorted(rows.keys() | before.keys()):
                 old, new = before.get(path), rows.get(path)
                 if old != new:
@@ -281,11 +296,14 @@ class Witness:
             if standing.revision != seen.standing.revision:
                 self._moved(machine, seen.standing, standing)
             seen.standing = standing
+            seen.changed = True
         intent = machine.disk._intent
         if intent is not None and intent.txid > standing.txid:
             return
         self._kept(machine, seen)
-        self._whole(machine, seen)
+        if seen.changed:
+            self._whole(machine, seen)
+            seen.changed = False
 
     def _guard(self, machine: Machine) -> None:
         seen = self.of[machine.name]
@@ -318,10 +336,11 @@ class Witness:
 
     def _whole(self, machine: Machine, seen: Seen) -> None:
         """With no commit under way a tree is what the ledger says, but for others' edits."""
+        right = held(machine, seen.standing)
         for tree in machine.settings.tree_names:
             if machine.away.get(tree) == "replaced":
                 continue
-            named = held(machine, seen.standing).tree(tree)
+            named = right.tree(tree)
             rows = seen.trees[tree]
             for path in named.keys() | rows.keys():
                 wanted, row = named.get(path), rows.get(path)
