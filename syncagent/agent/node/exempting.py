@@ -145,8 +145,8 @@ class Exempting:
             path: Exemption(path, Because.WITHHELD, entry.digest if entry else None, here)
             for path in names
             if path.tree in state.settings.tree_names
-            and path not in job.forced
-            and (entry := rows.get(path)) != (here := held.get(path))
+            and (path not in job.forced or path in job.instead)
+            and (entry := rows.get(path)) != (here := job.instead.get(path, held.get(path)))
             and not self._wrote(path, entry)
         }
 

@@ -90,6 +90,8 @@ class Job:
     """Exemptions of the node's own making that begin, and that end, with this job."""
     forced: frozenset[ArtifactPath] = frozenset()
     """What can't be left for later: it has a name that something of this job claims."""
+    instead: dict[ArtifactPath, Entry | None] = field(default_factory=dict)
+    """What stands there meanwhile, where its version is withheld."""
     tripping: frozenset[ArtifactPath] = frozenset()
     """What the deployer here will stumble over: nothing else is to be updated beside it."""
     over: Mapping[ArtifactPath, Exemption] = field(default_factory=dict)

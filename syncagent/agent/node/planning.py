@@ -10,6 +10,7 @@ from syncagent.agent.node.job import Why
 from syncagent.agent.node.lasting import Lasting
 from syncagent.agent.node.meeting import unmet
 from syncagent.core.artifact import ArtifactPath, kind_of
+from syncagent.core.exempt import Because
 from syncagent.core.intent import Keep, Step
 from syncagent.core.order import order_steps
 from syncagent.core.plan import LEAVE, REVERT, make_plan
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import Kind
     from syncagent.core.change import Change
     from syncagent.core.digest import Digest
+    from syncagent.core.entry import Entry
     from syncagent.core.manifest import Manifest
-    from syncagent.core.plan import DriftPolicy
+    from syncagent.core.plan import DriftPolicy, Unknown
     from syncagent.core.verdict import Examined
 
 
@@ -213,9 +215,13 @@ class Planning:
 
     def _is_stray(self, job: Job, path: ArtifactPath) -> bool:
         """Tell whether what is at `path` is this node's own doing, and not the job's."""
-        if job.why is Why.OWN or job.target is None or any(s.path == path for s in job.steps):
+        if job.why is Why.OWN or job.target is None:
             return False
         wanted = job.target.get(path)
+        for step in job.steps:
+            if step.path == path:
+                # What stands in for the revision's version may have a name that comes with it.
+                return step.after is not None and step.after != wanted
         return self._observing.observed(path) != (wanted.digest if wanted else None)
 
     def displace(self, job: Job, strays: tuple[ArtifactPath, ...]) -> Manifest:
@@ -224,18 +230,38 @@ class Planning:
         Return this node's rows of the revision, for what is exempt to be laid over them anew.
 
         Otherwise one stray file that happens to have a name of the revision would keep this node
-        from every revision to come. Nor is it exempt any more: the runtime wrote it back, say.
+        from every revision to come. Nor is it exempt any more: the runtime wrote it back, say. What
+        is withheld stays so: the version before it is put back, or nothing.
         """
         assert job.target is not None, "planned already"
         job.lift |= self._state.exempt.keys() & set(strays)
-        job.forced |= set(strays)
-        extra: list[Step] = []
+        steps = [step for step in job.steps if step.path not in strays]
         for path in strays:
             seen = self._observing.observed(path)
+            wanted = self._put_back(job, path, seen)
+            job.examined.pop(path, None)
             if isinstance(seen, str):
-                extra.append(Step(path, seen, job.target.get(path), Keep.CONFLICT))
-        job.steps = self.ordered(job, (*job.steps, *extra))
+                steps.append(Step(path, seen, wanted, Keep.CONFLICT))
+        job.forced |= set(strays)
+        job.steps = self.ordered(job, tuple(steps))
         return job.target.project(self._state.settings.tree_names)
+
+    def _put_back(
+        self, job: Job, path: ArtifactPath, seen: Digest | Unknown | None
+    ) -> Entry | None:
+        """Return what replaces a stray; notes it in the job where the revision's own is withheld."""
+        assert job.target is not None, "planned already"
+        withheld = job.withheld if job.withheld is not None else self._state.withheld
+        exemption = withheld.get(path)
+        if exemption is None or exemption.because is not Because.WITHHELD:
+            return job.target.get(path)
+        before = exemption.here if path not in job.forced else None
+        if before is not None and (
+            before.digest == seen or not self._state.has_blob(before.digest)
+        ):
+            before = None
+        job.instead[path] = before
+        return before
 
     @staticmethod
     def _errors(problems: tuple[Problem, ...]) -> list[Problem]:
