@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Discover, Note, SaveCache, Scan, Tidy
 from syncagent.core.ledger import StandingChange
+from syncagent.core.trials import NOTE as TRIALS
+from syncagent.core.trials import from_note
 
 if TYPE_CHECKING:
     from syncagent.agent.node.advancing import Advancing
@@ -53,7 +55,7 @@ class Housekeeping:
             self._due[chore] = now + every_s
             if chore is Tidy:
                 limits = self._state.settings.limits
-                self._state.do(Tidy(self._prepared(), limits.quarantine_s, limits.quarantine_bytes))
+                self._state.do(Tidy(self._needed(), limits.quarantine_s, limits.quarantine_bytes))
             elif chore is SaveCache:
                 self._state.do(SaveCache())
             elif self._state.settings.gateway_home and not self._observing.hangs:
@@ -103,11 +105,18 @@ class Housekeeping:
             elif now >= since + FADE_S:
                 self._state.alarm(about, None)
 
-    def _prepared(self) -> tuple[Digest, ...]:
-        """Return the blobs of the job under way: nothing else may name them yet."""
+    def _needed(self) -> tuple[Digest, ...]:
+        """Return the blobs that no revision may name (any more), and something may yet put back.
+
+        Those of the job under way, what stands in for a revision's versions here, and what was there
+        before a change that is on trial.
+        """
         job = self._advancing.job
-        steps = job.steps if job is not None else ()
-        return tuple(step.after.digest for step in steps if step.after is not None)
+        prepared = [step.after for step in job.steps] if job is not None else []
+        exempt = [exemption.here for exemption in self._state.exemptions.values()]
+        trials = from_note(self._state.standing.notes.get(TRIALS, "")).values()
+        needed = (*prepared, *exempt, *(trial.before for trial in trials))
+        return tuple(dict.fromkeys(entry.digest for entry in needed if entry is not None))
 
     def next_at(self) -> float | None:
         """Return when the next chore is due."""

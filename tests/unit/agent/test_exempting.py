@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncagent.agent.effects import Note
+from syncagent.agent.node.housekeeping import FIRST_S
 from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
 from syncagent.core.events import RuntimeHeard
@@ -482,3 +483,81 @@ def test_what_is_exempt_in_a_tree_that_is_not_listed_any_more_is_forgotten() -> 
     bench.pass_(10.0)
     assert bench.state.base == bench.state.rows
     assert not bench.state.exemptions
+
+
+def _stray(bench: Bench, was: bytes | None, came: bytes) -> tuple[Bench, Done]:
+    """Have what is withheld stand where a person wrote what has a name of the revision."""
+    link, token = bench.managed()
+    bench.put(B, sequence("three"))
+    bench.pass_(1.0)
+    before = rows(OLD)
+    changes = (
+        Change(at(B), entry(was) if was else None, entry(TWO_NEW)),
+        Change(at("sequences/three.xml"), None, entry(came)),
+    )
+    of = revision(bench.state.standing.revision, before, changes, epoch=2)
+    offer = Offer(token, of.id, of.parent, PEER, "edit", (), of.changes, (at(B),))
+    bench.hear(link, offer)
+    _bring(bench, link, {B: TWO_NEW, "sequences/three.xml": came})
+    return bench, committed(bench, link, token)
+
+
+def test_a_stray_in_the_place_of_what_is_withheld_gives_way_to_the_version_before() -> None:
+    came = sequence("three", text="the revision's")
+    bench, done = _stray(worker(writers=Writers.ANY), TWO, came)
+    assert bench.files == {A: ONE, B: TWO, "sequences/three.xml": came}
+    assert done.withheld == paths_digest([at(B)])
+    assert bench.state.withheld[at(B)].here == entry(TWO)
+    assert [kept.digest for kept in bench.disk.kept()] == [entry(sequence("three")).digest]
+
+
+def test_nothing_stands_in_for_what_is_withheld_if_the_version_before_is_in_the_way_too() -> None:
+    named_two = sequence("two", text="the revision's")
+    bench = worker(writers=Writers.ANY)
+    bench.put("sequences/three.xml", sequence("one", text="stray"))
+    link, token = bench.managed()
+    changes = (
+        Change(at(B), entry(TWO), entry(sequence("moved"))),
+        Change(at("sequences/new.xml"), None, entry(named_two)),
+    )
+    of = revision(bench.state.standing.revision, rows(OLD), changes, epoch=2)
+    bench.hear(link, Offer(token, of.id, of.parent, PEER, "edit", (), of.changes, (at(B),)))
+    _bring(bench, link, {"sequences/new.xml": named_two})
+    committed(bench, link, token)
+    assert B not in bench.files
+    assert bench.files["sequences/new.xml"] == named_two
+    assert bench.state.withheld[at(B)].here is None
+
+
+def put_back(bench: Bench, path: str, content: bytes) -> Bench:
+    """Have the runtime have put its own version back at a path that the revision leaves empty."""
+    put = Exemption(at(path), Because.REJECTED, None, entry(content), 0.0, "it was put back")
+    note = StandingChange(notes={NOTE: to_note({at(path): put})})
+    bench.history.stand(note, [(entry(content), content)])
+    bench.disk.put(at(path), content)
+    bench.join(bench.history, bench.guard)
+    return bench.start()
+
+
+def test_what_the_runtime_put_back_is_not_tidied_away() -> None:
+    restored = sequence("x", text="re-serialised")
+    bench = put_back(Bench(OLD, manager=PEER, standing=OLD), "sequences/x.xml", restored)
+    bench.pass_(FIRST_S + 1.0)
+    assert bench.history.has(entry(restored).digest)
+    bench.put("sequences/x.xml", sequence("x", text="by hand"))
+    bench.pass_(5.0)
+    assert bench.files["sequences/x.xml"] == restored
+
+
+def test_what_the_runtime_put_back_gives_way_to_the_revision_also_when_it_was_edited() -> None:
+    bench = put_back(Bench(OLD, manager=PEER, standing=OLD), "sequences/x.xml", sequence("new"))
+    link, token = bench.managed()
+    bench.disk.put(at("sequences/x.xml"), sequence("other"))
+    bench.pass_(70.0)
+    came = {"sequences/new.xml": sequence("new", text="the revision's")}
+    of = revision(bench.state.standing.revision, rows(OLD), adds(came), epoch=2)
+    bench.offer(link, token, of)
+    _bring(bench, link, came)
+    committed(bench, link, token)
+    assert bench.files == {**OLD, **came}
+    assert not bench.state.exempt
