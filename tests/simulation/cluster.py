@@ -44,6 +44,8 @@ ANSWERS_S = 900.0
 """How long runtimes may take for their answers, with all that is tried again."""
 PUT_BACK = "put back what a runtime refused"
 """In an alarm that stays until somebody publishes again, which nobody does in peace."""
+FOR_NOW = "try again"
+"""In the reason of what a manager will take in a moment: it is proposed again."""
 STEP_S = 5.0
 NO_MANAGER_S = 90.0
 """How long a person waits for a manager before promoting somebody."""
@@ -226,7 +228,9 @@ class Cluster:
         for machine in self.machines:
             if self.witness.of[machine.name].writes != writes[machine.name]:
                 raise Violation("stillness", f"{machine.name} wrote although all was in sync")
-            if machine.history.standing().revision != standing[machine.name]:
+            moved = machine.history.standing().revision != standing[machine.name]
+            # Nobody waits for who only observes: it may have been told later that it has it all.
+            if moved and machine.settings.apply:
                 raise Violation("stillness", f"{machine.name} moved although all was in sync")
         why = self.why_not_in_sync()
         if why:
@@ -302,7 +306,8 @@ class Cluster:
         changes = diff(held(machine, machine.history.standing()), live(machine))
         writes = machine is manager or self.shape.writers is Writers.ANY
         reports = {t.name for t in machine.settings.trees if t.drift is Drift.REPORT}
-        refusing = {path.tree for path in machine.process.state.refused}
+        refused = machine.process.state.refused
+        refusing = {p.tree for p, why in refused.items() if FOR_NOW not in why.problem.reason}
         return {
             change.path
             for change in changes
@@ -320,7 +325,8 @@ class Cluster:
         assert machine.process is not None, "asked only then"
         seen = machine.process.node.observing.observed(change.path)
         here = change.after.digest if change.after is not None else None
-        return change.path in machine.process.state.refused and seen == here
+        refused = machine.process.state.refused.get(change.path)
+        return refused is not None and seen == here and FOR_NOW not in refused.problem.reason
 
     def _why_status(self, manager: Machine) -> str:
         """Say where the manager's status does not tell what is so."""

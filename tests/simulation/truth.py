@@ -12,6 +12,7 @@ from syncagent.core.artifact import ArtifactPath
 from syncagent.core.digest import digest_of
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Phase
+from syncagent.core.snapshot import Seen
 from tests.simulation.artifacts import SYNAPSE
 from tests.simulation.world import Violation
 
@@ -78,17 +79,23 @@ class Truth:
                 if max(self._refused.get(fact, NEVER), gone) < came:
                     raise Violation("truth", f"{where} was not refused: {outcome.reason}")
 
-    @staticmethod
-    def _overtaken(machine: Machine, outcome: Outcome) -> bool:
+    def _overtaken(self, machine: Machine, outcome: Outcome) -> bool:
         """Tell whether somebody has written there since the node looked: it can't know yet.
 
-        What it says then is put right when it looks; whether it was shows at rest.
+        What it says then is put right when it looks; whether it was shows at rest. The same bytes
+        that went and came back are others too: the runtime may have let go of them meanwhile.
         """
         content, process = machine.disk.content(outcome.path), machine.process
         there = digest_of(content) if content is not None else None
-        if there == outcome.digest or process is None:
+        if process is None or process.node.observing.observed(outcome.path) != outcome.digest:
             return False
-        return process.node.observing.observed(outcome.path) == outcome.digest
+        if there != outcome.digest:
+            return True
+        seen = process.node.observing.views[outcome.path.tree].files.get(outcome.path.path)
+        came = machine.witness.of[machine.name].came.get(outcome.path, NEVER)
+        since = self._world.at_s - self._world.wall()
+        # What the agent itself has put there has no mtime for it until it looks.
+        return isinstance(seen, Seen) and 0 < seen.mtime_ns < (came - since) * 1e9 - 1e3
 
     # --- what follows from it -----------------------------------------------------------------
 

@@ -201,6 +201,8 @@ class Deploying:
         if self.readiness.ready:
             self._deadlines.schedule(now)
             self._listened_at = self._heard_at = now
+            if before is not Phase.UNKNOWN:
+                self._loading.look_at_all(now)
             lost = self._hearing.healed_by_start(now)
             if lost:
                 self.lift(lost, now)
@@ -348,7 +350,7 @@ class Deploying:
         if self._base is not self.state.base:
             self._base = self.state.base
             self._outcomes.tend()
-        if self._concluding and now >= self._conclude_at():
+        if (at := self._conclude_at()) is not None and now >= at:
             self._loading.go_on(now)
             self._deadlines.schedule(now)
         self._deadlines.tick(now)
@@ -360,7 +362,7 @@ class Deploying:
             self.readiness.next_at(),
             self._restores.next_at(),
             self._deadlines.next_at(),
-            self._conclude_at() if self._concluding else None,
+            self._conclude_at(),
         )
         return min((at for at in instants if at is not None), default=None)
 
@@ -380,8 +382,10 @@ class Deploying:
         """True while it is yet to be said what the runtime has loaded: it is ready, and heard."""
         return self.readiness.ready and self._loading.left
 
-    def _conclude_at(self) -> float:
-        """Return when all may have been heard that was said while the runtime started."""
+    def _conclude_at(self) -> float | None:
+        """Return when all may have been heard that was said at the start; None if not all was seen."""
+        if not self._concluding or not self._loading.looked_at:
+            return None
         return min(self._heard_at + QUIET_S, self._listened_at + BACKLOG_S)
 
     def _note_commit(self) -> None:

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from syncagent.agent.node.outcomes import COARSE_S, WHOLE_S, before
+from syncagent.agent.node.outcomes import WHOLE_S, before, well_before
 from syncagent.agent.node.saving import SAYINGS, Saving
 from syncagent.core.artifact import stem_of
 from syncagent.core.exempt import Because
@@ -55,6 +55,7 @@ class Hearing:
         self._restores = restores
         self._loading = loading
         loading.recall = restores.recall = self.replay
+        loading.claim = self.give
         self._readiness = readiness
         self.saving = Saving(outcomes, loading, self.name_of)
         self._recent: dict[ArtifactPath, deque[tuple[Heard, bool]]] = {}
@@ -136,7 +137,12 @@ class Hearing:
             return
         if not heard.at:
             heard = replace(heard, at=self._state.wall())
-        path = None if self._loading.failed(heard) else self._whose(heard)
+        if not self._loading.failed(heard) and not self._loading.named(heard):
+            self.give(heard, now)
+
+    def give(self, heard: Heard, now: float) -> None:
+        """Take a saying for that of the artifact that is meant."""
+        path = self._whose(heard)
         if path is None:
             if heard.name:
                 self._unclaimed.append(heard)
@@ -305,11 +311,11 @@ class Hearing:
         """
         wait = self._outcomes.waits.get(known.path)
         if wait is not None and wait.others_from is not None:
-            return _well_before(wait.others_from, heard.at)
+            return well_before(wait.others_from, heard.at)
         seen = self._observing.views[known.path.tree].files.get(known.path.path)
         if not isinstance(seen, Seen) or seen.entry.digest == known.digest:
             return False
-        return _well_before(seen.mtime_ns / 1e9, heard.at)
+        return well_before(seen.mtime_ns / 1e9, heard.at)
 
     def _lost_track(self, path: ArtifactPath, heard: Heard, now: float) -> None:
         """The runtime does not know what it deployed from a file that has changed.
@@ -392,9 +398,3 @@ class Hearing:
                 continue
             found.append(path)
         return found
-
-
-def _well_before(mtime: float, at: float) -> bool:
-    """Tell whether a file was surely written before something was said."""
-    whole = mtime.is_integer() or at.is_integer()
-    return mtime + (WHOLE_S if whole else COARSE_S) < at

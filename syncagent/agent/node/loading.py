@@ -54,6 +54,11 @@ class Loading:
         """Told of what was loaded at the start (`Restores.accepted`)."""
         self.recall: Callable[[ArtifactPath, float, float], None] = lambda _path, _since, _now: None
         """Has counted what was said of an artifact before this node stood on it (`Hearing.replay`)."""
+        self.claim: Callable[[Heard, float], None] = lambda _heard, _now: None
+        """Has found whose a saying is (`Hearing.give`)."""
+        self._named: list[Heard] = []
+        """What was said to be loaded at the start by its name alone."""
+        self._look_since = float("-inf")
         self._tenants: set[TreeName] = set()
         """Trees of tenants that are loaded, as far as is known."""
         self._nameless: dict[Kind, set[Heard]] = {}
@@ -67,6 +72,7 @@ class Loading:
         """Another process runs now: it has loaded everything again, and no tenant yet."""
         self._left = set(self._state.settings.tree_names)
         self._nameless.clear()
+        self._named.clear()
         self._suspects.clear()
         self._unsure = self._not_known()
         started = self._readiness.started_at
@@ -96,6 +102,17 @@ class Loading:
     def moved(self, path: ArtifactPath) -> None:
         """Something came or went at `path` since the start."""
         self._unsure.add(self._outcomes.kind(path))
+
+    def look_at_all(self, now: float) -> None:
+        """Have all looked at: what came unseen before this start was loaded with the rest."""
+        self._look_since = now
+        for name in self._observing.views:
+            self._observing.want_scan(name, now)
+
+    @property
+    def looked_at(self) -> bool:
+        """True if all was looked at since the start, as far as it can be."""
+        return self._observing.scans_begun(self._look_since)
 
     @property
     def left(self) -> bool:
@@ -136,12 +153,25 @@ class Loading:
         self._left.update(tree for tree in self._state.settings.tree_names if not tenant_of(tree))
         return True
 
+    def named(self, heard: Heard) -> bool:
+        """Take that something was loaded at the start, if a saying gives its name alone.
+
+        A file that nobody has looked at yet may have the name too: it waits for a look at all.
+        """
+        by_name = heard.saying is Saying.DEPLOYED and heard.path is None
+        if not by_name or not self._left or heard.at < self._readiness.started_at:
+            return False
+        self._named.append(heard)
+        return True
+
     def go_on(self, now: float) -> list[ArtifactPath]:
         """Conclude what the runtime loaded, of trees that were not ready before.
 
         Return the artifacts of which nothing can be known without asking.
         """
         unknown: list[ArtifactPath] = []
+        for heard in self._named:
+            self.claim(heard, now)
         for tree in [tree for tree in self._left if self._observing.views[tree].ready]:
             self._left.discard(tree)
             if self._nameless and not tenant_of(tree):
@@ -150,6 +180,8 @@ class Loading:
                 path = ArtifactPath(tree, name)
                 if not self._load(path, entry.digest, now):
                     unknown.append(path)
+        if not self._left:
+            self._named.clear()
         return unknown
 
     def _load(self, path: ArtifactPath, digest: Digest, now: float) -> bool:

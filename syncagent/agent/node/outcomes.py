@@ -121,6 +121,12 @@ def before(at: float, floor: float) -> bool:
     return at + (1.0 if at.is_integer() else 0.001) <= floor
 
 
+def well_before(mtime: float, at: float) -> bool:
+    """Tell whether a file was surely written before something was said."""
+    whole = mtime.is_integer() or at.is_integer()
+    return mtime + (WHOLE_S if whole else COARSE_S) < at
+
+
 @dataclass(slots=True)
 class Going:
     """A deletion that the runtime has not confirmed."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from syncagent.agent.effects import Backfill, KeepFile
+from syncagent.agent.node.outcomes import before
 from syncagent.core.events import Hinted, HintKind
 from syncagent.core.exempt import Because, Exemption
 from syncagent.core.intent import Keep
@@ -37,13 +38,18 @@ LATE_S = 0.5
 """How long after a write its line may be read. Less than Carbon's files settle, so that it keeps
 nobody waiting but who has everything looked at at once."""
 LICENCES_MAX = 1_000
+NEVER = float("-inf")
 
 
 class _Licence(NamedTuple):
-    """One write of the runtime's: said at the wall time `at`, known here since the instant `since`."""
+    """One write of the runtime's: said at the wall time `at`, known here since the instant `since`.
+
+    A look that began before `seen_from` may have seen what was there before.
+    """
 
     at: float
     since: float
+    seen_from: float
 
 
 class Restores:
@@ -57,6 +63,8 @@ class Restores:
         self.doubts: dict[ArtifactPath, float] = {}
         """Until when each difference is in doubt."""
         self._cleared: dict[ArtifactPath, object] = {}
+        self._begun: dict[ArtifactPath, float] = {}
+        """When the last look at each difference began."""
         outcomes.observing.doubts = self.doubts
         self.recall: Callable[[ArtifactPath, float, float], None] = lambda _path, _since, _now: None
         """Has counted again what was said of a path since a wall time (`Hearing.replay`)."""
@@ -66,13 +74,13 @@ class Restores:
         for outcome in self._outcomes.known.values():
             exemption = self._state.exempt.get(outcome.path)
             if outcome.state is Deployment.REJECTED and (exemption is None or _stays(exemption)):
-                licence = _Licence(outcome.at, float("-inf"))
+                licence = _Licence(outcome.at, NEVER, NEVER)
                 self._licences[outcome.path, Saying.RESTORED] = licence
                 self._licences[outcome.path, Saying.BACKED_UP] = licence
         for path, exemption in self._state.exempt.items():
             if exemption.because is Because.REJECTED and _stays(exemption):
                 # It may have been moved away since, even if nothing else of it is remembered.
-                moved = _Licence(0.0, float("-inf"))
+                moved = _Licence(0.0, NEVER, NEVER)
                 self._licences.setdefault((path, Saying.BACKED_UP), moved)
 
     # --- what is said -----------------------------------------------------------------------
@@ -81,10 +89,14 @@ class Restores:
         """The runtime says that it wrote `path` back, or moved it away."""
         if len(self._licences) >= LICENCES_MAX:
             self._licences.pop(next(iter(self._licences)))
-        self._licences[path, saying] = _Licence(at, now)
-        if not self._settle(path):
-            kind = HintKind.DELETED if saying is Saying.BACKED_UP else HintKind.WRITTEN
-            self._observing.hinted(Hinted(path.tree, path.path, kind), now)
+        ago = self._state.wall() - (at + 1.0 if at.is_integer() else at)
+        self._licences[path, saying] = _Licence(at, now, now - max(0.0, ago))
+        if self._settle(path):
+            return
+        if path.path in self._observing.views[path.tree].differing:
+            self.doubts[path] = max(now + DOUBT_S, self.doubts.get(path, 0.0))
+        kind = HintKind.DELETED if saying is Saying.BACKED_UP else HintKind.WRITTEN
+        self._observing.hinted(Hinted(path.tree, path.path, kind), now)
 
     def rejected(self, outcome: Outcome) -> None:
         """A version was rejected: keep its bytes, and hold it back from the runtime from now on."""
@@ -118,6 +130,8 @@ class Restores:
         """
         for path in paths:
             view = self._observing.views[path.tree]
+            if path.path in view.differing:
+                self._begun[path] = view.started
             if path.path not in view.differing:
                 self._forget(path)
             elif not self._settle(path):
@@ -137,6 +151,7 @@ class Restores:
         """Nothing differs here: a file that was to be gone is there again, or was never moved."""
         self.doubts.pop(path, None)
         self._cleared.pop(path, None)
+        self._begun.pop(path, None)
         if path in self._outcomes.waits:
             self._outcomes.waits[path].others_from = None
         view = self._observing.views[path.tree]
@@ -166,17 +181,26 @@ class Restores:
         age = self._state.wall() - there.mtime_ns / 1e9
         return self._state.runtime_about.kind == "carbon" and 0.0 <= age < LATE_S
 
+    def _is_unseen(self, path: ArtifactPath, licence: _Licence) -> bool:
+        """Tell whether no look at `path` has begun yet since the runtime wrote there."""
+        return self._begun.get(path, NEVER) < licence.seen_from
+
+    def _lasts(self, path: ArtifactPath) -> bool:
+        """Tell whether a doubt lasts until a look that is under way or asked for has been taken."""
+        licence = self._licences.get((path, Saying.RESTORED))
+        return licence is not None and self._is_unseen(path, licence)
+
     def tick(self, now: float) -> None:
         """End doubts that lasted long enough: it is a person's."""
         for path, until in list(self.doubts.items()):
-            if now >= until:
+            if now >= until and not self._lasts(path):
                 del self.doubts[path]
         if not self.doubts and len(self._cleared) > LICENCES_MAX:
             self._cleared.clear()
 
     def next_at(self) -> float | None:
         """Return when `tick` has something to do."""
-        return min(self.doubts.values(), default=None)
+        return min((at for path, at in self.doubts.items() if not self._lasts(path)), default=None)
 
     # --- what follows -----------------------------------------------------------------------
 
@@ -187,12 +211,7 @@ class Restores:
             return False
         seen = view.files.get(path.path)
         if isinstance(seen, Seen):
-            examined = view.examined.get(path.path)
-            if examined is not None and not examined.valid:
-                # What it puts back it has built once: these are the bytes that it refused.
-                return False
-            licence = self._licences.get((path, Saying.RESTORED))
-            if licence is None or abs(seen.mtime_ns / 1e9 - licence.at) > NEAR_S:
+            if not self._wrote(path, seen):
                 return False
             del self._licences[path, Saying.RESTORED]
             self._licences.pop((path, Saying.BACKED_UP), None)
@@ -200,6 +219,18 @@ class Restores:
         if seen is not None or self._licences.pop((path, Saying.BACKED_UP), None) is None:
             return False
         return self._take(path, None)
+
+    def _wrote(self, path: ArtifactPath, seen: Seen) -> bool:
+        """Tell whether what was seen at `path` is what the runtime said that it put there."""
+        examined = self._observing.examined(path)
+        if examined is not None and not examined.valid:
+            # What it puts back it has built once: these are the bytes that it refused.
+            return False
+        licence, mtime = self._licences.get((path, Saying.RESTORED)), seen.mtime_ns / 1e9
+        if licence is None or abs(mtime - licence.at) > NEAR_S:
+            return False
+        # What was seen before, and is older, it has read and written over: a person's.
+        return not (before(mtime, licence.at) and self._is_unseen(path, licence))
 
     def _take(self, path: ArtifactPath, here: Entry | None) -> bool:
         known = self._outcomes.known.get(path)

@@ -124,8 +124,8 @@ def test_what_the_runtime_loaded_at_its_start_counts_as_deployed() -> None:
 def test_what_the_runtime_loaded_is_pending_until_that_is_concluded() -> None:
     bench = _aged(Bench(OLD, manager=PEER, standing=OLD)).beside(CARBON).start()
     row = bench.node.reporting.own_row(bench.at)
-    # Carbon names the APIs that it initializes, and nothing else.
-    assert (row["deployed"], row["pending"], row["unknown"]) == (2, 1, 0)
+    # Carbon names the APIs that it initializes, and no file: more than one may have the name.
+    assert (row["deployed"], row["pending"], row["unknown"]) == (0, 3, 0)
     assert state_of(bench, "sequences/s.xml") is D.PENDING
     bench.pass_(2.0)
     row = bench.node.reporting.own_row(bench.at)
@@ -1065,3 +1065,18 @@ def test_an_emptied_tree_is_held_as_a_whole_though_the_runtime_owes_answers_for_
     bench.pass_(8.0)
     assert bench.state.standing.revision.number == number
     assert [hold.reason for hold in bench.state.holds.values()] == [HoldReason.TREE_EMPTIED]
+
+
+def test_a_name_that_is_said_at_a_start_proves_nothing_of_a_file_that_shares_it() -> None:
+    bench = leading(OLD)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bench.pass_(1.0)
+    # Unseen by the watcher: another file takes the name of one that this runtime refuses now.
+    bench.disk.put(at("api/Z.xml"), api("A", "by hand", context="/Z"))
+    bench.gateway.refuses = lambda path, _content: "no class" if path == "api/A.xml" else ""
+    bench.gateway.boot()
+    bench.pass_(30.0)
+    assert bench.gateway.serves("api", "A") == bench.files["api/Z.xml"]
+    assert state_of(bench, "api/A.xml") in {D.UNKNOWN, D.REJECTED}
+    assert state_of(bench, "api/B.xml") is D.DEPLOYED

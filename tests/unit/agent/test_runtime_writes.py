@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncagent.agent.effects import CommitIntent
+from syncagent.agent.effects import CommitIntent, Look
 from syncagent.core.artifact import Kind
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
@@ -113,3 +113,26 @@ def test_what_the_runtime_took_before_this_node_looked_is_not_called_the_revisio
     bench.pass_(3.0)
     assert at("api/A.xml") in bench.state.refused
     assert state_of(bench, "api/A.xml") is Deployment.UNKNOWN
+
+
+def test_an_edit_that_was_seen_just_before_the_runtime_wrote_over_it_is_not_the_runtimes() -> None:
+    bench = leading(OLD, CARBON)
+    refuse(bench)
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(30.0)
+    # A person mends it; it is looked at, and read by the runtime, before it is a revision's.
+    edit = api("A", "another")
+    bench.put("api/A.xml", edit)
+    bench.at += 0.2
+    bench.handle(bench.eye.do(Look(T, ("api/A.xml",))))
+    bench.at += 1.0
+    restored = api("A", "as it was")
+    bench.disk.put(at("api/A.xml"), restored)
+    said = Heard(Saying.RESTORED, at("api/A.xml"), Kind.API, "A", at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "m"))
+    exemption = bench.state.exempt[at("api/A.xml")]
+    assert exemption.here is None or exemption.here.digest != digest_of(edit)
+    bench.rest()
+    bench.pass_(1.0)
+    after = bench.state.exempt[at("api/A.xml")].here
+    assert after == entry(restored)
