@@ -550,13 +550,15 @@ def test_what_the_runtime_put_back_is_not_tidied_away() -> None:
 
 
 def test_what_the_runtime_put_back_gives_way_to_the_revision_also_when_it_was_edited() -> None:
-    bench = put_back(Bench(OLD, manager=PEER, standing=OLD), "sequences/x.xml", sequence("new"))
+    bench = put_back(Bench(OLD, manager=PEER), "sequences/x.xml", sequence("new"))
     link, token = bench.managed()
-    bench.disk.put(at("sequences/x.xml"), sequence("other"))
-    bench.pass_(70.0)
+    bench.put("sequences/x.xml", sequence("other"))
+    bench.pass_(1.0)
     came = {"sequences/new.xml": sequence("new", text="the revision's")}
-    of = revision(bench.state.standing.revision, rows(OLD), adds(came), epoch=2)
+    of = revision(bench.state.standing.revision, rows({}), adds({**OLD, **came}), epoch=2)
     bench.offer(link, token, of)
+    (hold,) = bench.state.holds
+    bench.answer("approve", id=hold)
     _bring(bench, link, came)
     committed(bench, link, token)
     assert bench.files == {**OLD, **came}
