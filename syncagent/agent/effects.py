@@ -274,9 +274,31 @@ class Acquire:
 
 @dataclass(frozen=True, slots=True)
 class Resign:
-    """Give the right to be manager back."""
+    """Somebody has admitted `highest_epoch`: a right below it is given back, a next one is above it."""
 
     highest_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """Try to lead from now on, above `floor`, in an election that goes by itself.
+
+    Each time that this is won or lost `Elected` or `NotElected` comes. `forced`: a person wants it,
+    whoever holds the lease.
+    """
+
+    floor: int
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StandBack:
+    """Stop trying to lead, and give back what is held. Result: StoodBack, when that was tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """The lease may have come free: look at the store at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +389,9 @@ Effect = (
     | Remember
     | Acquire
     | Resign
+    | Campaign
+    | StandBack
+    | Wake
     | Dial
     | Send
     | Hangup

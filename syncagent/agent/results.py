@@ -76,10 +76,16 @@ class Elected:
 
 @dataclass(frozen=True, slots=True)
 class NotElected:
-    """It is not; `lost` if it was."""
+    """It is not; `lost` if it was, under `token`."""
 
     reason: str
     lost: bool = False
+    token: Token | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoodBack:
+    """This node tries no more to lead, and the lease was given back if the store could be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +257,7 @@ Result = (
     | TokenRefused
     | Elected
     | NotElected
+    | StoodBack
     | Staged
     | BlobsKept
     | Sealed

@@ -18,7 +18,7 @@ The rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from syncagent.core.lease import Leadership
@@ -91,6 +91,21 @@ class Lost:
 LeadChange = Won | Lost
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a candidate knows of the lease, for people. Instants are of its own clock.
+
+    `renewed_at`: when its own lease was last renewed, or when it last saw another's change.
+    `unavailable_since`: since when the store has not answered, and `fault` why; None while it does.
+    """
+
+    token: Token | None = None
+    renewed_at: float | None = None
+    unavailable_since: float | None = None
+    fault: str = ""
+    campaigning: bool = False
+
+
 class Election:
     """The state of one candidate. Not thread-safe: its runner holds a lock around each call.
 
@@ -121,6 +136,9 @@ class Election:
         self._seen_since = 0.0
         self._ready: LeaseView | None = None
         self._give_back: Token | None = None
+        self._renewed_at = 0.0
+        self._unavailable_since: float | None = None
+        self._fault = ""
 
     # What holds.
 
@@ -133,6 +151,25 @@ class Election:
     def deadline(self) -> float:
         """When the present belief ends if nothing is renewed; NEVER if there is none."""
         return NEVER if self._leadership is None else self._leadership.expires
+
+    @property
+    def giving_back(self) -> bool:
+        """True while a token of ours is still to be given back."""
+        return self._give_back is not None
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is known of the lease, whether or not this node holds it."""
+        belief, seen = self._leadership, self._seen
+        token = belief.token if belief is not None else (seen.token if seen is not None else None)
+        known_at = self._renewed_at if belief is not None else self._seen_since
+        return Outlook(
+            token,
+            known_at if token is not None else None,
+            self._unavailable_since,
+            self._fault,
+            self._campaigning,
+        )
 
     # What to do.
 
@@ -157,6 +194,10 @@ class Election:
         if not self._campaigning:
             self._campaigning = True
             self._poll_at = 0.0
+
+    def wake(self) -> None:
+        """The lease may have come free: look at the store now, whatever was seen so far."""
+        self._poll_at = 0.0
 
     def raise_floor(self, epoch: int) -> None:
         """Take note of an epoch that somebody has admitted: ours must be above it."""
@@ -188,6 +229,7 @@ class Election:
 
     def observed(self, now: float, view: LeaseView) -> None:
         """`Observe` was answered at `now`."""
+        self._answered()
         self._poll_at = now + self._timing.renew_s * POLL_SHARE * (0.8 + 0.4 * self._jitter())
         if self._seen is None or view.version != self._seen.version:
             self._seen_since = now
@@ -200,6 +242,7 @@ class Election:
 
     def took(self, sent: float, now: float, token: Token | None) -> LeadChange | None:
         """`TryAcquire`, sent at `sent`, was answered at `now`."""
+        self._answered()
         self._forget_view()
         if token is None:
             return None
@@ -211,23 +254,28 @@ class Election:
             # Too late, or not wanted any more: it was never ours to act upon.
             self._give_back = token
             return None
-        self._leadership = Leadership(token, expires)
+        self._leadership, self._renewed_at = Leadership(token, expires), sent
+        if not self._never_expires:
+            # A person's word counts once: what is lost later is not taken back by force.
+            self.me = replace(self.me, promoted=False)
         self._renew_at = NEVER if self._never_expires else sent + self._timing.renew_s
         return Won(token)
 
     def renewed(self, sent: float, now: float, token: Token) -> Lost | None:
         """`Renew`, sent at `sent`, was done; told at `now`."""
+        self._answered()
         belief = self._leadership
         if belief is None or belief.token != token:
             return None
         if not belief.holds(now):
             return self.expire(now)
-        self._leadership = Leadership(token, self._expiry(sent))
+        self._leadership, self._renewed_at = Leadership(token, self._expiry(sent)), sent
         self._renew_at = sent + self._timing.renew_s
         return None
 
     def lost(self, token: Token, reason: str) -> Lost | None:
         """The store says that `token` is certainly not ours any more."""
+        self._answered()
         if self._give_back == token:
             self._give_back = None
         belief = self._leadership
@@ -242,8 +290,11 @@ class Election:
         self._forget_view()
         self._poll_at = now + self._timing.renew_s * RETRY_SHARE
 
-    def unavailable(self, now: float) -> None:
+    def unavailable(self, now: float, why: str = "") -> None:
         """The outcome of the last action is unknown."""
+        if self._unavailable_since is None:
+            self._unavailable_since = now
+        self._fault = why
         pause_s = self._timing.renew_s * RETRY_SHARE * (1.0 + self._jitter())
         self._give_back = None
         self._ready = None
@@ -262,13 +313,16 @@ class Election:
 
     # Private.
 
+    def _answered(self) -> None:
+        self._unavailable_since, self._fault = None, ""
+
     def _expiry(self, sent: float) -> float:
         if self._never_expires:
             return NEVER
         return sent + self._timing.lease_s - self._timing.margin_s
 
     def _may_take(self, now: float, view: LeaseView) -> bool:
-        if view.token is None or self._never_expires:
+        if view.token is None or self._never_expires or self.me.promoted:
             return True
         return not self._server_expiry and now >= self._seen_since + view.lease_s
 

@@ -21,7 +21,7 @@ from syncagent.core.lease import LeadershipLost
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from syncagent.core.election import Action, Election, LeadChange
+    from syncagent.core.election import Action, Election, LeadChange, Outlook
     from syncagent.core.lease import Leadership
     from syncagent.core.revision import Token
     from syncagent.ports import Clock, LeaseStore
@@ -75,10 +75,26 @@ class Elector:
         with self._changed:
             self._tell(self._election.fenced(highest_epoch))
 
-    def resign(self) -> None:
-        """Stop leading and trying to; the lease is given back as soon as the store answers."""
+    def outlook(self) -> Outlook:
+        """Return what is known of the lease."""
+        with self._changed:
+            return self._election.outlook
+
+    def wake(self) -> None:
+        """The lease may have come free: look now. It is not taken a moment earlier for that."""
+        with self._changed:
+            self._election.wake()
+            self._changed.notify_all()
+
+    def resign(self, wait_s: float = 0.0) -> None:
+        """Stop leading and trying to; the lease is given back as soon as the store answers.
+
+        Waits up to `wait_s` until that was tried.
+        """
         with self._changed:
             self._tell(self._election.stand_back())
+            if self._threads:
+                self._changed.wait_for(lambda: not self._election.giving_back, wait_s)
         if not self._threads:
             self._settle()
 
@@ -99,6 +115,18 @@ class Elector:
             self._attempt()
         belief = self.current()
         return None if belief is None else belief.token
+
+    def campaign(self, floor: int, *, forced: bool = False) -> None:
+        """Try to lead from now on, above `floor`; a belief under `floor` or a lower epoch ends.
+
+        `forced`: a person wants it now, whoever holds the lease.
+        """
+        with self._changed:
+            self._tell(self._election.outbid(floor))
+            self._election.me = replace(self._election.me, promoted=forced)
+            self._election.campaign()
+            self._election.wake()
+            self._changed.notify_all()
 
     # Life.
 
@@ -179,8 +207,8 @@ class Elector:
         except LeadershipLost as error:
             assert isinstance(action, Renew | GiveBack), "only a token can be lost"
             told = partial(self._election.lost, action.token, str(error))
-        except SyncagentError:
-            told = self._unavailable
+        except SyncagentError as error:
+            told = partial(self._unavailable, str(error))
         with self._changed:
             self._tell(told())
 
@@ -205,8 +233,8 @@ class Elector:
             case _:
                 assert_never(action)
 
-    def _unavailable(self) -> None:
-        self._election.unavailable(self._clock.now())
+    def _unavailable(self, why: str) -> None:
+        self._election.unavailable(self._clock.now(), why)
 
     def _tell(self, change: LeadChange | None) -> None:
         """Pass a change on, and wake both threads: deadlines may have moved. The lock is held."""

@@ -34,6 +34,7 @@ from syncagent.ports import Instant
 from syncagent.runtime.none import NoRuntime
 from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import FakeDisk
+from tests.fakes.electing import StillElector
 from tests.fakes.hints import FakeHints
 from tests.fakes.history import FakeGuard, FakeHistory
 from tests.fakes.runtime import FakeGateway, FakeRuntime, backed_up
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from syncagent.core.digest import Digest
     from syncagent.core.events import ShellEvent
     from syncagent.core.wire.messages import Message
-    from syncagent.ports import Runtime
+    from syncagent.ports import LeaseStore, Runtime
     from tests.fakes.runtime_words import Dialect
 
 T = TreeName("synapse")
@@ -112,9 +113,12 @@ class Bench:
         manager: NodeName = ME,
         standing: Files | None = None,
         trees: tuple[TreeName, ...] = (T,),
+        store: LeaseStore | None = None,
         **given: object,
     ) -> None:
         self.at = 1_000.0
+        self.store = store
+        self.elector: StillElector | None = None
         self.disk = FakeDisk(list(trees), wall=self.wall)
         for path, content in (files or {}).items():
             self.disk.put(at(path), content)
@@ -137,7 +141,7 @@ class Bench:
         )
         self.runtime: Runtime = NoRuntime()
         self.gateway: FakeGateway | None = None
-        self.arrived: deque[ShellEvent] = deque()
+        self.arrived: deque[ShellEvent | Result] = deque()
         self.join(self.history, self.guard)
         self.hands: list[Effect] = []
         self.sent: list[tuple[int, Message]] = []
@@ -166,6 +170,12 @@ class Bench:
             self.disk, self.history, self, kinds, lambda name, key: {"name": name, "key": key}
         )
         self.remembering = Remembering(self.history)
+        more: dict[str, object] = {}
+        if self.store is not None:
+            post = self.arrived.append
+            self.elector = StillElector(self.store, self.settings, self.incarnation, self, post)
+            outlook = self.elector.elector.outlook
+            more = {"auto_failover": True, "believes": self.elector.believes, "outlook": outlook}
         self.state = State(
             settings=self.settings,
             incarnation=self.incarnation,
@@ -176,6 +186,7 @@ class Bench:
             wall=self.wall,
             runtime_about=self.runtime.about,
             outcomes=tuple(self.history.outcomes()),
+            **more,  # type: ignore[arg-type]
         )
         self.node = Node(self.state)
 
@@ -260,6 +271,8 @@ class Bench:
         for _ in range(1_000):
             if self.gateway is not None:
                 self.gateway.run()
+            if self.elector is not None:
+                self.elector.run()
             while self.arrived:
                 self.handle(self.arrived.popleft())
             while self.step():
@@ -277,6 +290,8 @@ class Bench:
             wake_at = self.wake_at
             if self.gateway is not None:
                 wake_at = min(wake_at, self.gateway.due() - WALL)
+            if self.elector is not None:
+                wake_at = min(wake_at, self.elector.run())
             self.at = min(until, max(self.at + 0.01, wake_at))
             self.rest()
         return self
@@ -294,10 +309,17 @@ class Bench:
                     self.fetching.report(effect)
                 case fx.Remember() | fx.Listen() | fx.TellRuntime():
                     self._about_runtime(effect)
-                case fx.Resign() | fx.SaveCache() | fx.Discover():
+                case fx.Resign() | fx.Campaign() | fx.StandBack() | fx.Wake():
+                    self._about_lease(effect)
+                case fx.SaveCache() | fx.Discover():
                     self.others.append(effect)
                 case _:
                     self.hands.append(effect)
+
+    def _about_lease(self, effect: Effect) -> None:
+        self.others.append(effect)
+        if self.elector is not None:
+            self.elector.do(effect)
 
     def _about_peers(self, effect: fx.Send | fx.Hangup | fx.Dial) -> None:
         match effect:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from syncagent.core.artifact import NodeName
+    from syncagent.core.revision import RevisionId
     from syncagent.core.wire.messages import Admitted, Surveyed
 
 
@@ -18,7 +19,11 @@ class Candidacy:
     waiting: set[NodeName]
     answers: dict[NodeName, Surveyed] = field(default_factory=dict)
     admitted: dict[NodeName, Admitted] = field(default_factory=dict)
-    patience: dict[NodeName, float] = field(default_factory=dict)
+    patience: dict[RevisionId, float] = field(default_factory=dict)
+    fault: str = ""
+    """Why the last catch-up came to nothing."""
+    blocked_since: float | None = None
+    """Since when catching up has been held up by something outside."""
     forced: bool = False
     request: int | None = None
     acquiring: bool = False

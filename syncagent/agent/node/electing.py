@@ -8,53 +8,61 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Acquire, AdmitToken, Hangup, Reply, Resign, Send
+from syncagent.agent.effects import Acquire, AdmitToken, Campaign, Hangup, Reply, Resign, Send
 from syncagent.agent.node.candidacy import Candidacy
-from syncagent.agent.node.job import Job, Why
+from syncagent.agent.node.job import Why
 from syncagent.agent.node.state import Phase, Role
+from syncagent.agent.node.succeeding import Succeeding
+from syncagent.agent.results import NotElected
 from syncagent.core.errors import BusyError, RefusedError
 from syncagent.core.guard import Admission, judge, refusal, twin_of
-from syncagent.core.wire.messages import Admit, Admitted, Survey, Surveyed
+from syncagent.core.wire.messages import Admit, Survey, Surveyed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.state import Peer, State
-    from syncagent.agent.results import Elected, NotElected, TokenAdmitted
+    from syncagent.agent.results import Elected, TokenAdmitted, TokenRefused
     from syncagent.core.artifact import NodeName
     from syncagent.core.revision import Token
     from syncagent.core.wire.messages import Fenced
 
 SURVEY_S = 5.0
 """How long a candidate waits for peers that do not answer."""
-ADMIT_S = 5.0
-CATCH_UP_AGAIN_S = 5.0
-PATIENCE_S = 30.0
-"""How long a candidate waits for the node that knows the newest revision to be dialled again."""
 
 FAILURES_OF_A_RIVAL = 6
 """As so many failed attempts counts a peer that another process of this node's name leads."""
 
 
 class Electing:
-    """The node's role. `led` is called when it begins to lead, `stepped_down` when it ceases."""
+    """The node's role. `stepped_down` is called when it ceases to lead, or to try to."""
 
     def __init__(self, state: State, advancing: Advancing) -> None:
         self._state = state
         self._advancing = advancing
-        self.candidacy: Candidacy | None = None
-        self.led: Callable[[float], None] = lambda _now: None
+        self.succeeding = Succeeding(state, advancing)
+        self._won: Token | None = None
         self.stepped_down: Callable[[str, float], None] = lambda _why, _now: None
         self.reach_all: Callable[[float], None] = lambda _now: None
+        self.wished: Callable[[], Candidacy] = lambda: Candidacy(0.0, set())
+        """The candidacy of who is elected: a person may have wished for it."""
+
+    @property
+    def candidacy(self) -> Candidacy | None:
+        """The attempt to become manager that is under way."""
+        return self._state.candidacy
 
     # --- standing for it --------------------------------------------------------------------
 
     def start(self, now: float) -> None:
         """At start: stand if the settings name this node, or the guard knows it as the holder.
 
-        The settings count only until an epoch was admitted; from then on the guard does.
+        The settings count only until an epoch was admitted; from then on the guard does. In an
+        election that goes by itself neither does.
         """
+        if self._state.auto_failover:
+            return
         holder = self._state.guard.highest
         named = self._state.settings.election.manager == self._state.me
         if (holder is None and named) or (holder is not None and holder.holder == self._state.me):
@@ -70,8 +78,8 @@ class Electing:
             )
         tied = "tie" in self._state.alarms
         if self._state.leads and self._state.token is not None and not tied:
-            self._state.do(Reply(request, self._answer()))
-        elif self.candidacy is not None and self.candidacy.request is not None:
+            self._state.do(Reply(request, self.succeeding.answer()))
+        elif self._state.candidacy is not None and self._state.candidacy.request is not None:
             error = BusyError("a promotion is under way already", hint="syncagent status")
             self._state.do(Reply(request, None, error))
         else:
@@ -82,7 +90,7 @@ class Electing:
         self._state.role = Role.SURVEYING
         self._state.changed = True
         waiting = {peer.name for peer in self._state.peers.values() if peer.dialable}
-        self.candidacy = Candidacy(now + SURVEY_S, waiting, forced=forced, request=request)
+        self._state.candidacy = Candidacy(now + SURVEY_S, waiting, forced=forced, request=request)
         for peer in self._state.peers.values():
             peer.surveyed = False
             if peer.link is not None:
@@ -102,7 +110,7 @@ class Electing:
 
     def unreachable(self, name: NodeName, now: float) -> None:
         """A peer could not be reached: do not wait for it."""
-        candidacy = self.candidacy
+        candidacy = self._state.candidacy
         if candidacy is None or name not in candidacy.waiting:
             return
         candidacy.waiting.discard(name)
@@ -112,7 +120,7 @@ class Electing:
         """A peer tells what it has admitted and holds."""
         peer.surveyed = True
         peer.stands(answer)
-        candidacy = self.candidacy
+        candidacy = self._state.candidacy
         if candidacy is None or self._state.role is not Role.SURVEYING:
             return
         candidacy.answers[peer.name] = answer
@@ -122,33 +130,27 @@ class Electing:
     def _go_on(self, now: float) -> None:
         if self._state.role is Role.SURVEYING:
             self._conclude_survey(now)
-        elif self._state.role is Role.ADMITTING:
-            self._conclude_admission(now)
+        else:
+            self.succeeding.go_on(now)
 
     def tick(self, now: float) -> None:
         """Stop waiting when the time is over."""
-        candidacy = self.candidacy
+        candidacy = self._state.candidacy
         if candidacy is not None and candidacy.waiting and now >= candidacy.until:
             candidacy.waiting.clear()
             self._go_on(now)
-        elif candidacy is not None and self._may_catch_up_again(candidacy, now):
-            self._state.role = Role.ADMITTING
-            self._conclude_admission(now)
-
-    def _may_catch_up_again(self, candidacy: Candidacy, now: float) -> bool:
-        idle = self._state.role is Role.CATCHING_UP and self._advancing.job is None
-        return idle and now >= candidacy.until
+        self.succeeding.tick(now)
 
     def next_at(self) -> float | None:
         """Return when `tick` has something to do."""
-        candidacy = self.candidacy
+        candidacy = self._state.candidacy
         idle = self._state.role is Role.CATCHING_UP and self._advancing.job is None
         if candidacy is None or not (candidacy.waiting or idle):
             return None
         return candidacy.until
 
     def _conclude_survey(self, now: float) -> None:
-        candidacy = self.candidacy
+        candidacy = self._state.candidacy
         if candidacy is None or candidacy.waiting or candidacy.acquiring:
             return
         tokens = [
@@ -208,64 +210,64 @@ class Electing:
 
     def _lacks(self) -> str:
         """Name the trees of other nodes that this node does not list; empty if there are none."""
-        assert self.candidacy is not None, "asked by a candidate"
-        theirs = {tree for answer in self.candidacy.answers.values() for tree in answer.trees}
+        assert self._state.candidacy is not None, "asked by a candidate"
+        theirs = {
+            tree for answer in self._state.candidacy.answers.values() for tree in answer.trees
+        }
         return ", ".join(sorted(theirs.difference(self._state.settings.tree_names)))
 
     def _withdraw(self, reason: str, now: float, error: BusyError | None = None) -> None:
         """Stay a worker."""
-        candidacy = self.candidacy
-        self.candidacy = None
+        candidacy = self._state.candidacy
+        self._state.candidacy = None
         self._state.event("not-manager", reason=reason)
         if candidacy is not None and candidacy.request is not None:
             self._state.do(Reply(candidacy.request, None, error or BusyError(reason)))
         self.step_down(reason, now)
 
-    # --- elected, admitted ------------------------------------------------------------------
+    # --- elected, or not --------------------------------------------------------------------
 
     def elected(self, result: Elected) -> None:
         """The right is ours: have the own guard admit the token before anything is done with it."""
-        self._state.do(AdmitToken(result.token, None))
+        if self._state.believes(result.token):
+            self._won = result.token
+            self._state.do(AdmitToken(result.token, None))
 
     def not_elected(self, result: NotElected, now: float) -> None:
         """The right is somebody else's, or was lost; what an older attempt says counts no more."""
+        if result.token is not None and result.token != self._won:
+            return
         trying = self._state.role is Role.SURVEYING
         if trying or (result.lost and self._state.role is not Role.WORKER):
             self._withdraw(result.reason, now)
+        self._won = None
 
     def own_token(self, result: TokenAdmitted, now: float) -> None:
-        """The own guard holds the token: ask every reachable node to admit it."""
-        candidacy, held = self.candidacy, self._state.token
-        if candidacy is None and (held is None or result.token.epoch <= held.epoch):
-            return
-        # A second attempt may have outbid the first: all that is led goes on under its epoch.
-        candidacy = self.candidacy = candidacy or Candidacy(now, set())
-        self._state.token = result.token
-        self._state.role = Role.ADMITTING
-        self._state.manager_link = None
-        self._state.event("epoch", epoch=result.token.epoch)
-        self._state.alarm("tie", None)
-        reachable = [peer for peer in self._state.peers.values() if peer.link is not None]
-        candidacy.waiting = {peer.name for peer in reachable}
-        candidacy.until = now + ADMIT_S
-        for peer in reachable:
-            assert peer.link is not None, "filtered"
-            peer.admitted = False
-            self._state.do(Send(peer.link, Admit(result.token)))
-        self._conclude_admission(now)
+        """The own guard holds the token: go on with it, unless it was lost meanwhile."""
+        if self._state.auto_failover:
+            if result.token != self._won:
+                return
+            self._state.candidacy = self._state.candidacy or self.wished()
+        self.succeeding.own_token(result, now)
 
-    def admitted(self, peer: Peer, answer: Admitted, now: float) -> None:
-        """A node holds our token: what it stands on is known, and no older push can land there."""
-        if answer.token != self._state.token:
-            return
-        peer.admitted = True
-        peer.stands(answer)
-        if self.candidacy is not None:
-            # An answer that comes while this node catches up may name a newer revision still.
-            self.candidacy.admitted[peer.name] = answer
-            self.candidacy.waiting.discard(peer.name)
-        if self._state.role is Role.ADMITTING:
-            self._conclude_admission(now)
+    def own_refused(self, result: TokenRefused, now: float) -> None:
+        """The own guard does not hold the token: nothing is done under it."""
+        if not self._state.auto_failover:
+            self.not_elected(NotElected(result.reason), now)
+        elif result.token == self._won:
+            self._won = None
+            self._state.event("not-manager", reason=result.reason)
+            if result.state is not None:
+                self._state.do(Campaign(result.state.epoch))
+            else:
+                self.succeeding.pass_on(result.reason, now)
+
+    def check(self, now: float) -> None:
+        """Step down if the lease has run out, whether or not anybody has said so yet."""
+        token = self._state.token
+        if token is not None and not self._state.believes(token):
+            self._won = None
+            self._withdraw("the lease has run out", now)
 
     def fenced_by(self, peer: Peer, answer: Fenced, now: float) -> None:
         """A node has admitted a higher epoch: whoever holds it leads, not this node."""
@@ -281,10 +283,15 @@ class Electing:
         if self._state.token is None or epoch < self._state.token.epoch:
             self.unreachable(peer.name, now)
             return
+        if self._state.auto_failover:
+            # A store that was restored gives an epoch twice, or one that is over: the next is above it.
+            self._state.do(Campaign(epoch))
+            self._withdraw(answer.reason, now)
+            return
         if epoch == self._state.token.epoch:
             text = f"{peer.name} holds the same epoch {epoch} for another manager: {answer.reason}"
             self._state.alarm("tie", f"{text}. End it: syncagent promote on the right node")
-            candidacy = self.candidacy
+            candidacy = self._state.candidacy
             if candidacy is not None and not candidacy.forced:
                 # Somebody else was there first: two that lead are worse than one that steps back.
                 self._withdraw(text, now)
@@ -304,75 +311,11 @@ class Electing:
             peer.failures = FAILURES_OF_A_RIVAL
             self._state.do(Hangup(peer.link, "it is led by another process of this name"))
 
-    def _conclude_admission(self, now: float) -> None:
-        candidacy = self.candidacy
-        if candidacy is None or candidacy.waiting or self._state.role is not Role.ADMITTING:
-            return
-        newest = max(
-            (a.revision for a in candidacy.admitted.values()),
-            default=self._state.standing.revision,
-        )
-        if newest <= self._state.standing.revision:
-            self._lead(now)
-            return
-        name = next(n for n, a in candidacy.admitted.items() if a.revision == newest)
-        link = self._state.peers[name].link
-        self._state.role = Role.CATCHING_UP
-        candidacy.until = now + CATCH_UP_AGAIN_S
-        if link is None:
-            # It knows the newest revision. Without it nobody leads, unless a person forced this:
-            # then it is given time to come back before it is passed over.
-            until = candidacy.patience.setdefault(name, now + PATIENCE_S)
-            if not candidacy.forced or now < until:
-                text = f"{name} knows of revision {newest.number} and is not connected"
-                self._state.alarm(
-                    "catch-up", f"{text}. If it is down for good: syncagent promote --force"
-                )
-                return
-            del candidacy.admitted[name]
-            self._state.role = Role.ADMITTING
-            self._conclude_admission(now)
-            return
-        if self._advancing.job is not None and not self._advancing.job.interruptible:
-            # A commit that the disk refused half-way is finished first (see `tick`).
-            return
-        job = Job(
-            self._advancing.next_txid(), Why.CATCH_UP, newest, token=self._state.token, link=link
-        )
-        self._state.event("catching-up", peer=name, revision=newest.number)
-        self._advancing.begin(job, now)
-
-    def caught_up(self, job: Job, fault: str | None, now: float) -> None:
-        """The catch-up ended; without success it is tried again (see `tick`)."""
-        if self._state.role is not Role.CATCHING_UP or self.candidacy is None:
-            return
-        if fault is None:
-            self._state.role = Role.ADMITTING
-            self._conclude_admission(now)
-        else:
-            self._state.alarm("catch-up", f"cannot catch up to revision {job.revision}: {fault}")
-            self.candidacy.until = now + CATCH_UP_AGAIN_S
-
-    def _lead(self, now: float) -> None:
-        candidacy = self.candidacy
-        self.candidacy = None
-        self._state.role = Role.LEADING
-        self._state.alarm("catch-up", None)
-        assert self._state.token is not None, "only with a token"
-        self._state.event("leading", epoch=self._state.token.epoch)
-        if candidacy is not None and candidacy.request is not None:
-            self._state.do(Reply(candidacy.request, self._answer()))
-        self.led(now)
-
-    def _answer(self) -> dict[str, object]:
-        assert self._state.token is not None, "only a manager answers"
-        return {"epoch": self._state.token.epoch, "manager": self._state.me}
+    # --- stepping down ----------------------------------------------------------------------
 
     def candidacy_lost(self, reason: str, now: float) -> None:
         """Another node's higher token was admitted here."""
         self._withdraw(reason, now)
-
-    # --- stepping down ----------------------------------------------------------------------
 
     def step_down(self, reason: str, now: float) -> None:
         """Be a worker from now on: no commit, no push, connections that were opened are closed."""

@@ -13,6 +13,7 @@ from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
 from syncagent.agent.node.advancing import Advancing
 from syncagent.agent.node.answering import Answering
+from syncagent.agent.node.campaigning import Campaigning
 from syncagent.agent.node.connecting import Connecting
 from syncagent.agent.node.declaring import Declaring
 from syncagent.agent.node.deploying import Deploying
@@ -60,6 +61,7 @@ class Node:
         self.deploying = Deploying(state, self.observing, self.advancing)
         self.declaring = Declaring(state, self.observing, self.advancing)
         self.electing = Electing(state, self.advancing)
+        self.campaigning = Campaigning(state, self.electing)
         self.connecting = Connecting(state)
         self.trying = Trying(state, self.observing, self.advancing, self.deploying)
         self.leading = Leading(state, self.declaring, self.trying)
@@ -95,7 +97,9 @@ class Node:
         """Let the parts tell each other what has happened."""
         self.advancing.finished = self._job_finished
         self.electing.reach_all = self.connecting.reach_all
-        self.electing.led = self._led
+        self.electing.succeeding.reach_all = self.connecting.reach_all
+        self.electing.succeeding.led = self._led
+        self.campaigning.ready = self._is_ready
         self.electing.stepped_down = self._stepped_down
         self.connecting.opened = lambda peer, _now: self.electing.link_up(peer)
         self.connecting.lost = self._link_lost
@@ -113,6 +117,10 @@ class Node:
         self.exempting.fetch = self.leading.fetch
         self.exempting.held = lambda: {p for p, t in self.trying.trials.items() if t.nacked_by}
         self.exempting.trips = lambda: self.deploying.about.kind == "synapse"
+
+    def _is_ready(self) -> bool:
+        """Tell whether the runtime takes up what is written; nobody waits for one that says nothing."""
+        return not self.deploying.about.answers or self._runtime_is(Phase.READY)
 
     def _runtime_is(self, *phases: Phase) -> bool:
         """Tell whether there is a runtime that answers, in one of these phases."""
@@ -137,6 +145,7 @@ class Node:
             rs.TokenRefused: self._token_refused,
             rs.Elected: lambda result, _now: self.electing.elected(result),
             rs.NotElected: self.electing.not_elected,
+            rs.StoodBack: lambda _result, _now: None,
             rs.Staged: self.advancing.staged,
             rs.BlobsKept: self.proposing.kept,
             rs.Sealed: lambda result, now: self.advancing.sealed(result.txid, now),
@@ -169,13 +178,16 @@ class Node:
 
     def handle(self, event: ShellEvent | Result, now: float) -> None:
         """Take one event or result."""
+        self.electing.check(now)
         self._handlers[type(event)](event, now)
 
     def tick(self, now: float) -> float:
         """Do what is due; return the instant at which to come back at the latest."""
+        self.electing.check(now)
         self.observing.tick(now)
         self._listen()
         self.advancing.tick(now)
+        self.campaigning.tick(now)
         self.electing.tick(now)
         self.connecting.tick(now)
         self.leading.tick(now)
@@ -210,6 +222,7 @@ class Node:
                 self.deploying.next_at(),
                 self.trying.next_at(),
                 self.electing.next_at(),
+                self.campaigning.next_at(),
                 self.connecting.next_at(),
                 self.leading.next_at(),
                 self.working.next_at(now),
@@ -282,7 +295,7 @@ class Node:
         if result.state is not None:
             self.state.guard = result.state
         if result.link is None:
-            self.electing.not_elected(rs.NotElected(result.reason), now)
+            self.electing.own_refused(result, now)
         else:
             self.working.token_refused(result)
 
@@ -322,7 +335,7 @@ class Node:
         self.proposing.finished(job, fault, now)
         self.answering.job_finished(job, fault)
         if job.why is Why.CATCH_UP:
-            self.electing.caught_up(job, fault, now)
+            self.electing.succeeding.caught_up(job, fault, now)
         elif fault is None and job.why is Why.OWN and job.record is not None:
             self.leading.stands_on(job.record, now)
         self.working.job_ended(now)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from syncagent.agent.effects import Note, Report
 from syncagent.core import exempt
 from syncagent.core.change import Change
+from syncagent.core.election import Outlook
 from syncagent.core.exempt import NONE_WITHHELD
 from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import EMPTY
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
 
     from syncagent.agent.effects import Effect
+    from syncagent.agent.node.candidacy import Candidacy
     from syncagent.core.artifact import ArtifactPath, NodeName
     from syncagent.core.desk import JSON
     from syncagent.core.digest import Digest
@@ -155,6 +157,12 @@ class State:
     """Wall time for people: when a hold began, never a deadline."""
     read_lately: Callable[[Digest], bytes | None] = lambda _digest: None
     """Bytes of new artifacts that are in memory still; None where they are not."""
+    auto_failover: bool = False
+    """True where the lease store elects by itself; False: a person promotes (`static`)."""
+    believes: Callable[[Token], bool] = lambda _token: True
+    """Whether the lease that goes with a token has not run out; does not block."""
+    outlook: Callable[[], Outlook] = Outlook
+    """What is known of the lease; does not block."""
     runtime_about: About = NO_RUNTIME
     outcomes: tuple[Outcome, ...] = ()
     """What the local runtime had done when this agent started, as it was last remembered."""
@@ -162,6 +170,7 @@ class State:
     """True while a revision of this node's is on its way into the ledger, whoever leads by now."""
     role: Role = Role.WORKER
     token: Token | None = None
+    candidacy: Candidacy | None = None
     manager_link: int | None = None
     peers: dict[NodeName, Peer] = field(default_factory=dict)
     links: dict[int, NodeName] = field(default_factory=dict)

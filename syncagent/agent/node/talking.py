@@ -93,7 +93,7 @@ class Talking:
 
     def _admitted(self, peer: Peer, message: msg.Admitted, now: float) -> None:
         """A node that comes late, or again, is offered at once what it lacks."""
-        self._node.electing.admitted(peer, message, now)
+        self._node.electing.succeeding.admitted(peer, message, now)
         self._node.leading.push(now)
 
     def _want(self, link: int, message: msg.Want, _now: float) -> None:

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import TreeName
     from syncagent.core.desk import JSON
     from syncagent.core.election import LeadChange
+    from syncagent.core.revision import Token
     from syncagent.core.settings import Settings
     from syncagent.history.home import StateHome
 
@@ -134,6 +135,9 @@ class Assembly:
             has_blob=self.history.has,
             read_lately=self.memory.content,
             wall=self.clock.wall,
+            auto_failover=store.auto_failover,
+            believes=self._believes,
+            outlook=self.elector.outlook,
             runtime_about=self.runtime.about,
             outcomes=outcomes,
         )
@@ -193,6 +197,9 @@ class Assembly:
             fx.TellRuntime: self._tell,  # type: ignore[dict-item]
             fx.Acquire: self.lanes["election"].put,
             fx.Resign: self.lanes["election"].put,
+            fx.Campaign: self.lanes["election"].put,
+            fx.StandBack: self.lanes["election"].put,
+            fx.Wake: lambda _effect: self.elector.wake(),
         }
         routes.update(dict.fromkeys((fx.Look, fx.Scan, fx.StartWatch), self._look))  # type: ignore[arg-type]
         routes.update(dict.fromkeys(self.committer.kinds, self.lanes["commit"].put))
@@ -278,6 +285,12 @@ class Assembly:
         if isinstance(effect, fx.Resign):
             self.elector.fenced(effect.highest_epoch)
             return None
+        if isinstance(effect, fx.Campaign):
+            self.elector.campaign(effect.floor, forced=effect.forced)
+            return None
+        if isinstance(effect, fx.StandBack):
+            self.elector.resign(wait_s=self.settings.election.operation_s)
+            return rs.StoodBack()
         assert isinstance(effect, fx.Acquire), "nothing else is routed here"
         try:
             token = self.elector.acquire(effect.floor, promoted=effect.promoted)
@@ -285,10 +298,17 @@ class Assembly:
             return rs.NotElected(str(error))
         return rs.Elected(token) if token else rs.NotElected("another node holds the lease")
 
+    def _believes(self, token: Token) -> bool:
+        """Tell whether the lease of `token` still runs; without a lease nothing runs out."""
+        if not self.state.auto_failover:
+            return True
+        belief = self.elector.current()
+        return belief is not None and belief.token == token
+
     def _lead_changed(self, change: LeadChange) -> None:
         """Take what the elector's own threads find out; they may only post."""
         if isinstance(change, Lost):
-            self.post(rs.NotElected(change.reason, lost=True))
+            self.post(rs.NotElected(change.reason, lost=True, token=change.token))
         else:
             self.post(rs.Elected(change.token))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +17,7 @@ from syncagent.core.election import (
     GiveBack,
     Lost,
     Observe,
+    Outlook,
     Renew,
     Rest,
     TryAcquire,
@@ -512,3 +513,78 @@ def test_whatever_fails_no_two_nodes_ever_believe_to_lead(seed: int, count: int)
         player.store.down = False
     run(hand, players, 3 * LEASE_S)
     assert sum(player.epoch is not None for player in players) == 1
+
+
+# --- what people are told, and what a person wants ------------------------------------------------
+
+
+def test_who_holds_the_lease_knows_when_it_was_renewed_and_what_is_wrong(
+    hand: Hand, table: MemoryTable
+) -> None:
+    one = Player("gw-1", table, hand)
+    assert one.election.outlook == Outlook(campaigning=True)
+    one.settle()
+    taken_at = hand.now
+    run(hand, [one], RENEW_S + 1)
+    outlook = one.election.outlook
+    assert (outlook.token, outlook.fault) == (table.token, "")
+    assert outlook.renewed_at is not None
+    assert taken_at + RENEW_S <= outlook.renewed_at < hand.now
+    one.store.down = True
+    down_at = hand.now
+    run(hand, [one], RENEW_S)
+    since = one.election.outlook.unavailable_since
+    assert since is not None
+    assert down_at <= since < hand.now
+    one.store.down = False
+    run(hand, [one], RENEW_S)
+    assert one.election.outlook.unavailable_since is None
+
+
+def test_who_does_not_hold_it_knows_whose_it_is_and_when_that_was_last_renewed(
+    hand: Hand, table: MemoryTable
+) -> None:
+    one, two = Player("gw-1", table, hand), Player("gw-2", table, hand)
+    one.settle()
+    run(hand, [one, two], RENEW_S + 3)
+    outlook = two.election.outlook
+    assert outlook.token == table.token
+    assert outlook.renewed_at is not None
+    assert hand.now - outlook.renewed_at < RENEW_S
+
+
+def test_a_reason_for_silence_is_kept_until_the_store_answers(hand: Hand) -> None:
+    one = Player("gw-1", MemoryTable(), hand)
+    one.election.unavailable(hand.now, "refused")
+    one.election.unavailable(hand.now + 1, "timed out")
+    outlook = one.election.outlook
+    assert (outlook.unavailable_since, outlook.fault) == (hand.now, "timed out")
+
+
+def test_who_is_woken_looks_at_once_and_takes_no_lease_a_moment_earlier(
+    hand: Hand, table: MemoryTable
+) -> None:
+    one, two = Player("gw-1", table, hand), Player("gw-2", table, hand)
+    one.settle()
+    two.settle()
+    two.election.wake()
+    two.settle()
+    assert two.epoch is None
+    one.election.stand_back()
+    assert one.election.giving_back
+    one.settle()
+    assert not one.election.giving_back
+    two.election.wake()
+    two.settle()
+    assert two.epoch == 2
+
+
+def test_a_person_s_word_takes_a_lease_that_is_held_once(hand: Hand, table: MemoryTable) -> None:
+    one, two = Player("gw-1", table, hand), Player("gw-2", table, hand)
+    one.settle()
+    two.election.me = replace(two.election.me, promoted=True)
+    two.settle()
+    assert (two.epoch, two.election.me.promoted) == (2, False)
+    run(hand, [one, two], RENEW_S + 1)
+    assert [type(change) for change in one.told] == [Won, Lost]
+    assert one.epoch is None

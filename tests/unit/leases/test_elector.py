@@ -252,3 +252,44 @@ def test_static_says_when_the_guard_can_not_be_asked() -> None:
     elector, _ = static_elector(Broken("apim"))
     with pytest.raises(StoreUnavailable):
         elector.acquire(0)
+
+
+def test_who_resigns_may_wait_until_the_lease_is_free(
+    node: Callable[[str], Node], table: MemoryTable
+) -> None:
+    one = node("gw-1")
+    one.elector.campaign(0)
+    wait_for(lambda: one.leads, "it leads")
+    one.elector.resign(wait_s=LONG_ENOUGH_S)
+    assert table.token is None
+    assert one.elector.outlook().campaigning is False
+
+
+def test_a_person_s_campaign_takes_a_lease_that_is_held(node: Callable[[str], Node]) -> None:
+    one, two = node("gw-1"), node("gw-2")
+    one.elector.campaign(0)
+    wait_for(lambda: one.leads, "it leads")
+    two.elector.campaign(0, forced=True)
+    wait_for(lambda: two.leads, "the other leads")
+    wait_for(lambda: not one.leads, "the first knows")
+    assert isinstance(one.changes[-1], Lost)
+
+
+def test_a_campaign_above_its_own_epoch_makes_it_lead_anew(node: Callable[[str], Node]) -> None:
+    one = node("gw-1")
+    one.elector.campaign(0)
+    wait_for(lambda: one.leads, "it leads")
+    one.elector.campaign(3)
+    wait_for(lambda: one.leads, "it leads again")
+    assert one.elector.require().epoch == 4
+
+
+def test_what_the_store_said_last_is_told(node: Callable[[str], Node]) -> None:
+    one = node("gw-1")
+    cast("MemoryStore", one.store).down = True
+    one.elector.campaign(0)
+    wait_for(lambda: one.elector.outlook().unavailable_since is not None, "it was asked in vain")
+    assert one.elector.outlook().fault == "the store is down"
+    cast("MemoryStore", one.store).down = False
+    one.elector.wake()
+    wait_for(lambda: one.leads, "it leads")

@@ -1,0 +1,222 @@
+"""An election that goes by itself: who campaigns, who leads when, and what ends it."""
+
+from __future__ import annotations
+
+from syncagent.agent import effects as fx
+from syncagent.agent import results as rs
+from syncagent.agent.node.state import Role
+from syncagent.core.errors import StateError
+from syncagent.core.events import DialFailed
+from syncagent.core.lease import Candidate
+from syncagent.core.settings import PeerSettings
+from syncagent.core.wire.messages import Admit, Fenced, Offer
+from tests.fakes.agent_bench import ME, PEER, THIRD, Bench, sequence
+from tests.fakes.leases import MemoryStore, MemoryTable
+
+FILES = {f"sequences/{name}.xml": sequence(name) for name in "ab"}
+PEERS = (PeerSettings(PEER, "10.0.0.2:7421", ""), PeerSettings(THIRD, "10.0.0.3:7421", ""))
+LEASE_S = 15.0
+
+
+def voter(table: MemoryTable | None = None, **given: object) -> Bench:
+    """A node with a store that elects by itself."""
+    return Bench(FILES, store=MemoryStore(table or MemoryTable()), **given)  # type: ignore[arg-type]
+
+
+def alone(bench: Bench) -> Bench:
+    """Let nobody be reached: then a new manager waits for nobody."""
+    bench.start()
+    for peer in bench.dialled:
+        bench.handle(DialFailed(peer, "refused"))
+    bench.rest()
+    return bench
+
+
+def other_holds(table: MemoryTable, epoch_floor: int = 0) -> MemoryStore:
+    """Let another node take the lease; return its store."""
+    store = MemoryStore(table)
+    assert store.try_acquire(Candidate("c", PEER, "p1"), store.observe(), epoch_floor)
+    return store
+
+
+# --- leading --------------------------------------------------------------------------------------
+
+
+def test_it_campaigns_from_its_start_and_leads_when_nobody_else_can_be_reached() -> None:
+    bench = voter()
+    bench.start()
+    assert (bench.state.role, bench.dialled) == (Role.ADMITTING, [PEER])
+    bench.handle(DialFailed(PEER, "refused"))
+    bench.rest()
+    assert bench.state.leads
+    assert (bench.state.token, bench.guard.state().epoch) == (bench.store.table.token, 1)  # type: ignore[union-attr]
+
+
+def test_who_is_named_in_the_settings_does_not_matter_where_a_store_elects() -> None:
+    assert alone(voter(manager=PEER)).state.leads
+
+
+def test_while_another_holds_the_lease_it_is_a_worker() -> None:
+    table = MemoryTable()
+    store = other_holds(table)
+    bench = voter(table).start()
+    token = table.token
+    assert token is not None
+    for _ in range(20):
+        bench.pass_(2)
+        store.renew(token)
+    assert (bench.state.role, bench.dialled) == (Role.WORKER, [])
+
+
+def test_a_lease_that_is_not_renewed_is_taken_over_with_a_higher_epoch() -> None:
+    table = MemoryTable()
+    other_holds(table, epoch_floor=6)
+    bench = voter(table).start()
+    bench.pass_(LEASE_S - 0.5)
+    assert bench.state.role is Role.WORKER
+    bench.pass_(3.0)
+    assert (bench.state.role, bench.state.token.epoch) == (Role.ADMITTING, 8)  # type: ignore[union-attr]
+
+
+def test_who_can_be_reached_is_asked_before_it_leads() -> None:
+    bench = voter(peers=PEERS).start()
+    link = bench.link()
+    bench.handle(DialFailed(THIRD, "refused"))
+    bench.rest()
+    assert (bench.state.role, bench.said(Admit, link)) == (
+        Role.ADMITTING,
+        [Admit(bench.state.token)],  # type: ignore[arg-type]
+    )
+    bench.admit(link)
+    assert bench.state.leads
+
+
+def test_who_does_not_answer_is_waited_for_five_seconds() -> None:
+    bench = voter().start()
+    bench.pass_(4.9)
+    assert bench.state.role is Role.ADMITTING
+    bench.pass_(0.2)
+    assert bench.state.leads
+
+
+# --- ceasing to -----------------------------------------------------------------------------------
+
+
+def led(**given: object) -> tuple[Bench, MemoryStore, int]:
+    """A manager with a worker."""
+    bench = voter(**given).start()
+    link = bench.link()
+    bench.admit(link)
+    assert bench.state.leads
+    assert isinstance(bench.store, MemoryStore)
+    return bench, bench.store, link
+
+
+def test_it_leads_on_as_long_as_it_renews() -> None:
+    bench, store, _ = led()
+    bench.pass_(60)
+    assert bench.state.leads
+    assert store.calls.count("renew") >= 10
+
+
+def test_a_store_that_is_away_ends_it_before_the_lease_ends_for_others() -> None:
+    bench, store, link = led()
+    bench.pass_(20)
+    store.down = True
+    down_at = bench.at
+    while bench.state.leads:
+        bench.pass_(0.1)
+        assert bench.at < down_at + LEASE_S, "two would lead"
+    assert 6.9 < bench.at - down_at < 12.2
+    assert (link, "no longer manager") in bench.hung_up
+    store.down = False
+    bench.pass_(3)
+    assert (bench.state.role, bench.state.token.epoch) == (Role.ADMITTING, 2)  # type: ignore[union-attr]
+
+
+def test_a_lease_that_has_run_out_is_noticed_before_anything_is_done_that_came_meanwhile() -> None:
+    bench, _, _ = led()
+    bench.put("sequences/new.xml", sequence("new"))
+    bench.said(Offer)
+    bench.at += LEASE_S + 1  # the process stood still: neither thread has run
+    bench.tick()
+    assert (bench.state.role, bench.state.token) == (Role.WORKER, None)
+    assert bench.said(Offer) == []
+
+
+def test_a_lease_that_was_taken_away_ends_it_at_the_next_renewal() -> None:
+    bench, store, _ = led()
+    other_holds(store.table)
+    bench.pass_(5.1)
+    assert bench.state.role is Role.WORKER
+    assert bench.events("stepped-down")
+
+
+def test_what_an_earlier_lease_is_said_to_have_lost_ends_no_later_one() -> None:
+    bench, _, _ = led()
+    bench.handle(rs.NotElected("late news", lost=True, token=bench.token(9, ME)))
+    assert bench.state.leads
+
+
+def test_a_lease_that_is_lost_before_the_own_guard_has_it_leads_to_nothing() -> None:
+    bench = voter()
+    bench.node.start(bench.at)
+    bench._drain()
+    bench.tick()
+    assert bench.elector is not None
+    bench.elector.run()
+    bench.handle(bench.arrived.popleft())
+    assert any(isinstance(effect, fx.AdmitToken) for effect in bench.hands)
+    other_holds(bench.elector.elector._store.table)  # type: ignore[attr-defined]
+    bench.at += 5.1
+    bench.rest()
+    assert bench.state.role is Role.WORKER
+
+
+def test_a_higher_epoch_at_a_worker_raises_the_floor_and_it_is_elected_again_above_it() -> None:
+    bench, store, link = led()
+    bench.hear(link, Fenced(bench.token(9), "epoch 9 was admitted"))
+    bench.pass_(1)
+    assert (bench.state.role, bench.state.token.epoch) == (Role.ADMITTING, 10)  # type: ignore[union-attr]
+    assert store.table.epoch == 10
+
+
+def test_a_store_that_gives_an_epoch_twice_is_outbid() -> None:
+    bench, _, link = led()
+    bench.hear(link, Fenced(bench.token(1, THIRD), "epoch 1 is held by gw-3"))
+    bench.pass_(1)
+    assert bench.state.token is not None
+    assert bench.state.token.epoch == 2
+    assert "tie" not in bench.state.alarms
+
+
+def test_a_store_that_was_wiped_does_not_make_an_epoch_go_backwards() -> None:
+    bench = voter(standing=FILES, manager=PEER)
+    bench.guard.admit(bench.token(7))
+    bench.join(bench.history, bench.guard)
+    alone(bench)
+    assert bench.state.leads
+    assert bench.guard.state().epoch == 8
+
+
+def test_an_own_guard_that_knows_of_a_higher_epoch_has_it_elected_above_that() -> None:
+    bench = voter()
+    bench.node.start(bench.at)
+    bench._drain()
+    bench.guard.admit(bench.token(5))
+    bench.pass_(1)
+    assert bench.state.token is not None
+    assert bench.state.token.epoch == 6
+
+
+def test_an_own_guard_that_can_t_be_written_leaves_the_lease_to_others() -> None:
+    table = MemoryTable()
+    bench = voter(table)
+
+    def lost(_what: str) -> None:
+        raise StateError("the guard's file is gone")
+
+    bench.guard.fail = lost
+    bench.start()
+    assert (bench.state.role, table.token) == (Role.WORKER, None)
+    assert "the guard's file is gone" in bench.node.campaigning.waits_for
