@@ -165,9 +165,9 @@ def leading_at_once(state: State) -> Node:
     def conclude(now: float) -> None:
         candidacy = node.electing.candidacy
         if candidacy is not None and state.role is Role.ADMITTING and not candidacy.waiting:
-            node.electing._lead(now)
+            node.electing.succeeding._lead(candidacy, now)
 
-    node.electing._conclude_admission = conclude  # type: ignore[method-assign]
+    node.electing.succeeding.go_on = conclude  # type: ignore[method-assign]
     return node
 
 
