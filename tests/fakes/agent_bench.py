@@ -128,7 +128,9 @@ class Bench:
             self._stand(standing, manager)
         kinds = {name: TreeKind.SIDDHI if name == PLANS else TreeKind.SYNAPSE for name in trees}
         values: dict[str, object] = {
-            "election": ElectionSettings(manager=manager),
+            "election": ElectionSettings(manager=manager)
+            if store is None
+            else ElectionSettings("sql", manager, eligible=(ME, PEER, THIRD)),
             "peers": (PeerSettings(PEER, "gw-2:1", ""),),
             **given,
         }

@@ -55,6 +55,8 @@ class Campaigning:
         settings = self._state.settings
         if not settings.apply:
             return f"{self._state.me} only observes (apply = false)"
+        if not settings.stands:
+            return f"the settings of {self._state.me} do not let it be elected"
         lacking = set(self._state.standing.manifest.trees) - set(settings.tree_names)
         if lacking:
             names = ", ".join(sorted(lacking))
@@ -137,7 +139,7 @@ class Campaigning:
         """Become manager here as soon as the lease is free; `forced`: at once, whoever holds it."""
         state = self._state
         unfit = self.unfit()
-        if unfit and (not forced or not state.settings.apply):
+        if unfit and not (forced and state.settings.stands):
             raise RefusedError(unfit, hint="promote a node that can lead: syncagent status")
         if self._wish is not None:
             raise BusyError("a promotion is under way already", hint="syncagent status")

@@ -135,7 +135,7 @@ class Assembly:
             has_blob=self.history.has,
             read_lately=self.memory.content,
             wall=self.clock.wall,
-            auto_failover=store.auto_failover,
+            auto_failover=settings.election.backend != "static",
             believes=self._believes,
             outlook=self.elector.outlook,
             runtime_about=self.runtime.about,
