@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncagent.agent.lease_effects import LeaseEffect
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -280,28 +282,6 @@ class Resign:
 
 
 @dataclass(frozen=True, slots=True)
-class Campaign:
-    """Try to lead from now on, above `floor`, in an election that goes by itself.
-
-    Each time that this is won or lost `Elected` or `NotElected` comes. `forced`: a person wants it,
-    whoever holds the lease.
-    """
-
-    floor: int
-    forced: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class StandBack:
-    """Stop trying to lead, and give back what is held. Result: StoodBack, when that was tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """The lease may have come free: look at the store at once."""
-
-
-@dataclass(frozen=True, slots=True)
 class Dial:
     """Connect to a peer, one attempt."""
 
@@ -389,9 +369,7 @@ Effect = (
     | Remember
     | Acquire
     | Resign
-    | Campaign
-    | StandBack
-    | Wake
+    | LeaseEffect
     | Dial
     | Send
     | Hangup

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 from syncagent.agent import effects as fx
+from syncagent.agent import lease_effects as lx
 from syncagent.agent import results as rs
 from syncagent.agent.hands.committer import Committer
 from syncagent.agent.hands.eye import Eye
@@ -311,7 +312,7 @@ class Bench:
                     self.fetching.report(effect)
                 case fx.Remember() | fx.Listen() | fx.TellRuntime():
                     self._about_runtime(effect)
-                case fx.Resign() | fx.Campaign() | fx.StandBack() | fx.Wake():
+                case fx.Resign() | lx.Campaign() | lx.StandBack() | lx.Wake():
                     self._about_lease(effect)
                 case fx.SaveCache() | fx.Discover():
                     self.others.append(effect)

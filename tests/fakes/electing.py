@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent import effects as fx
+from syncagent.agent import lease_effects as lx
 from syncagent.agent import results as rs
 from syncagent.core.election import Election, Lost, Rest
 from syncagent.core.lease import Candidate, Timing
@@ -62,11 +63,11 @@ class StillElector:
         match effect:
             case fx.Resign(highest):
                 self.elector.fenced(highest)
-            case fx.Campaign(floor, forced):
+            case lx.Campaign(floor, forced):
                 self.elector.campaign(floor, forced=forced)
-            case fx.Wake():
+            case lx.Wake():
                 self.elector.wake()
-            case fx.StandBack():
+            case lx.StandBack():
                 self.elector.resign()
                 self._post(rs.StoodBack())
             case _:

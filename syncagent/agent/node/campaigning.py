@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Campaign, Reply, StandBack, Wake
+from syncagent.agent.effects import Reply
+from syncagent.agent.lease_effects import Campaign, StandBack, Wake
 from syncagent.agent.node.candidacy import Candidacy
 from syncagent.agent.node.state import Role
 from syncagent.core.errors import BusyError, RefusedError

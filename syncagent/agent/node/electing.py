@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Acquire, AdmitToken, Campaign, Hangup, Reply, Resign, Send
+from syncagent.agent.effects import Acquire, AdmitToken, Hangup, Reply, Resign, Send
+from syncagent.agent.lease_effects import Campaign
 from syncagent.agent.node.candidacy import Candidacy
 from syncagent.agent.node.job import Why
 from syncagent.agent.node.state import Phase, Role

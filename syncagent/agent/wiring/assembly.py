@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from syncagent import __version__
 from syncagent.agent import effects as fx
+from syncagent.agent import lease_effects as lx
 from syncagent.agent import results as rs
 from syncagent.agent.hands.bulletin import Bulletin
 from syncagent.agent.hands.committer import Committer
@@ -28,21 +29,18 @@ from syncagent.agent.loop import Loop, Stop
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import State
 from syncagent.agent.wiring import heap
+from syncagent.agent.wiring.ballot import Ballot
 from syncagent.agent.wiring.reach import silent_trees
 from syncagent.agent.wiring.runtime import dialect_of, make_runtime, remembered
 from syncagent.core.artifact import NodeName
 from syncagent.core.digest import digest_of
-from syncagent.core.election import Election, Lost
-from syncagent.core.errors import DiskError, RefusedError, SettingsError, SyncagentError
-from syncagent.core.lease import Candidate
+from syncagent.core.errors import DiskError, RefusedError, SettingsError
 from syncagent.core.revision import incarnation_of
 from syncagent.core.settings import PeerSettings
 from syncagent.disk.node_disk import NodeDisk
 from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.node_history import NodeHistory
-from syncagent.leases.choose import make_store, timing_of
-from syncagent.leases.elector import Elector
 from syncagent.ports import Instant, LinkId
 from syncagent.runtime.listening import Means
 from syncagent.settings.gateway import with_new_trees
@@ -59,8 +57,6 @@ if TYPE_CHECKING:
     from syncagent.agent.effects import Effect
     from syncagent.core.artifact import TreeName
     from syncagent.core.desk import JSON
-    from syncagent.core.election import LeadChange
-    from syncagent.core.revision import Token
     from syncagent.core.settings import Settings
     from syncagent.history.home import StateHome
 
@@ -110,17 +106,8 @@ class Assembly:
         self._state_dir = home.path
         limits = settings.limits
         self.hints = Watcher(fs, settings.trees, post=self.post, poll_s=limits.poll_s)
-        store = make_store(settings, self.guard)
-        candidate = Candidate(settings.cluster, settings.node, self.incarnation)
-        chance = random.Random()  # noqa: S311 - jitter, no secret
-        election = Election(
-            candidate,
-            timing_of(settings.election),
-            server_expiry=store.server_expiry,
-            never_expires=not store.auto_failover,
-            jitter=chance.random,
-        )
-        self.elector = Elector(store, election, self.clock, self._lead_changed)
+        ballot = Ballot(settings, self.incarnation, self.guard, self.clock, self.post)
+        self.ballot, self.elector = ballot, ballot.elector
         self._rules = (settings.limits.file_bytes, dialect_of(settings))
         self.memory = Memory(ArtifactValidator(*self._rules), settings.tree_kinds)
         means = Means(fs, self.clock, self.post, settings.trees)
@@ -131,12 +118,12 @@ class Assembly:
             incarnation=self.incarnation,
             standing=self.history.standing(),
             guard=guard_state,
-            chance=chance,
+            chance=random.Random(),  # noqa: S311 - jitter, no secret
             has_blob=self.history.has,
             read_lately=self.memory.content,
             wall=self.clock.wall,
-            auto_failover=settings.election.backend != "static",
-            believes=self._believes,
+            auto_failover=ballot.auto_failover,
+            believes=ballot.believes,
             outlook=self.elector.outlook,
             runtime_about=self.runtime.about,
             outcomes=outcomes,
@@ -172,7 +159,7 @@ class Assembly:
             "serve": Lane("serve", serving.do, self.post),  # type: ignore[arg-type]
             "clerk": Lane("clerk", self._clerk, self.post),
             "discover": Lane("discover", self._discover, self.post, join_s=LOOK_JOIN_S),
-            "election": Lane("election", self._elect, self.post),
+            "election": Lane("election", self.ballot.do, self.post),
         }
         behind: Lane[int] = Lane("write-back", disk.write_back, self.post, join_s=LOOK_JOIN_S)
         self.committer.stager.write_back = behind.put
@@ -197,9 +184,9 @@ class Assembly:
             fx.TellRuntime: self._tell,  # type: ignore[dict-item]
             fx.Acquire: self.lanes["election"].put,
             fx.Resign: self.lanes["election"].put,
-            fx.Campaign: self.lanes["election"].put,
-            fx.StandBack: self.lanes["election"].put,
-            fx.Wake: lambda _effect: self.elector.wake(),
+            lx.Campaign: self.lanes["election"].put,
+            lx.StandBack: self.lanes["election"].put,
+            lx.Wake: lambda _effect: self.elector.wake(),
         }
         routes.update(dict.fromkeys((fx.Look, fx.Scan, fx.StartWatch), self._look))  # type: ignore[arg-type]
         routes.update(dict.fromkeys(self.committer.kinds, self.lanes["commit"].put))
@@ -279,38 +266,6 @@ class Assembly:
 
     def _hangup(self, effect: fx.Hangup) -> None:
         self.links.close(LinkId(effect.link), effect.reason)
-
-    def _elect(self, effect: Effect) -> object | None:
-        """Ask the lease store, which may take its time: a guard under a long commit, a database."""
-        if isinstance(effect, fx.Resign):
-            self.elector.fenced(effect.highest_epoch)
-            return None
-        if isinstance(effect, fx.Campaign):
-            self.elector.campaign(effect.floor, forced=effect.forced)
-            return None
-        if isinstance(effect, fx.StandBack):
-            self.elector.resign(wait_s=self.settings.election.operation_s)
-            return rs.StoodBack()
-        assert isinstance(effect, fx.Acquire), "nothing else is routed here"
-        try:
-            token = self.elector.acquire(effect.floor, promoted=effect.promoted)
-        except SyncagentError as error:
-            return rs.NotElected(str(error))
-        return rs.Elected(token) if token else rs.NotElected("another node holds the lease")
-
-    def _believes(self, token: Token) -> bool:
-        """Tell whether the lease of `token` still runs; without a lease nothing runs out."""
-        if not self.state.auto_failover:
-            return True
-        belief = self.elector.current()
-        return belief is not None and belief.token == token
-
-    def _lead_changed(self, change: LeadChange) -> None:
-        """Take what the elector's own threads find out; they may only post."""
-        if isinstance(change, Lost):
-            self.post(rs.NotElected(change.reason, lost=True, token=change.token))
-        else:
-            self.post(rs.Elected(change.token))
 
     def _trust(self, name: str, key: str | None) -> JSON:
         """Pin a key: the given one, or the one that a refused peer of this name showed."""
