@@ -46,4 +46,5 @@ def main(size_max_bytes: int, dialect: str) -> None:
         os.fdopen(stdin, "rb", closefd=False) as requests,
         os.fdopen(stdin, "wb", closefd=False) as answers,
     ):
+        validator.warm()
         serve(validator, requests, answers)

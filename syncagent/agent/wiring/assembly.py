@@ -303,6 +303,7 @@ class Assembly:
         self.elector.start()
         if self.state.standing.revision.number == 0:
             self.judging.expect()
+        ArtifactValidator(*self._rules).warm()
         self.links.listen_local(self._fs, self._state_dir)
         if self.settings.listen:
             port = self.links.listen(self.settings.listen)

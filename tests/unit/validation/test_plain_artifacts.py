@@ -13,6 +13,7 @@ from syncagent.validation.document import parse
 from syncagent.validation.expressions import regex_fault, xpath_fault
 from syncagent.validation.inside import look_inside
 from syncagent.validation.plain import EXPRESSION, PATTERN, note_plain
+from syncagent.validation.validator import SAMPLES, ArtifactValidator
 from tests.e2e.synapse_mutants import Artifact, mutants_of
 
 CORPUS = Path(__file__).resolve().parents[2] / "data/corpus"
@@ -166,3 +167,13 @@ def test_documents_in_two_bytes_per_character_or_another_namespace_are_not_taken
     assert plain(b'<?xml version="1.0" encoding="ISO-8859-1"?>' + text.encode()) == ()
     assert plain(text.replace(NAMESPACE, "urn:x").encode()) is None
     assert plain(text.replace(f' xmlns="{NAMESPACE}"', "").encode()) is None
+
+
+def test_what_a_validator_warms_itself_with_is_judged_as_most_artifacts_are() -> None:
+    # Else the first real artifact would still wait for the patterns to be made.
+    for kind, path, content in SAMPLES:
+        assert ArtifactValidator().examine(kind, path, content).valid
+    xml = [content for kind, _, content in SAMPLES if kind is not Kind.PLAN]
+    assert [plain(content) is not None for content in xml] == [True]
+    ArtifactValidator().warm()
+    ArtifactValidator(size_max_bytes=1).warm()

@@ -1,0 +1,304 @@
+"""What only the lease store in ZooKeeper does; what every store does is in the common suite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from kazoo.client import KazooClient
+
+from syncagent.core.artifact import NodeName
+from syncagent.core.errors import SettingsError
+from syncagent.core.lease import Candidate, LeadershipLost, StoreUnavailable, Timing
+from syncagent.leases.record import Record
+from syncagent.leases.zookeeper import ZooKeeperStore
+from syncagent.leases.zookeeper_session import ZooKeeperPlace
+from tests.servers.certificates import Authority
+from tests.servers.process import reached
+from tests.servers.zookeeper import TICK_S, ZooKeeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from syncagent.core.revision import Token
+
+pytestmark = pytest.mark.needs_servers
+
+TIMING = Timing(lease_s=2.0, renew_s=0.5, operation_s=0.5, margin_s=0.5)
+LEADER = "/syncagent/apim/leader"
+EPOCH = "/syncagent/apim/epoch"
+WAIT_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
+    """One server, for tests that leave it running."""
+    with ZooKeeper(tmp_path_factory.mktemp("one")) as zookeeper:
+        zookeeper.start()
+        yield zookeeper
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
+    """Three servers, for tests that leave them running."""
+    with ZooKeeper(tmp_path_factory.mktemp("three"), members=3) as zookeeper:
+        zookeeper.start()
+        yield zookeeper
+
+
+@pytest.fixture
+def hand(request: pytest.FixtureRequest) -> Iterator[KazooClient]:
+    """What a person does in the store; each test that asks for it begins with an empty one."""
+    zookeeper = request.getfixturevalue("one")
+    client = KazooClient(hosts=",".join(zookeeper.hosts))
+    client.start()
+    client.delete("/syncagent", recursive=True)
+    yield client
+    client.stop()
+    client.close()
+
+
+@pytest.fixture
+def connect(one: ZooKeeper, hand: KazooClient) -> Iterator[Callable[[], ZooKeeperStore]]:
+    """Make connections, which end with the test."""
+    made: list[ZooKeeperStore] = []
+
+    def make() -> ZooKeeperStore:
+        made.append(store_at(one))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+
+
+def store_at(zookeeper: ZooKeeper, lease_s: float = 2.0, **more: str) -> ZooKeeperStore:
+    timing = Timing(lease_s=lease_s, renew_s=0.5, operation_s=0.5, margin_s=0.5)
+    return ZooKeeperStore(ZooKeeperPlace(zookeeper.hosts, tick_s=TICK_S, **more), "apim", timing)
+
+
+def me(node: str = "gw-1", start: str = "start-1") -> Candidate:
+    return Candidate("apim", NodeName(node), start)
+
+
+def acquire(store: ZooKeeperStore, candidate: Candidate | None = None, floor: int = 0) -> Token:
+    reached(lambda: _answers(store), "the store answers", WAIT_S)
+    token = store.try_acquire(candidate or me(), store.observe(), floor)
+    assert token is not None
+    return token
+
+
+def test_a_held_lease_is_not_taken(connect: Callable[[], ZooKeeperStore]) -> None:
+    holder = acquire(connect())
+    rival = connect()
+    assert rival.try_acquire(me("gw-2"), rival.observe(), 0) is None
+    assert rival.observe().token == holder
+
+
+def test_renewing_changes_the_record(connect: Callable[[], ZooKeeperStore]) -> None:
+    store = connect()
+    token = acquire(store)
+    before = store.observe()
+    store.renew(token)
+    after = store.observe()
+    assert after.token == before.token
+    assert after.version != before.version
+
+
+def test_the_holders_session_ends_with_its_connection_closed(
+    connect: Callable[[], ZooKeeperStore],
+) -> None:
+    first, rival = connect(), connect()
+    token = acquire(first)
+    first.close()
+    reached(lambda: rival.observe().token is None, "the node is gone", WAIT_S)
+    assert acquire(rival, me("gw-2")).epoch == token.epoch + 1
+
+
+def test_another_session_does_not_renew_what_is_not_bound_to_it(
+    connect: Callable[[], ZooKeeperStore],
+) -> None:
+    token = acquire(connect())
+    with pytest.raises(LeadershipLost, match="session"):
+        connect().renew(token)
+
+
+def test_a_lease_that_outlived_its_step_down_is_given_back(
+    connect: Callable[[], ZooKeeperStore],
+) -> None:
+    store = connect()
+    token = acquire(store)
+    assert store.observe().token == token
+    connect().resign(token)
+    assert acquire(connect(), me("gw-2")).epoch == token.epoch + 1
+
+
+def test_a_deleted_node_is_surely_lost_though_the_session_lives(
+    connect: Callable[[], ZooKeeperStore], hand: KazooClient
+) -> None:
+    store = connect()
+    token = acquire(store)
+    hand.delete(LEADER)
+    with pytest.raises(LeadershipLost, match="is free"):
+        store.renew(token)
+
+
+def test_a_node_that_was_written_to_by_hand_keeps_nobody_out(
+    connect: Callable[[], ZooKeeperStore], hand: KazooClient
+) -> None:
+    store, rival = connect(), connect()
+    token = acquire(store)
+    hand.set(LEADER, b"rubbish")
+    assert acquire(rival, me("gw-2")).epoch == token.epoch + 1
+    with pytest.raises(LeadershipLost, match="held by"):
+        store.renew(token)
+
+
+def test_a_foreign_lease_that_lives_by_our_session_is_removed(
+    connect: Callable[[], ZooKeeperStore], hand: KazooClient
+) -> None:
+    store, rival = connect(), connect()
+    token = acquire(store)
+    other = acquire_elsewhere(token)
+    hand.set(LEADER, other)
+    with pytest.raises(LeadershipLost, match="held by"):
+        store.renew(token)
+    assert acquire(rival, me("gw-2")).epoch == token.epoch + 1
+
+
+def test_a_node_that_ends_with_nobodys_session_is_replaced(
+    connect: Callable[[], ZooKeeperStore], hand: KazooClient
+) -> None:
+    token = acquire(connect())
+    content = hand.get(LEADER)[0]
+    hand.delete(LEADER)
+    hand.create(LEADER, content)
+    assert acquire(connect(), me("gw-2")).epoch == token.epoch + 1
+
+
+def test_an_epoch_that_is_no_number_is_told_and_never_guessed(
+    connect: Callable[[], ZooKeeperStore], hand: KazooClient
+) -> None:
+    acquire(connect())
+    hand.set(EPOCH, b"seven")
+    with pytest.raises(StoreUnavailable, match="does not hold an epoch"):
+        connect().observe()
+
+
+def test_a_wiped_store_goes_on_above_the_floor(
+    connect: Callable[[], ZooKeeperStore], hand: KazooClient
+) -> None:
+    store = connect()
+    token = acquire(store, floor=6)
+    hand.delete("/syncagent", recursive=True)
+    assert acquire(store, me(start="start-2"), floor=token.epoch).epoch == 8
+
+
+def test_a_session_shorter_than_the_lease_is_not_enough(one: ZooKeeper) -> None:
+    store = store_at(one, lease_s=one.session_s_max + 1)
+    with pytest.raises(StoreUnavailable, match="grants sessions of"):
+        store.observe()
+    store.close()
+
+
+def test_nobody_there_is_unknown_and_says_where() -> None:
+    place = ZooKeeperPlace(("127.0.0.1:1",))
+    store = ZooKeeperStore(place, "apim", TIMING)
+    with pytest.raises(StoreUnavailable, match="no ZooKeeper answers"):
+        store.observe()
+    store.close()
+
+
+@pytest.mark.parametrize("how", ["hang", "kill"])
+def test_a_lease_outlives_the_server_that_it_was_made_at(three: ZooKeeper, how: str) -> None:
+    timing = Timing(lease_s=6.0, renew_s=0.5, operation_s=0.5, margin_s=0.5)
+    store = ZooKeeperStore(ZooKeeperPlace(three.hosts, tick_s=TICK_S), "apim", timing)
+    token = acquire(store)
+    member = three.members[three.serving(store._session.number)]
+    member.hang() if how == "hang" else member.kill()
+    try:
+        with pytest.raises(StoreUnavailable):
+            store.renew(token)
+        reached(lambda: _renews(store, token), "renewed at another server", timing.lease_s)
+        store.resign(token)
+        store.close()
+    finally:
+        member.wake() if how == "hang" else three.start()
+
+
+def test_without_a_quorum_nothing_is_renewed(three: ZooKeeper) -> None:
+    store = store_at(three)
+    token = acquire(store)
+    for member in three.members[:2]:
+        member.kill()
+    with pytest.raises(StoreUnavailable):
+        store.renew(token)
+    # The third may answer from what it has until it notices that it is alone.
+    reached(lambda: not _answers(store), "nothing is answered", WAIT_S)
+    store.close()
+
+
+def test_certificates_prove_both_ends(tmp_path: Path) -> None:
+    authority, other = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    certificate, key = map(str, authority.issue("gw-1"))
+    with ZooKeeper(tmp_path / "zookeeper", authority=authority) as zookeeper:
+        zookeeper.start()
+        ours = str(authority.certificate)
+        store = store_at(zookeeper, authority=ours, certificate=certificate, key=key)
+        store.renew(acquire(store))
+        store.close()
+        stranger, strangers_key = map(str, other.issue("gw-1"))
+        for wrong in (
+            {"authority": ours},
+            {"authority": ours, "certificate": stranger, "key": strangers_key},
+            {"authority": str(other.certificate), "certificate": certificate, "key": key},
+        ):
+            store = store_at(zookeeper, **wrong)
+            with pytest.raises(StoreUnavailable):
+                store.observe()
+            store.close()
+
+
+def test_a_certificate_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
+    place = ZooKeeperPlace(("127.0.0.1:1",), authority=str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="certificates"):
+        ZooKeeperStore(place, "apim", TIMING)
+
+
+def test_only_the_user_may_touch_what_was_made_under_its_name(
+    one: ZooKeeper, hand: KazooClient
+) -> None:
+    store = store_at(one, user="agent", password="secret")
+    token = acquire(store)
+    store.renew(token)
+    stranger = store_at(one)
+    with pytest.raises(StoreUnavailable, match="refuses this user"):
+        stranger.observe()
+    store.resign(token)
+    for each in (store, stranger):
+        each.close()
+    hand.add_auth("digest", "agent:secret")
+    hand.delete("/syncagent", recursive=True)
+
+
+def acquire_elsewhere(token: Token) -> bytes:
+    """Return the text of a lease that somebody else has."""
+    other = type(token)(token.cluster, token.epoch, NodeName("gw-9"), "start-9")
+    return Record(other, 2.0).encode()
+
+
+def _answers(store: ZooKeeperStore) -> bool:
+    try:
+        store.observe()
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def _renews(store: ZooKeeperStore, token: Token) -> bool:
+    try:
+        store.renew(token)
+    except StoreUnavailable:
+        return False
+    return True
