@@ -65,8 +65,9 @@ class ElectionSettings:
     """Who may lead and how that is decided. Durations in seconds.
 
     `manager` is for `static`. `url` or `url_file` say where `sql` keeps the lease, `endpoints` where
-    etcd and `hosts` where ZooKeeper is; the TLS files are for these two. `eligible` names the nodes
-    that may be elected; `nofailover` takes this one out. A lower `priority` only waits longer.
+    etcd and `hosts` where ZooKeeper is; the TLS files, `user` and the file with its password are for
+    these two. `eligible` names the nodes that may be elected; `nofailover` takes this one out. A
+    lower `priority` only waits longer.
     """
 
     backend: str = "static"
@@ -78,6 +79,8 @@ class ElectionSettings:
     authority: str = ""
     certificate: str = ""
     certificate_key: str = ""
+    user: str = ""
+    password_file: str = ""
     eligible: tuple[str, ...] = ()
     nofailover: bool = False
     priority: int = 10

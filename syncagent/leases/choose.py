@@ -47,6 +47,42 @@ def _sql(settings: Settings) -> LeaseStore:
         return SqlStore(url, settings.cluster, timing_of(settings.election))
 
 
+def _etcd(settings: Settings) -> LeaseStore:
+    election = settings.election
+    password = _read_password(election)
+    with needs("etcd"):
+        from syncagent.leases.etcd import EtcdStore  # noqa: PLC0415 - urllib3 is optional
+        from syncagent.leases.etcd_gateway import EtcdPlace  # noqa: PLC0415 - as above
+
+        place = EtcdPlace(
+            election.endpoints,
+            authority=election.authority,
+            certificate=election.certificate,
+            key=election.certificate_key,
+            user=election.user,
+            password=password,
+        )
+        return EtcdStore(place, settings.cluster, timing_of(election))
+
+
+def _zookeeper(settings: Settings) -> LeaseStore:
+    election = settings.election
+    password = _read_password(election)
+    with needs("zookeeper"):
+        from syncagent.leases.zookeeper import ZooKeeperStore  # noqa: PLC0415 - kazoo is optional
+        from syncagent.leases.zookeeper_session import ZooKeeperPlace  # noqa: PLC0415 - as above
+
+        place = ZooKeeperPlace(
+            election.hosts,
+            authority=election.authority,
+            certificate=election.certificate,
+            key=election.certificate_key,
+            user=election.user,
+            password=password,
+        )
+        return ZooKeeperStore(place, settings.cluster, timing_of(election))
+
+
 def install_lease_table(settings: Settings) -> LeaseTable:
     """Make the table that backend `sql` needs, if it is not there.
 
@@ -88,19 +124,35 @@ def read_url(election: ElectionSettings) -> StoreUrl:
     if not election.url_file:
         return election.url
     path = election.url_file
-    hint = "write the URL into it, on one line, readable for the agent's user only"
-    try:
-        text = Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        what = f"election.url_file: {path} can't be read: {error.strerror}"
-        raise SettingsError(what, hint=hint) from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"election.url_file: {path} is not UTF-8", hint=hint) from error
-    url = StoreUrl(text)
+    url = StoreUrl(_read_secret(path, "url_file", "the URL"))
     if fault := url.fault():
-        raise SettingsError(f"election.url_file: {path}: {fault}", hint=hint)
+        raise SettingsError(f"election.url_file: {path}: {fault}", hint=_hint_of("the URL"))
     return url
 
 
-MAKERS: Mapping[str, Callable[[Settings], LeaseStore]] = {"sql": _sql}
+def _read_password(election: ElectionSettings) -> str:
+    path = election.password_file
+    return _read_secret(path, "password_file", "the password") if path else ""
+
+
+def _read_secret(path: str, key: str, what: str) -> str:
+    """Return the text of a file that the settings name. Raises SettingsError."""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        told = f"election.{key}: {path} can't be read: {error.strerror}"
+        raise SettingsError(told, hint=_hint_of(what)) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"election.{key}: {path} is not UTF-8", hint=_hint_of(what)) from error
+
+
+def _hint_of(what: str) -> str:
+    return f"write {what} into it, on one line, readable for the agent's user only"
+
+
+MAKERS: Mapping[str, Callable[[Settings], LeaseStore]] = {
+    "sql": _sql,
+    "etcd": _etcd,
+    "zookeeper": _zookeeper,
+}
 """Makes a candidate's store, by the name of the backend."""

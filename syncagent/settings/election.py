@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from syncagent.core.settings import ElectionSettings
@@ -47,13 +48,34 @@ class DatabaseUrl(Shape):
         return {"type": "string", "pattern": "^(sqlite|postgresql|mysql|mariadb)([+][a-z]+)?://"}
 
 
+@dataclass(frozen=True)
+class Addresses(TextList):
+    """A list of addresses of a pattern. `what` says in words what fits, by an example."""
+
+    pattern: str
+    what: str
+
+    def _parse(self, raw: object) -> Value:
+        items = self._items(raw)
+        for item in items:
+            if re.fullmatch(self.pattern, item) is None:
+                raise WrongValueError(f"{shown(item)} in the list is no address; write {self.what}")
+        return tuple(items)
+
+    def _schema(self) -> dict[str, Json]:
+        return {"type": "array", "items": {"type": "string", "pattern": f"^(?:{self.pattern})$"}}
+
+
+_ENDPOINTS = Addresses(r"https?://[^\s/?#@]+/?", "https://HOST:2379")
+_HOSTS = Addresses(r"[^\s/,@]+", "HOST:2181")
+
 ELECTION = Section(
     "election",
     "Who is the manager.",
     (
         Key(
             "backend",
-            Choice(("static", "sql"), ("etcd", "zookeeper")),
+            Choice(("static", "sql", "etcd", "zookeeper")),
             "static: the manager is named here, and `syncagent promote` moves it. The others keep "
             "a lease there, and a manager that is lost is replaced by itself.",
             _DEFAULTS.backend,
@@ -61,11 +83,23 @@ ELECTION = Section(
         Key("manager", Text(**NAME), "With static: the first manager's node name."),
         Key("url", DatabaseUrl(), "With sql: the database that keeps the lease.", ""),
         Key("url_file", AbsolutePath(), "A file that holds this URL, password and all.", ""),
-        Key("endpoints", TextList(), "With etcd: its members.", (), later=True),
-        Key("hosts", TextList(), "With zookeeper: its members.", (), later=True),
-        Key("authority", AbsolutePath(), "Certificates to know them by.", "", later=True),
-        Key("certificate", AbsolutePath(), "This node's certificate for them.", "", later=True),
-        Key("certificate_key", AbsolutePath(), "The key of that certificate.", "", later=True),
+        Key("endpoints", _ENDPOINTS, "With etcd: its members.", ()),
+        Key("hosts", _HOSTS, "With zookeeper: its servers.", ()),
+        Key(
+            "authority",
+            AbsolutePath(),
+            "With etcd or zookeeper: certificates (PEM) of who vouches for its servers.",
+            "",
+        ),
+        Key("certificate", AbsolutePath(), "This node's certificate (PEM) for them.", ""),
+        Key("certificate_key", AbsolutePath(), "The key of that certificate (PEM).", ""),
+        Key(
+            "user",
+            Text(r"[^\s:]+", "a name without blanks and colons"),
+            "Its user, if it has users.",
+            "",
+        ),
+        Key("password_file", AbsolutePath(), "A file that holds the user's password.", ""),
         Key(
             "eligible",
             TextList(),

@@ -26,8 +26,11 @@ _STORE_KEYS = {
     "authority": ("etcd", "zookeeper"),
     "certificate": ("etcd", "zookeeper"),
     "certificate_key": ("etcd", "zookeeper"),
+    "user": ("etcd", "zookeeper"),
+    "password_file": ("etcd", "zookeeper"),
 }
 """The backends that each key belongs to."""
+_PAIRS = (("certificate", "certificate_key"), ("user", "password_file"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ def build_election(
         authority=group.text("authority"),
         certificate=group.text("certificate"),
         certificate_key=group.text("certificate_key"),
+        user=group.text("user"),
+        password_file=group.text("password_file"),
         eligible=_eligible(group, names, mistakes),
         nofailover=group.flag("nofailover"),
         priority=group.count("priority"),
@@ -126,12 +131,22 @@ def _check_store(
     if wanted and stands and group.sound(wanted) and not group.texts(wanted):
         what = f'election.backend = "{backend}" needs {wanted}'
         mistakes.add(group.cell("backend"), f"{what}, or nofailover = true")
-    if group.sound("certificate", "certificate_key"):
-        pair = (election.certificate, election.certificate_key)
-        if any(pair) and not all(pair):
-            given = "certificate" if election.certificate else "certificate_key"
-            what = "election.certificate and certificate_key belong together; write both"
+    for one, other in _PAIRS:
+        if group.sound(one, other) and bool(group.text(one)) != bool(group.text(other)):
+            given = one if group.text(one) else other
+            what = f"election.{one} and {other} belong together; write both"
             mistakes.add(group.cell(given), what)
+    if group.sound("endpoints", "authority", "certificate"):
+        _check_encrypted(election, group, mistakes)
+
+
+def _check_encrypted(election: ElectionSettings, group: Group, mistakes: Mistakes) -> None:
+    """Certificates that nobody would look at are a mistake."""
+    plain = [each for each in election.endpoints if each.startswith("http:")]
+    for key in ("authority", "certificate"):
+        if plain and group.text(key):
+            what = f"election.{key} is of no use at {plain[0]}; write https://"
+            mistakes.add(group.cell(key), what)
 
 
 def _check_sql(

@@ -18,7 +18,7 @@ from syncagent.core import units
 from syncagent.settings.keys import parse_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 Value = str | int | float | bool | tuple[str, ...]
 """A value as Settings holds it: durations in seconds, sizes in bytes, shares from 0 to 1."""
@@ -328,11 +328,11 @@ class TextList(Shape):
     bare: ClassVar[bool] = False
 
     def _parse(self, raw: object) -> Value:
-        if not isinstance(raw, list):
-            raise WrongValueError('this has to be a list of texts; write ["a", "b"]')
         return tuple(self._items(raw))
 
-    def _items(self, raw: Sequence[object]) -> list[str]:
+    def _items(self, raw: object) -> list[str]:
+        if not isinstance(raw, list):
+            raise WrongValueError('this has to be a list of texts; write ["a", "b"]')
         for item in raw:
             if not isinstance(item, str) or not item.strip() or "\0" in item or "\n" in item:
                 raise WrongValueError(f"{shown(item)} in the list is not a text of one line")

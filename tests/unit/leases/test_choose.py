@@ -16,11 +16,14 @@ from syncagent.core.settings import ElectionSettings, Settings
 from syncagent.core.storeurl import StoreUrl
 from syncagent.leases.abstaining import AbstainingStore
 from syncagent.leases.choose import install_lease_table, make_store, needs, read_url
+from syncagent.leases.etcd import EtcdStore
 from syncagent.leases.sql import SqlStore
 from syncagent.leases.static import StaticStore
+from syncagent.leases.zookeeper import ZooKeeperStore
 from tests.fakes.history import FakeGuard
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -33,10 +36,22 @@ def sql(path: Path, *, eligible: tuple[str, ...] = ("gw-1",)) -> Settings:
     return settings(ElectionSettings("sql", url=url, eligible=eligible))
 
 
+def etcd(**more: str) -> Settings:
+    at = ("https://127.0.0.1:1",)
+    return settings(ElectionSettings("etcd", endpoints=at, eligible=("gw-1",), **more))
+
+
+def zookeeper(**more: str) -> Settings:
+    at = ("127.0.0.1:1",)
+    return settings(ElectionSettings("zookeeper", hosts=at, eligible=("gw-1",), **more))
+
+
 def test_each_backend_has_its_store(tmp_path: Path) -> None:
     guard = FakeGuard("c")
     assert isinstance(make_store(settings(ElectionSettings(manager="gw-1")), guard), StaticStore)
     assert isinstance(make_store(sql(tmp_path), guard), SqlStore)
+    assert isinstance(make_store(etcd(), guard), EtcdStore)
+    assert isinstance(make_store(zookeeper(), guard), ZooKeeperStore)
 
 
 def test_who_may_not_be_elected_touches_no_store(tmp_path: Path) -> None:
@@ -72,6 +87,16 @@ def test_a_file_without_a_url_is_a_mistake(
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("wanted", [etcd, zookeeper])
+def test_a_store_whose_files_are_not_there_is_a_mistake(
+    tmp_path: Path, wanted: Callable[..., Settings]
+) -> None:
+    with pytest.raises(SettingsError, match="password_file"):
+        make_store(wanted(user="a", password_file=str(tmp_path / "none")), FakeGuard("c"))
+    with pytest.raises(SettingsError, match="certificates can't be used"):
+        make_store(wanted(authority=str(tmp_path / "none")), FakeGuard("c"))
+
+
 def test_a_missing_package_is_named_with_its_extra() -> None:
     with pytest.raises(SettingsError, match="sqlalchemy_is_not_here") as caught, needs("sql"):
         import sqlalchemy_is_not_here  # type: ignore[import-not-found]  # noqa: F401, PLC0415
@@ -81,7 +106,7 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
 def test_no_library_of_a_store_is_imported_before_it_is_chosen() -> None:
     program = (
         "import sys, syncagent.agent.wiring.assembly; "
-        "sys.exit(any(name in sys.modules for name in ('sqlalchemy', 'psycopg', 'pymysql')))"
+        "sys.exit(any(name in sys.modules for name in ('sqlalchemy', 'psycopg', 'pymysql', 'urllib3', 'kazoo')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 

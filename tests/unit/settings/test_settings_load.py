@@ -192,8 +192,6 @@ manager = "gw-1"
         ('[http]\ntoken_file = "/t"', "s.toml:11: http.token_file needs http.listen: without it there is no door"),
         ('[http]\nlisten = "a:1"\ncertificate_key = "/k"', "s.toml:12: http.certificate_key needs http.certificate"),
         ('[http]\nlisten = "a:1"\ntoken = "secret"', "s.toml:12: [http] has no key token; did you mean token_file?"),
-        ('[election]\nbackend = "etcd"', '"etcd" is not in this version; write "static" or "sql"'),
-        ('[election]\nendpoints = ["a"]', "s.toml:11: election.endpoints is not in this version"),
         ('[election]\nmanager = "gw-9"', "s.toml:11: election.manager = 'gw-9' is no node; the nodes are gw-1"),
         ('[election]\nlease = "12s"\nrenew = "4s"', "s.toml:11: election.lease = 12s is too short: renew + 2 x operation + margin is 13s; make it at least that"),
         ('[election]\nrenew = "6s"\noperation="2s"', "s.toml:11: election.renew is too long: a lease of 15s has to outlive two lost renewals; write at most 5s"),
@@ -455,7 +453,7 @@ def test_an_override_mends_a_mistake_of_the_file() -> None:
         ("SYNCAGENT_LIMITS__DELETE_APIS", "many", "this has to be a whole number"),
         ("SYNCAGENT_NODE__APPLY", "no", "this has to be true or false"),
         ("SYNCAGENT_NODE__APPLY", "true\ny = 1", "this has to be true or false"),
-        ("SYNCAGENT_ELECTION__HOSTS", '["x:1"]', "election.hosts is not in this version"),
+        ("SYNCAGENT_ELECTION__HOSTS", '["x:1"]', "election.hosts needs backend = \"zookeeper\"; this is \"static\""),
         ("SYNCAGENT_ELECTION__URL", "x", "SYNCAGENT_ELECTION__URL: election.url = \"x\": write postgresql://"),
     ],
 )  # fmt: skip
