@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ ANSWER_BYTES_MAX: Final = 1 << 20
 """Our answers have less than 2 kB."""
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
+_NUMBER: Final = re.compile(r"-?[0-9]{1,20}")
 _REASON_LENGTH: Final = 200
 
 
@@ -90,7 +92,7 @@ class Gateway:
             except (NewConnectionError, ConnectTimeoutError) as error:
                 refusals.append(f"{self._place.endpoints[self._at]}: {_short(error)}")
                 self._move_on()
-            except (HTTPError, OSError, ValueError) as error:
+            except (HTTPError, OSError) as error:
                 told = f"etcd at {self._place.endpoints[self._at]}: {_short(error)}"
                 self._move_on()
                 raise StoreUnavailable(told) from error
@@ -136,10 +138,19 @@ class Gateway:
         )
         content = response.read(ANSWER_BYTES_MAX)
         response.release_conn()
-        answer = json.loads(content)
+        return response.status, self._read(content)
+
+    def _read(self, content: bytes) -> Body:
+        here = self._place.endpoints[self._at]
+        try:
+            answer = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            self._move_on()
+            raise StoreUnavailable(f"{here} does not speak like etcd: {error}") from error
         if not isinstance(answer, dict):
-            raise StoreUnavailable(f"{self._place.endpoints[self._at]} does not speak like etcd")
-        return response.status, answer
+            self._move_on()
+            raise StoreUnavailable(f"{here} does not speak like etcd")
+        return answer
 
     def _refuse(self, status: int, answer: Body) -> None:
         here = self._place.endpoints[self._at]
@@ -206,7 +217,7 @@ def text(answer: Body, name: str) -> str:
 def number(answer: Body, name: str) -> int:
     """Return a number of etcd's answer, which writes 64 bits as text; 0 if it is left out."""
     found = answer.get(name, "0")
-    return int(found) if isinstance(found, str) and found.lstrip("-").isdigit() else 0
+    return int(found) if isinstance(found, str) and _NUMBER.fullmatch(found) else 0
 
 
 def within(answer: Body, name: str) -> Body:
@@ -230,8 +241,11 @@ def encode(content: str | bytes) -> str:
 
 
 def decode(content: str) -> bytes:
-    """Read bytes from etcd's JSON; raises ValueError."""
-    return base64.b64decode(content, validate=True)
+    """Read bytes from etcd's JSON. Raises StoreUnavailable."""
+    try:
+        return base64.b64decode(content, validate=True)
+    except ValueError as error:
+        raise StoreUnavailable(f"etcd's answer can't be read: {error}") from error
 
 
 def _trust(place: EtcdPlace) -> ssl.SSLContext:

@@ -9,6 +9,7 @@ a decimal number, and one that can't be read is another matter: without it no ep
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,7 +47,7 @@ def decode(content: bytes, cluster: str) -> Record | None:
         fields = json.loads(content)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(fields, dict):
+    if not isinstance(fields, dict) or any(isinstance(each, bool) for each in fields.values()):
         return None
     match fields:
         case {
@@ -55,7 +56,7 @@ def decode(content: bytes, cluster: str) -> Record | None:
             "holder": str(holder),
             "incarnation": str(incarnation),
             "lease_s": int() | float() as lease_s,
-        } if named == cluster and epoch >= 1 and lease_s > 0:
+        } if named == cluster and epoch >= 1 and 0 < lease_s < math.inf:
             return Record(Token(cluster, epoch, NodeName(holder), incarnation), float(lease_s))
         case _:
             return None

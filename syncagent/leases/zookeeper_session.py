@@ -47,7 +47,7 @@ ANSWERS: Final = (
     RuntimeInconsistency,
 )
 """What `Session.wait` raises as it is: answers about nodes. The last two: another step failed."""
-RECONNECT: Final = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 1.0}
+RECONNECT: Final = {"max_tries": -1, "delay": 0.02, "backoff": 2, "max_delay": 1.0}
 """For ever, and every second at most: a lease must not wait for a minute when servers return."""
 _LOG_ALL: Final = 1
 _GRANTED: Final = "Session created"
