@@ -35,6 +35,8 @@ ANSWER_BYTES_MAX: Final = 1 << 20
 """Our answers have less than 2 kB."""
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
+_UNAVAILABLE: Final = 503
+_REFUSED: Final = {_UNAUTHORIZED, 403}
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}")
 _REASON_LENGTH: Final = 200
 
@@ -157,12 +159,8 @@ class Gateway:
         self._move_on()
         error = answer.get("error")
         reason = text(within(answer, "error"), "message") if isinstance(error, dict) else error
-        raise StoreUnavailable(
-            f"etcd at {here} answers {status}: {str(reason)[:_REASON_LENGTH]}",
-            hint="check election's user, and what it may read and write"
-            if status in {_UNAUTHORIZED, 403}
-            else "",
-        )
+        told = str(reason)[:_REASON_LENGTH]
+        raise StoreUnavailable(f"etcd at {here} answers {status}: {told}", hint=_hint(status, told))
 
     def _move_on(self) -> None:
         """Ask the next endpoint from now on, with files read anew: certificates are renewed."""
@@ -259,6 +257,15 @@ def _trust(place: EtcdPlace) -> ssl.SSLContext:
             hint="election.authority, .certificate and .key are PEM files that the agent may read",
         ) from error
     return context
+
+
+def _hint(status: int, reason: str) -> str:
+    if status in _REFUSED:
+        return "check election.user and password_file, and what that user may read and write"
+    if status == _UNAVAILABLE and not reason.startswith("etcdserver"):
+        # It is not etcd that answers but its JSON API, a client of it: it was not let in itself.
+        return "etcd's own certificate, if it has one, has to allow client authentication too"
+    return ""
 
 
 def _short(error: Exception) -> str:

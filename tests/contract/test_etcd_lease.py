@@ -199,6 +199,18 @@ def test_certificates_prove_both_ends(tmp_path: Path) -> None:
                 connect(etcd, **wrong).observe()
 
 
+def test_a_server_that_may_not_be_its_own_client_is_told_so(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ours")
+    authority.issue("etcd", client=False)
+    certificate, key = map(str, authority.issue("gw-1"))
+    with Etcd(tmp_path / "etcd", authority=authority) as etcd:
+        etcd.start()
+        ours = str(authority.certificate)
+        with pytest.raises(StoreUnavailable, match="answers 503") as caught:
+            connect(etcd, authority=ours, certificate=certificate, key=key).observe()
+        assert "client authentication too" in caught.value.hint
+
+
 def test_a_certificate_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
     place = EtcdPlace(("https://127.0.0.1:1",), authority=str(tmp_path / "none"))
     with pytest.raises(SettingsError, match="certificates"):

@@ -35,14 +35,19 @@ class Authority:
         )
         self.certificate.write_bytes(built.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Return the files of `name`'s certificate and key; the same ones when asked again."""
+    def issue(self, name: str, *, client: bool = True) -> tuple[Path, Path]:
+        """Return the files of `name`'s certificate and key; the same ones when asked again.
+
+        `client`: it may be shown to servers, too.
+        """
         certificate, key_file = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         if certificate.exists():
             return certificate, key_file
         key = ec.generate_private_key(ec.SECP256R1())
         address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        uses = [ExtendedKeyUsageOID.SERVER_AUTH]
+        if client:
+            uses.append(ExtendedKeyUsageOID.CLIENT_AUTH)
         built = (
             _builder(_name(name), self._name, key)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), address]), False)
