@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import ssl
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -19,8 +20,12 @@ BEGIN = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 END = dt.datetime(2120, 1, 1, tzinfo=dt.UTC)
 
 
+HERE = tuple(ipaddress.ip_address(f"127.0.0.{last}") for last in (1, *range(10, 14)))
+"""The addresses of this machine that tests listen at."""
+
+
 class Authority:
-    """Issues certificates for 127.0.0.1 and localhost, for both ends of a connection."""
+    """Issues certificates for localhost, and the addresses in `HERE`, for both ends of a connection."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,6 +40,10 @@ class Authority:
         )
         self.certificate.write_bytes(built.public_bytes(Encoding.PEM))
 
+    def trusting(self) -> ssl.SSLContext:
+        """Return a client's context that trusts this authority and no other."""
+        return ssl.create_default_context(cafile=str(self.certificate))
+
     def issue(self, name: str, *, client: bool = True) -> tuple[Path, Path]:
         """Return the files of `name`'s certificate and key; the same ones when asked again.
 
@@ -44,17 +53,18 @@ class Authority:
         if certificate.exists():
             return certificate, key_file
         key = ec.generate_private_key(ec.SECP256R1())
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        names = [x509.DNSName("localhost"), *(x509.IPAddress(each) for each in HERE)]
         uses = [ExtendedKeyUsageOID.SERVER_AUTH]
         if client:
             uses.append(ExtendedKeyUsageOID.CLIENT_AUTH)
         built = (
             _builder(_name(name), self._name, key)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), address]), False)
+            .add_extension(x509.SubjectAlternativeName(names), False)
             .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         certificate.write_bytes(built.public_bytes(Encoding.PEM))
+        key_file.touch(mode=0o600)
         key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return certificate, key_file
 
