@@ -244,7 +244,7 @@ class Node:
             token=state.token if state.leads else None,
             answers=self.deploying.about.answers,
             phase=self.deploying.runtime.phase,
-            ready=self.gate.open,
+            ready=not self.gate.reason,
             reason=self.gate.reason,
             revision=state.standing.revision.number,
             woke_at=woke_at(before, now),

@@ -22,7 +22,7 @@ from syncagent.agent.wiring.assembly import SystemClock
 from syncagent.agent.wiring.place import control_path
 from syncagent.agent.wiring.reach import silent_trees
 from syncagent.agent.wiring.runtime import make_runtime
-from syncagent.core.errors import DiskError, NoAgentError, SyncagentError
+from syncagent.core.errors import BusyError, DiskError, NoAgentError, SyncagentError
 from syncagent.core.units import format_size
 from syncagent.disk.places import OWN_FOLDER
 from syncagent.fsio import OsFS
@@ -35,6 +35,8 @@ from syncagent.settings.load import load
 from syncagent.ssh.keys import KEY_FILE, fingerprint, load_key
 from syncagent.watch.choose import choose
 from syncagent.web.client import ask
+from syncagent.web.secrets import make_context, read_token
+from syncagent.web.tcp import is_loopback, listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -86,6 +88,7 @@ def examine(path: Path) -> Mapping[str, JSON]:
         ("runtime", partial(_runtime, fs, settings)),
         ("trees", partial(_trees, fs, settings)),
         ("clock", partial(_clock, fs, settings)),
+        ("http", partial(_door, fs, settings)),
         ("agent", partial(_agent, settings)),
     )
     for what, look in parts:
@@ -285,6 +288,44 @@ def _unsynchronized() -> bool:
     return (
         adjtimex is not None and adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)) == _TIME_ERROR
     )
+
+
+# --- the HTTP door --------------------------------------------------------------------------------
+
+
+def _door(fs: OsFS, settings: Settings) -> Iterator[Check]:
+    """Say whether the door could open, or is; nothing is said where none is wanted."""
+    http = settings.http
+    if not http.listen:
+        return
+    encrypted = make_context(fs, http) is not None
+    token = read_token(fs, http, os.environ)
+    try:
+        listen(http.listen).close()
+    except BusyError:
+        if not _runs(settings):
+            raise
+        text = f"the agent answers at {http.listen}"
+    else:
+        text = f"{http.listen} is free"
+        if _runs(settings):
+            hint = "systemctl restart syncagent: [http] was changed since it started"
+            yield Check(
+                "http", Found.FAIL, f"the agent runs and does not answer at {http.listen}", hint
+            )
+    how = "HTTPS" if encrypted else "HTTP without TLS"
+    yield Check("http", Found.OK, f"{text}, {how}, {'with' if token else 'without'} a token")
+    if token is not None and not encrypted and not is_loopback(http.listen):
+        text = "the token crosses the network in the clear, and opens everything"
+        yield Check("http", Found.WARN, text, "set [http] certificate, or listen on 127.0.0.1")
+
+
+def _runs(settings: Settings) -> bool:
+    try:
+        ask(control_path(settings), "status", {}, ANSWER_S)
+    except SyncagentError as error:
+        return not isinstance(error, NoAgentError)
+    return True
 
 
 # --- the agent, and what it sees ------------------------------------------------------------------

@@ -21,18 +21,34 @@ from syncagent.web.channel import CONNECTIONS_MAX
 from syncagent.web.secrets import TOKEN_VARIABLE
 from syncagent.web.tcp import ASKING_MAX, HEADER_BYTES_MAX, TcpDoor
 from tests.fakes.board import TOKEN, WORKER, FakeBoard
-from tests.fakes.certificate import make_certificate
 from tests.fakes.desk import FakeDesk
+from tests.servers.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.fakes.certificate import Certificate
 
 SECRET = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {SECRET}"}
 PATIENCE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The files of a certificate and its key, and who issued it."""
+
+    certificate: Path
+    key: Path
+    authority: Authority
+
+    def trusting(self) -> ssl.SSLContext:
+        return self.authority.trusting()
+
+
+def make_certificate(folder: Path) -> Certificate:
+    authority = Authority(folder)
+    return Certificate(*authority.issue("door"), authority)
 
 
 @dataclass
@@ -385,19 +401,20 @@ def test_a_door_that_is_shut_leaves_no_thread_and_no_listener(front: Front) -> N
 def test_a_new_certificate_and_token_are_taken_up_while_it_runs(
     tmp_path: Path, certificate: Certificate
 ) -> None:
-    own = make_certificate(tmp_path, "old")
+    own = make_certificate(tmp_path)
     front = Front(tmp_path, own)
     try:
         before = front.http()
         before.request("GET", "/healthz")
         assert before.getresponse().read()
-        new = make_certificate(tmp_path, "new")
+        new = make_certificate(tmp_path / "new")
         own.certificate.write_bytes(new.certificate.read_bytes())
         with pytest.raises(SettingsError, match=r"can't be used: .*mismatch"):
             front.door.take_up()
         own.key.write_bytes(new.key.read_bytes())
         (tmp_path / "token").write_text("another-token-of-some-length")
         front.door.take_up()
+        front.certificate = new
         assert front.ask("/healthz").status == 200, "trusting only the new certificate"
         assert front.ask("/v1/status", "POST", BEARER).status == 401
         before.request("GET", "/healthz")
