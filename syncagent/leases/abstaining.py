@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.core.lease import LeadershipLost, LeaseView
+from syncagent.core.lease import LeadershipLost, StoreUnavailable
 
 if TYPE_CHECKING:
-    from syncagent.core.lease import Candidate
+    from syncagent.core.lease import Candidate, LeaseView
     from syncagent.core.revision import Token
 
 
@@ -19,11 +19,14 @@ class AbstainingStore:
     """A LeaseStore that is never won."""
 
     server_expiry: bool = False
-    auto_failover: bool = False
+    auto_failover: bool = True
 
     def observe(self) -> LeaseView:
-        """Say that nothing is known."""
-        return LeaseView(None, "0", 0, 0.0)
+        """Say that nothing is known here. Raises StoreUnavailable."""
+        raise StoreUnavailable(
+            "this node may not be elected, and asks no store",
+            hint="see nofailover, eligible and apply in its settings",
+        )
 
     def try_acquire(self, me: Candidate, seen: LeaseView, epoch_floor: int) -> Token | None:  # noqa: ARG002
         """Take nothing."""

@@ -10,7 +10,7 @@ import pytest
 
 from syncagent.core.artifact import NodeName
 from syncagent.core.errors import SettingsError
-from syncagent.core.lease import Candidate, LeadershipLost, StoreUnavailable
+from syncagent.core.lease import Candidate, LeadershipLost, LeaseView, StoreUnavailable
 from syncagent.core.revision import Token
 from syncagent.core.settings import ElectionSettings, Settings
 from syncagent.core.storeurl import StoreUrl
@@ -57,7 +57,10 @@ def test_each_backend_has_its_store(tmp_path: Path) -> None:
 def test_who_may_not_be_elected_touches_no_store(tmp_path: Path) -> None:
     store = make_store(sql(tmp_path, eligible=("gw-2",)), FakeGuard("c"))
     assert isinstance(store, AbstainingStore)
-    assert store.try_acquire(Candidate("c", NodeName("gw-1"), "1"), store.observe(), 7) is None
+    with pytest.raises(StoreUnavailable, match="may not be elected"):
+        store.observe()
+    free = LeaseView(None, "0", 0, 15.0)
+    assert store.try_acquire(Candidate("c", NodeName("gw-1"), "1"), free, 7) is None
     with pytest.raises(LeadershipLost):
         store.renew(Token("c", 1, NodeName("gw-1"), "1"))
     store.resign(Token("c", 1, NodeName("gw-1"), "1"))

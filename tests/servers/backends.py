@@ -1,0 +1,225 @@
+"""What the lease may be kept in, as a table of makers: one suite runs over all of them.
+
+A backend is a server that tests can hang, kill and start again, and whose records they can alter by
+hand as an operator or a restored backup would. Each test takes a cluster's name of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from abc import ABC, abstractmethod
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from syncagent.core.lease import Timing
+from syncagent.core.storeurl import StoreUrl
+from syncagent.leases.lease_table import make_lease_table
+from tests.servers.databases import Database, MariaDB, PostgreSQL
+from tests.servers.places import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from syncagent.ports import LeaseStore
+
+TIMING: Final = Timing(lease_s=2.0, renew_s=0.5, operation_s=0.5, margin_s=0.5)
+"""As short as busy machines allow; the settings ask for a longer margin."""
+
+
+class Backend(ABC):
+    """One kind of store, running. Everything else about it is the production code's."""
+
+    server_expiry: bool = False
+    port: int = 0
+    """Where it listens; 0: it is a file."""
+    taking: bytes = b""
+    """In the request that takes a lease for the first time."""
+    renewing: bytes = b""
+    """In the request that renews it."""
+    round_trips: int = 1
+    """Requests that one renewal takes."""
+
+    def __init__(self) -> None:
+        self.stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self.begin()
+        except BaseException:
+            self.stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stack.close()
+
+    def connect(self, cluster: str, timing: Timing = TIMING, *, port: int = 0) -> LeaseStore:
+        """Return a candidate's own connection, by another port if one is given."""
+        return self.place(port).connect(cluster, timing)
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Make and start it; what is to be undone goes on `stack`."""
+
+    @abstractmethod
+    def place(self, port: int = 0) -> Place:
+        """Where it is, by another port if one is given."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Have it answer: after `kill`, or if nothing happened."""
+
+    @abstractmethod
+    def kill(self) -> None: ...
+
+    @abstractmethod
+    def hang(self) -> None:
+        """Have it answer nothing, with its connections open."""
+
+    @abstractmethod
+    def wake(self) -> None: ...
+
+    @abstractmethod
+    def forget(self, cluster: str) -> None:
+        """Delete what it knows of a cluster."""
+
+    @abstractmethod
+    def usurp(self, cluster: str) -> None:
+        """Write another holder over the present one, by hand."""
+
+    @abstractmethod
+    def rewind(self, cluster: str, epoch: int) -> None:
+        """Put a cluster back to a free lease of an older epoch, as an old backup does."""
+
+    @abstractmethod
+    def connections(self) -> int:
+        """How many connections the candidates have now."""
+
+
+class SqlBackend(Backend):
+    """A table in any database."""
+
+    taking = b"INSERT INTO syncagent_lease"
+    renewing = b"SET seq = seq + 1"
+
+    @abstractmethod
+    def ask(self, statement: str) -> list[tuple[object, ...]]:
+        """Ask the database as its administrator."""
+
+    def forget(self, cluster: str) -> None:
+        self.ask(f"DELETE FROM syncagent_lease WHERE name = '{cluster}'")
+
+    def usurp(self, cluster: str) -> None:
+        self.ask(f"UPDATE syncagent_lease SET holder = 'by-hand' WHERE name = '{cluster}'")
+
+    def rewind(self, cluster: str, epoch: int) -> None:
+        self.ask(
+            f"UPDATE syncagent_lease SET holder = '', epoch = {epoch}, seq = 0 "
+            f"WHERE name = '{cluster}'"
+        )
+
+
+class SqliteBackend(SqlBackend):
+    """A file. It hangs while another process has it locked, and is gone while it is moved away."""
+
+    def begin(self) -> None:
+        folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="syncagent-sqlite-"))
+        self.path = Path(folder) / "lease.db"
+        self._away = self.path.with_suffix(".away")
+        self._locker: sqlite3.Connection | None = None
+        make_lease_table(StoreUrl(self.place().at))
+
+    def place(self, port: int = 0) -> Place:
+        assert not port, "a file has no port"
+        return Place("sql", f"sqlite:///{self.path}")
+
+    def start(self) -> None:
+        self.wake()
+        if self._away.exists():
+            self._away.rename(self.path)
+
+    def kill(self) -> None:
+        self.path.rename(self._away)
+
+    def hang(self) -> None:
+        self._locker = sqlite3.connect(self.path, isolation_level=None, timeout=20.0)
+        self._locker.execute("BEGIN EXCLUSIVE")
+
+    def wake(self) -> None:
+        locker, self._locker = self._locker, None
+        if locker is not None:
+            locker.execute("ROLLBACK")
+            locker.close()
+
+    def connections(self) -> int:
+        links = Path("/proc/self/fd").iterdir()
+        return sum(1 for link in links if link.is_symlink() and _leads_to(link, self.path))
+
+    def ask(self, statement: str) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=20.0)) as connection:
+            return connection.execute(statement).fetchall()
+
+
+class ServerBackend(SqlBackend):
+    """A database server."""
+
+    maker: Callable[[], Database]
+
+    def begin(self) -> None:
+        self.server = self.stack.enter_context(self.maker())
+        self.port = self.server.port
+        self.server.start()
+        make_lease_table(StoreUrl(self.place().at))
+
+    def place(self, port: int = 0) -> Place:
+        return Place("sql", self.server.url_at(port or self.port))
+
+    def start(self) -> None:
+        self.server.wake_if_running()
+        self.server.start()
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    def hang(self) -> None:
+        self.server.hang()
+
+    def wake(self) -> None:
+        self.server.wake()
+
+    def ask(self, statement: str) -> list[tuple[object, ...]]:
+        return self.server.ask(statement)
+
+    def connections(self) -> int:
+        return self.server.connections()
+
+
+class PostgreSQLBackend(ServerBackend):
+    maker = PostgreSQL
+
+
+class MariaDBBackend(ServerBackend):
+    maker = MariaDB
+
+
+MAKERS: Final[dict[str, Callable[[], Backend]]] = {
+    "sqlite": SqliteBackend,
+    "postgresql": PostgreSQLBackend,
+    "mariadb": MariaDBBackend,
+}
+"""All of them, by name. Those but `sqlite` start a real server."""
+
+
+def _leads_to(link: Path, path: Path) -> bool:
+    try:
+        return link.readlink() == path
+    except OSError:
+        return False

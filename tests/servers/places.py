@@ -1,0 +1,28 @@
+"""Where a lease is kept, as plain values that another process can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from syncagent.core.storeurl import StoreUrl
+
+if TYPE_CHECKING:
+    from syncagent.core.lease import Timing
+    from syncagent.ports import LeaseStore
+
+
+@dataclass(frozen=True)
+class Place:
+    """A backend's name as in the settings, and its URL, endpoint or host."""
+
+    backend: str
+    at: str
+
+    def connect(self, cluster: str, timing: Timing) -> LeaseStore:
+        """Return a new connection to it, as a candidate has one."""
+        if self.backend == "sql":
+            from syncagent.leases.sql import SqlStore  # noqa: PLC0415 - each loads its own only
+
+            return SqlStore(StoreUrl(self.at), cluster, timing)
+        raise AssertionError(f"no backend is called {self.backend}")
