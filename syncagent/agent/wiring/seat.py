@@ -111,7 +111,7 @@ class Seat:
     def status(self) -> tuple[JSON, float] | None:
         """Return what `status` would answer, and of which instant that is."""
         agent = self._answering
-        return agent.bulletin.status if agent is not None else None
+        return agent.bulletin.status() if agent is not None else None
 
     @property
     def _answering(self) -> Assembly | None:

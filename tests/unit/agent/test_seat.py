@@ -9,6 +9,8 @@ import pytest
 
 from syncagent.agent.wiring.seat import Seat
 from syncagent.core.errors import DeadlineError, UnreachableError
+from syncagent.core.lease import Leadership
+from tests.fakes.board import TOKEN, WORKER
 from tests.fakes.loopback import eventually
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Desk:
 class Agent:
     def __init__(self, name: str) -> None:
         self.desk = Desk(name)
+        self.bulletin: Published | None = None
         self.stopped = False
 
     def request_stop(self) -> None:
@@ -137,3 +140,28 @@ def test_a_stop_between_two_starts_stops_the_next(seat: Seat) -> None:
     assert first.stopped
     seat.take(cast("Assembly", second))
     assert second.stopped
+
+
+class Published:
+    """A bulletin with one word of each kind."""
+
+    pulse = WORKER
+
+    def belief(self) -> Leadership:
+        return Leadership(TOKEN, 200.0)
+
+    def status(self) -> tuple[JSON, float]:
+        return {}, 1.0
+
+
+def test_what_is_published_is_of_the_agent_that_answers_now(seat: Seat) -> None:
+    agent = Agent("first")
+    agent.bulletin = Published()
+    assert (seat.pulse(), seat.belief(), seat.status()) == (None, None, None)
+    sit(seat, agent)
+    assert (seat.pulse(), seat.belief()) == (WORKER, Leadership(TOKEN, 200.0))
+    assert seat.status() == ({}, 1.0)
+    before = seat.now()
+    seat.shut(again=True)
+    assert seat.pulse() is None, "nobody is the manager between two starts"
+    assert before <= seat.now()

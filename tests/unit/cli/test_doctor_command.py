@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
+
+import pytest
 
 from syncagent.core.artifact import NodeName
 from syncagent.core.ledger import StandingChange
@@ -14,6 +17,7 @@ from syncagent.history.guard import FileGuard
 from syncagent.history.home import StateHome
 from syncagent.history.node_history import NodeHistory
 from tests.fakes.terminal import STATUS, CommandLine, node
+from tests.servers.certificates import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -251,3 +255,83 @@ def test_no_runtime_is_a_warning_unless_it_is_meant(call: CommandLine) -> None:
     assert checks(call)["runtime"][0] == "warn"
     add(call, '\n[runtime]\nkind = "none"\n')
     assert checks(call)["runtime"][0] == "ok"
+
+
+# --- the HTTP door --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def guarded(tmp_path: Path) -> Path:
+    """A token file as it should be."""
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text("x" * 32)
+    return token
+
+
+def door(call: CommandLine, address: str, **more: object) -> None:
+    lines = "".join(f'{key} = "{value}"\n' for key, value in more.items())
+    add(call, f'\n[http]\nlisten = "{address}"\n{lines}')
+
+
+def test_a_door_that_is_not_wanted_is_not_mentioned(call: CommandLine) -> None:
+    assert "http" not in checks(call)
+
+
+def test_a_door_that_could_open_is_told_with_what_guards_it(
+    call: CommandLine, tmp_path: Path, port: int
+) -> None:
+    certificate, key = Authority(tmp_path / "authority").issue("door")
+    token = guarded(tmp_path)
+    given = {"token_file": token, "certificate": certificate, "certificate_key": key}
+    door(call, f"127.0.0.1:{port}", **given)
+    assert checks(call)["http"] == ("ok", f"127.0.0.1:{port} is free, HTTPS, with a token", "")
+    token.chmod(0o644)
+    word, why, hint = checks(call)["http"]
+    assert word == "fail"
+    assert f"{token} has mode 0644" in why
+    assert "chmod 600" in hint
+
+
+def test_a_door_whose_port_is_taken_by_somebody_else_is_broken(call: CommandLine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        door(call, f"127.0.0.1:{other.getsockname()[1]}")
+        word, why, _ = checks(call)["http"]
+    assert word == "fail"
+    assert "another process listens there" in why
+
+
+def test_an_agent_that_runs_without_its_door_wants_a_restart(
+    call: CommandLine, desk: FakeDesk, port: int
+) -> None:
+    desk.answers["status"] = STATUS
+    door(call, f"127.0.0.1:{port}")
+    word, why, hint = checks(call)["http"]
+    assert (word, why) == ("fail", f"the agent runs and does not answer at 127.0.0.1:{port}")
+    assert "restart" in hint
+
+
+def test_a_running_agent_may_have_the_port(call: CommandLine, desk: FakeDesk) -> None:
+    desk.answers["status"] = STATUS
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        where = f"127.0.0.1:{own.getsockname()[1]}"
+        door(call, where)
+        word, text, _ = checks(call)["http"]
+    assert word == "ok"
+    assert text == f"the agent answers at {where}, HTTP without TLS, without a token"
+
+
+def test_a_token_in_the_clear_over_the_network_is_a_warning(
+    call: CommandLine, tmp_path: Path, port: int
+) -> None:
+    door(call, f"0.0.0.0:{port}", token_file=guarded(tmp_path))
+    word, why, hint = checks(call)["http"]
+    assert word == "warn"
+    assert "in the clear" in why
+    assert "certificate" in hint
