@@ -89,6 +89,11 @@ class StoodBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaving:
+    """The agent is told to end; it is asked for with `Depart`, when nothing is left to be finished."""
+
+
+@dataclass(frozen=True, slots=True)
 class Staged:
     """What is beside the tree now. `refused` is what validation would not let through.
 
@@ -258,6 +263,7 @@ Result = (
     | Elected
     | NotElected
     | StoodBack
+    | Leaving
     | Staged
     | BlobsKept
     | Sealed

@@ -31,6 +31,10 @@ this module. The verbs and what each answers:
     redeploy   {artifact, node?}        {tree, path, kind, name, nodes: [{node, done, reason}]}
     undeploy   {artifact, node?, for_s} {tree, path, kind, name, until, nodes: as in redeploy}
     promote    {force}                  {epoch, manager}
+    switchover {node?}                  {epoch, manager}: who leads now
+    pause      {for_s?, by}             {since, by, until, left_s}; until and left_s are null where
+                                         only a person ends it
+    resume     {}                       {resumed}: whether there was anything to end
     keys_trust {name, key?}             {name, fingerprint}
     strangers  {}                       [{name, key, address, at, reason}]
     events     {after, limit}           [{id, at, what, fields: {word: value}}]
@@ -82,6 +86,9 @@ VERBS = frozenset(
         "redeploy",
         "undeploy",
         "promote",
+        "switchover",
+        "pause",
+        "resume",
         "keys_trust",
         "strangers",
         "events",
@@ -90,7 +97,18 @@ VERBS = frozenset(
 """Everything that can be asked."""
 
 DECISIONS = frozenset(
-    {"approve", "reject", "restore", "redeploy", "undeploy", "promote", "keys_trust"}
+    {
+        "approve",
+        "reject",
+        "restore",
+        "redeploy",
+        "undeploy",
+        "promote",
+        "switchover",
+        "pause",
+        "resume",
+        "keys_trust",
+    }
 )
 """Verbs that a door never asks twice: the first may have been heard."""
 

@@ -313,7 +313,9 @@ class Cluster:
                 "state_dir": str(agent.state),
                 "listen": agent.address,
             },
-            "election": {"backend": "static", "manager": self.manager.name},
+            "election": {"backend": "static", "manager": self.manager.name}
+            if "election" not in self.sections
+            else {},
             "runtime": {"kind": "none"},
         }
         tree: dict[str, Value] = {"name": "synapse", "kind": "synapse", "path": str(agent.tree)}

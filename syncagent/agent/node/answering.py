@@ -13,6 +13,7 @@ from syncagent.agent.node.collecting import Collecting
 from syncagent.agent.node.deciding import Deciding
 from syncagent.agent.node.describing import Describing
 from syncagent.agent.node.directing import Directing
+from syncagent.agent.node.handing import Handing
 from syncagent.agent.node.restoring import Restoring
 from syncagent.agent.node.waiting import Waiting, Wish
 from syncagent.core.errors import SettingsError, SyncagentError
@@ -39,6 +40,7 @@ class Answering:
         self.restoring = Restoring(node, self.asking, self.collecting)
         self.directing = Directing(node, self.asking)
         self.describing = Describing(node, self.asking)
+        self.handing = Handing(node, self.asking)
         self._fetches: dict[int, Callable[[Fetched, float], None]] = {}
         self._verbs: dict[str, Callable[[Asked, float], None]] = {
             "status": self._say(node.reporting.status),
@@ -67,7 +69,12 @@ class Answering:
             "redeploy": self.directing.direct,
             "undeploy": self.directing.direct,
             "adopt": self.restoring.adopt,
-            "promote": self._promote,
+            "promote": self.handing.promote,
+            "switchover": self.handing.switchover,
+            "take-over": self.handing.take_over,
+            "wake": self.handing.wake,
+            "pause": node.pausing.pause,
+            "resume": node.pausing.resume,
             "keys_trust": self._fetch("keys_trust", "name", "key"),
         }
 
@@ -108,6 +115,7 @@ class Answering:
         self.collecting.tick(now)
         self.directing.tick(now)
         self.describing.tick(now)
+        self.handing.tick(now)
 
     def next_at(self, now: float) -> float | None:
         """Return when `tick` has something to do: waiting requests are looked at often."""
@@ -117,6 +125,7 @@ class Answering:
             self.deciding.next_at(),
             self.directing.next_at(),
             self.describing.next_at(),
+            self.handing.next_at(),
         )
         return min((at for at in instants if at is not None), default=None)
 
@@ -131,6 +140,7 @@ class Answering:
     def stepped_down(self, reason: str, now: float) -> None:
         """This node leads no more."""
         self.waiting.stepped_down(reason)
+        self.handing.stepped_down(reason)
 
     # --- verbs ------------------------------------------------------------------------------
 
@@ -208,10 +218,6 @@ class Answering:
             what = str(asked.arguments.get("what", ""))
             self._fetches[asked.request] = partial(self.restoring.fetched, what)
             self._node.state.do(fetch)
-
-    def _promote(self, asked: Asked, now: float) -> None:
-        forced = bool(asked.arguments.get("force"))
-        self._node.electing.promote(asked.request, now, forced=forced)
 
     # --- lists ------------------------------------------------------------------------------
 

@@ -29,10 +29,21 @@ if TYPE_CHECKING:
     from syncagent.core.desk import JSON
 
 PEER_VERBS = frozenset(
-    "approve reject reconcile quarantine conflicts restore redeploy undeploy".split()  # noqa: SIM905 - a list of words
+    [
+        "approve",
+        "reject",
+        "reconcile",
+        "quarantine",
+        "conflicts",
+        "restore",
+        "redeploy",
+        "undeploy",
+        "take-over",
+        "wake",
+    ]
 )
 """What a manager may ask of a worker on a person's behalf."""
-WORKER_VERBS = frozenset({"adopt", "describe"})
+WORKER_VERBS = frozenset({"adopt", "describe", "switchover"})
 """What a worker may ask of its manager on a person's behalf."""
 PEER_TIMEOUT_S = 30.0
 """How long a peer waits for an answer that names no time itself."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from syncagent.agent.node.electing import Electing
     from syncagent.agent.node.state import State
+    from syncagent.core.errors import SyncagentError
 
 TURN_S = 10.0
 """How long this node leaves the lease to others after it could do nothing with it."""
@@ -41,10 +42,11 @@ class Campaigning:
         self._not_before = float("-inf")
         self._unled_since: float | None = None
         self._wish: tuple[int, float, bool] | None = None
+        self._called_until = float("-inf")
         self.ready: Callable[[], bool] = lambda: True
         """Whether the local runtime is ready, or there is none that could say so."""
-        self.waits_for = ""
-        """Why this node lets others go first at the moment; empty if it does not."""
+        self.has_something: Callable[[], bool] = lambda: True
+        """Whether there is a revision, or an artifact, that this node could lead with."""
         electing.succeeding.pass_on = self.pass_on
         electing.succeeding.unfit = self.unfit
         electing.wished = self.won
@@ -56,7 +58,7 @@ class Campaigning:
         settings = self._state.settings
         if not settings.apply:
             return f"{self._state.me} only observes (apply = false)"
-        if not settings.stands:
+        if self._state.auto_failover and not settings.stands:
             return f"the settings of {self._state.me} do not let it be elected"
         lacking = set(self._state.standing.manifest.trees) - set(settings.tree_names)
         if lacking:
@@ -69,13 +71,17 @@ class Campaigning:
         if self._wish is not None:
             return ""
         unfit = self.unfit()
-        if unfit:
+        if unfit or now < self._called_until:
             return unfit
         if now < self._not_before:
-            return self.waits_for or "another node has its turn"
-        if self.ready() or self._unled_for(now) >= self.patience_s:
-            return ""
-        return "its runtime is not ready, and another's may be"
+            return self._state.waits_for or "another node has its turn"
+        return "" if self._unled_for(now) >= self.patience_s else self._who_first()
+
+    def _who_first(self) -> str:
+        """Say why others should lead rather than this node; empty if there is no reason."""
+        if not self.has_something():
+            return "it has neither a revision nor an artifact, and another node may"
+        return "" if self.ready() else "its runtime is not ready, and another's may be"
 
     @property
     def patience_s(self) -> float:
@@ -90,14 +96,15 @@ class Campaigning:
     def tick(self, now: float) -> None:
         """Begin to campaign, or stand back, as it is right now."""
         state = self._state
+        state.unfit = self.unfit()
         if not state.auto_failover:
             return
         led = state.manager_link is not None or state.role is not Role.WORKER
         self._unled_since = None if led else self._unled_since or now
         self._wish_late(now)
         why_not = self._why_not(now)
-        if why_not != self.waits_for:
-            self.waits_for, state.changed = why_not, True
+        if why_not != state.waits_for:
+            state.waits_for, state.changed = why_not, True
         if not why_not and not self._campaigns:
             self._campaigns = True
             state.do(Campaign(state.guard.epoch))
@@ -110,7 +117,7 @@ class Campaigning:
 
     def next_at(self) -> float | None:
         """Return when `tick` has something to do."""
-        return self._not_before if self.waits_for and self._not_before > 0 else None
+        return self._not_before if self._state.waits_for and self._not_before > 0 else None
 
     # --- others first -----------------------------------------------------------------------
 
@@ -118,14 +125,16 @@ class Campaigning:
         """Give the lease to whoever can do more with it."""
         state = self._state
         state.event("passed-on", reason=why)
-        self.waits_for, self._not_before = why, now + turn_s
+        state.waits_for, self._not_before = why, now + turn_s
+        self._called_until = now
         self._stand_back()
         if state.role is not Role.WORKER:
             self._electing.candidacy_lost(why, now)
 
     def defer(self, seconds: float, why: str, now: float) -> None:
         """Let others go first for a while, without giving up anything that is led already."""
-        self.waits_for, self._not_before = why, now + seconds
+        self._state.waits_for, self._not_before = why, now + seconds
+        self._called_until = now
 
     def wake(self, now: float) -> None:
         """The lease has come free: this node may take it now."""
@@ -134,10 +143,18 @@ class Campaigning:
             self.tick(now)
             self._state.do(Wake())
 
+    def call(self, now: float) -> None:
+        """The manager has chosen this node to be the next."""
+        self._called_until = now + self._state.settings.election.lease_s
+        self.wake(now)
+
     # --- a person's word --------------------------------------------------------------------
 
-    def promote(self, request: int, now: float, *, forced: bool) -> None:
-        """Become manager here as soon as the lease is free; `forced`: at once, whoever holds it."""
+    def promote(self, request: int, now: float, *, forced: bool, called: bool = False) -> None:
+        """Become manager here as soon as the lease is free; `forced`: at once, whoever holds it.
+
+        `called`: the manager was asked to hand over. Raises RefusedError, BusyError.
+        """
         state = self._state
         unfit = self.unfit()
         if unfit and not (forced and state.settings.stands):
@@ -146,8 +163,15 @@ class Campaigning:
             raise BusyError("a promotion is under way already", hint="syncagent status")
         until = now + self._state.settings.election.lease_s + WISH_S
         self._wish = (request, until, forced)
-        self._campaigns = True
-        state.do(Campaign(state.guard.epoch, forced=forced))
+        if not called:
+            self._campaigns = True
+            state.do(Campaign(state.guard.epoch, forced=forced))
+
+    def refused(self, error: SyncagentError) -> None:
+        """The manager does not hand over: that is the answer."""
+        if self._wish is not None:
+            self._state.do(Reply(self._wish[0], None, error))
+            self._wish = None
 
     def won(self) -> Candidacy:
         """Return the candidacy that begins: a person's word may have come true."""

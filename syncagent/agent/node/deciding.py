@@ -258,6 +258,9 @@ def _not_rejected(hold: Hold) -> RefusedError:
 
 
 def idle(node: Parts) -> None:
-    """Raise BusyError while a revision is on its way here."""
+    """Raise BusyError while a revision is on its way here, or none may be made."""
     if node.advancing.job is not None or node.declaring.busy:
         raise BusyError("a revision is on its way", hint="Try again in a moment.")
+    if node.state.withholds:
+        ends = "syncagent resume" if node.state.paused else "Try again in a moment."
+        raise BusyError(f"nothing new is declared: {node.state.withholds}", hint=ends)

@@ -88,7 +88,7 @@ class Declaring:
         """Declare a new revision if the trees ask for one; return it while it is made durable."""
         if self.busy or now < self._not_before or self._advancing.job is not None:
             return None
-        if not self._state.leads or not self._state.settings.apply:
+        if not self._state.leads or not self._state.settings.apply or self._state.withholds:
             return None
         changes, released = self.changes(now)
         return self.declare(changes, released=released, note="edit") if changes else None
@@ -119,7 +119,7 @@ class Declaring:
         """As a worker whose changes count: send them to the manager."""
         link = self._state.manager_link
         ready = link is not None and self._advancing.job is None and self._state.settings.apply
-        if self._state.settings.writers is not Writers.ANY or not ready:
+        if self._state.settings.writers is not Writers.ANY or not ready or self._state.paused:
             return
         assert link is not None, "checked above"
         changes, _released = self.changes(now)

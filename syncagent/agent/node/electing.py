@@ -318,7 +318,7 @@ class Electing:
         """Another node's higher token was admitted here."""
         self._withdraw(reason, now)
 
-    def step_down(self, reason: str, now: float) -> None:
+    def step_down(self, reason: str, now: float, *, hang_up: bool = True) -> None:
         """Be a worker from now on: no commit, no push, connections that were opened are closed."""
         was = self._state.role
         self._state.role, self._state.token = Role.WORKER, None
@@ -332,6 +332,6 @@ class Electing:
         for peer in self._state.peers.values():
             peer.phase, peer.offered, peer.admitted = Phase.IDLE, None, False
             peer.report, peer.former = {}, ()
-            if peer.link is not None:
+            if peer.link is not None and hang_up:
                 self._state.do(Hangup(peer.link, "no longer manager"))
         self.stepped_down(reason, now)

@@ -99,7 +99,7 @@ class Gate:
         return readiness.why_waiting()
 
     def _why_not_here(self, now: float) -> str:
-        why = self._waiting.why_not_here()
+        why = self._waiting.why_not_here(now)
         since = self._alone_since
         if why and since is not None and now - since >= ALONE_S and self._waiting.has_last_good:
             return ""

@@ -22,7 +22,7 @@ DEPTH_MAX = 6
 NUMBER_MAX = 2**53
 """What every reader of JSON can take (RFC 8259, 6)."""
 
-_OBJECTS = "row runtime progress group fields"
+_OBJECTS = "row runtime progress group fields leader pause paused"
 _LISTS = "held refused differing alarms twins outcomes undeployed nodes paths"
 _ANSWERS = (
     "result error changes entries missing members references problems events rejected warnings"

@@ -89,7 +89,7 @@ class Leading:
 
     def push(self, now: float) -> None:
         """Offer to each worker what it lacks, and let those commit that may."""
-        if not self._state.leads:
+        if not self._state.leads or self._state.paused:
             return
         token = self._state.token
         assert token is not None, "who leads has one"
@@ -101,7 +101,7 @@ class Leading:
 
     def _offer(self, peer: Peer, now: float) -> None:
         newest = self.newest()
-        if peer.link is None or not peer.admitted or newest.number == 0:
+        if peer.link is None or not peer.admitted or newest.number == 0 or self._state.paused:
             return
         withheld = self._withheld_from(peer)
         named = paths_digest(withheld)
@@ -198,7 +198,7 @@ class Leading:
     def _commit_prepared(self, now: float) -> None:
         """Send the word to prepared workers, in the rollout's order, once it is durable here."""
         newest = self._state.standing.revision
-        if self._declaring.pending is not None:
+        if self._declaring.pending is not None or self._state.paused:
             return
         rows = [
             Progress(peer.name, self._progress(peer), answers=answers(peer))

@@ -25,6 +25,7 @@ from syncagent.agent.node.job import Why
 from syncagent.agent.node.leading import Leading
 from syncagent.agent.node.observing import Observing
 from syncagent.agent.node.parts import Parts
+from syncagent.agent.node.pausing import Pausing
 from syncagent.agent.node.proposing import Proposing
 from syncagent.agent.node.reloading import Reloading
 from syncagent.agent.node.reporting import Reporting
@@ -62,6 +63,7 @@ class Node:
         self.declaring = Declaring(state, self.observing, self.advancing)
         self.electing = Electing(state, self.advancing)
         self.campaigning = Campaigning(state, self.electing)
+        self.pausing = Pausing(state)
         self.connecting = Connecting(state)
         self.trying = Trying(state, self.observing, self.advancing, self.deploying)
         self.leading = Leading(state, self.declaring, self.trying)
@@ -69,7 +71,9 @@ class Node:
         self.working = Working(state, self.observing, self.advancing)
         self.proposing = Proposing(state, self.observing, self.advancing, self.declaring)
         self.housekeeping = Housekeeping(state, self.observing, self.advancing)
-        self.reporting = Reporting(self.observing, self.advancing, self.leading, self.deploying)
+        self.reporting = Reporting(
+            self.observing, self.advancing, self.leading, self.deploying, self.pausing
+        )
         parts = Parts(
             state,
             self.observing,
@@ -84,6 +88,8 @@ class Node:
             self.exempting,
             deploying=self.deploying,
             trying=self.trying,
+            campaigning=self.campaigning,
+            pausing=self.pausing,
         )
         self.answering = Answering(parts)
         self.talking = Talking(parts, self.answering)
@@ -99,7 +105,9 @@ class Node:
         self.electing.reach_all = self.connecting.reach_all
         self.electing.succeeding.reach_all = self.connecting.reach_all
         self.electing.succeeding.led = self._led
-        self.campaigning.ready = self._is_ready
+        self.campaigning.ready = self.reporting.is_ready = self._is_ready
+        self.campaigning.has_something = self._has_something
+        self.pausing.resumed = self.leading.push
         self.electing.stepped_down = self._stepped_down
         self.connecting.opened = lambda peer, _now: self.electing.link_up(peer)
         self.connecting.lost = self._link_lost
@@ -121,6 +129,11 @@ class Node:
     def _is_ready(self) -> bool:
         """Tell whether the runtime takes up what is written; nobody waits for one that says nothing."""
         return not self.deploying.about.answers or self._runtime_is(Phase.READY)
+
+    def _has_something(self) -> bool:
+        """Tell whether this node has a revision, or artifacts of which it could make the first."""
+        known = self.state.standing.revision.number > 0
+        return known or any(view.files for view in self.observing.views.values())
 
     def _runtime_is(self, *phases: Phase) -> bool:
         """Tell whether there is a runtime that answers, in one of these phases."""
@@ -145,7 +158,8 @@ class Node:
             rs.TokenRefused: self._token_refused,
             rs.Elected: lambda result, _now: self.electing.elected(result),
             rs.NotElected: self.electing.not_elected,
-            rs.StoodBack: lambda _result, _now: None,
+            rs.StoodBack: lambda _result, now: self.answering.handing.stood_back(now),
+            rs.Leaving: lambda _result, now: self.answering.handing.leave(now),
             rs.Staged: self.advancing.staged,
             rs.BlobsKept: self.proposing.kept,
             rs.Sealed: lambda result, now: self.advancing.sealed(result.txid, now),
@@ -187,6 +201,7 @@ class Node:
         self.observing.tick(now)
         self._listen()
         self.advancing.tick(now)
+        self.pausing.tick(now)
         self.campaigning.tick(now)
         self.electing.tick(now)
         self.connecting.tick(now)
@@ -257,6 +272,8 @@ class Node:
         state = self.state
         if self.answering.waiting.dry:
             return
+        if state.leads and state.withholds:
+            return
         if state.leads:
             self.proposing.go_on(now)
             if not self.proposing.busy and self.declaring.decide(now) is not None:
@@ -290,6 +307,7 @@ class Node:
         if state.role is not Role.WORKER:
             self.electing.candidacy_lost(f"{result.token.holder} leads", now)
         self.working.token_admitted(result)
+        self.answering.handing.succeeded(result.token)
 
     def _token_refused(self, result: rs.TokenRefused, now: float) -> None:
         if result.state is not None:
@@ -341,6 +359,7 @@ class Node:
         self.working.job_ended(now)
 
     def _led(self, now: float) -> None:
+        self.answering.handing.led()
         self.trying.take_over()
         self.leading.push(now)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from syncagent.agent.node.advancing import Advancing
+    from syncagent.agent.node.campaigning import Campaigning
     from syncagent.agent.node.connecting import Connecting
     from syncagent.agent.node.declaring import Declaring
     from syncagent.agent.node.deploying import Deploying
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.exempting import Exempting
     from syncagent.agent.node.leading import Leading
     from syncagent.agent.node.observing import Observing
+    from syncagent.agent.node.pausing import Pausing
     from syncagent.agent.node.proposing import Proposing
     from syncagent.agent.node.reporting import Reporting
     from syncagent.agent.node.state import State
@@ -38,3 +40,5 @@ class Parts:
     exempting: Exempting
     trying: Trying
     deploying: Deploying
+    campaigning: Campaigning
+    pausing: Pausing

@@ -110,7 +110,8 @@ class Refusals:
                 self._state.use_up((hold.set_digest,))
                 over.update(hold.paths)
             elif rollout.on_reject == "rollback" and any(trial.nacked_by for trial in group):
-                if self._again_at is None or now >= self._again_at:
+                late = self._again_at is None or now >= self._again_at
+                if late and not self._state.withholds:
                     over |= self.roll_back(hold, now)
                 if self._again_at is not None:
                     # It could not be put back: meanwhile a person may decide.

@@ -18,6 +18,7 @@ from syncagent.agent.node.deployed import (
 )
 from syncagent.agent.node.hearsay import hearsay
 from syncagent.agent.node.job import Stage
+from syncagent.agent.node.leadership import leader_row, why_no_manager
 from syncagent.agent.node.state import Phase, Role
 from syncagent.core.artifact import TreeName
 from syncagent.core.desk import API_VERSION
@@ -25,12 +26,13 @@ from syncagent.core.exempt import Because
 from syncagent.core.wire.messages import Report, View
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.deploying import Deploying
     from syncagent.agent.node.leading import Leading
     from syncagent.agent.node.observing import Observing
+    from syncagent.agent.node.pausing import Pausing
     from syncagent.agent.node.state import Peer
     from syncagent.agent.results import KeptFile, Trouble
     from syncagent.core.desk import JSON
@@ -40,6 +42,8 @@ EVERY_S = 10.0
 SOON_S = 0.25
 """A change is reported this long after it, so that a burst is one report."""
 STRANGERS_MAX = 50
+_STANDING = ("eligible", "unfit", "ready")
+"""What a node says of whether it can lead."""
 
 
 class Reporting:
@@ -51,6 +55,7 @@ class Reporting:
         advancing: Advancing,
         leading: Leading,
         deploying: Deploying,
+        pausing: Pausing,
     ) -> None:
         self._state = deploying.state
         self._observing = observing
@@ -61,6 +66,9 @@ class Reporting:
         self._sent_at = -EVERY_S
         self._due_at: float | None = None
         self._behind: dict[str, float] = {}
+        self.pausing = pausing
+        self.is_ready: Callable[[], bool] = lambda: True
+        """Whether the local runtime is ready, or there is none that could say so."""
         self.strangers: dict[str, tuple[StrangerRefused, float]] = {}
 
     # --- what arrives -----------------------------------------------------------------------
@@ -91,6 +99,7 @@ class Reporting:
         """A worker's report."""
         lately.remember(peer)
         peer.report, peer.reported_at = hearsay(body), now
+        self.pausing.heard(peer.report.get("pause"), now)
         self._state.changed = True
 
     def viewed(self, body: str, now: float) -> None:
@@ -98,6 +107,7 @@ class Reporting:
         view = dict(hearsay(body))
         refused = rows.listed(view, "refused")
         view.pop("refused", None)
+        self.pausing.heard(view.pop("pause", None), now)
         self._state.view, self._state.view_at = view, now
         for peer in self._state.peers.values():
             peer.report = {"refused": [row for row in refused if row.get("node") == peer.name]}
@@ -127,7 +137,8 @@ class Reporting:
         self._state.changed, self._due_at, self._sent_at = False, None, now
         self._state.forget_noticed()
         if self._state.leads:
-            body = json.dumps({**self.status(now), "refused": self.refused()[: rows.DIFFERING_MAX]})
+            more = {"refused": self.refused()[: rows.DIFFERING_MAX], "pause": self.pausing.told()}
+            body = json.dumps({**self.status(now), **more})
             for peer in self._state.peers.values():
                 if peer.link is not None and peer.admitted:
                     self._state.do(Send(peer.link, View(body)))
@@ -152,6 +163,7 @@ class Reporting:
             "alarms": list(self._state.alarms.values()),
             "twins": self._twins(),
             "progress": self.own_progress(),
+            "pause": self.pausing.told(),
             "withheld": self._state.withheld_as,
             "portions": sum(
                 exemption.because is Because.PORTION for exemption in self._state.withheld.values()
@@ -184,6 +196,9 @@ class Reporting:
         return {
             "name": state.me,
             "role": "manager" if state.leads else "worker",
+            "eligible": not state.unfit,
+            "unfit": state.unfit,
+            "ready": self.is_ready(),
             "state": status,
             "revision": state.standing.revision.number,
             "lag_s": 0.0,
@@ -218,8 +233,10 @@ class Reporting:
         return "Synced", ""
 
     def _busy(self) -> tuple[str, str] | None:
-        """Return the state of a node that is on its way somewhere, None if it is not."""
+        """Return the state of a node that is on its way somewhere, or not allowed to be; else None."""
         job, role = self._advancing.job, self._state.role
+        if self._state.paused:
+            return "Paused", self._state.paused
         if job is not None:
             return ("OutOfSync" if job.phase is Stage.TREES else "Syncing"), job.reason
         if role in {Role.SURVEYING, Role.ADMITTING, Role.CATCHING_UP}:
@@ -237,8 +254,9 @@ class Reporting:
         holder = state.guard.highest.holder if state.guard.highest else None
         manager = state.me if state.leads else (holder if state.manager_link is not None else None)
         alarms = [*state.alarms.values(), *twins.alarms(state, self._twins())]
+        leader = leader_row(state, now, manager)
         if manager is None:
-            alarms.append(self._why_no_manager())
+            alarms.append(str(leader["why"]))
         held = rows.own_holds(state)
         for peer in state.peers.values() if state.leads else ():
             held.extend(lately.held(peer))
@@ -247,6 +265,8 @@ class Reporting:
             "cluster": state.settings.cluster,
             "mode": state.settings.mode,
             "manager": manager,
+            "leader": leader,
+            "paused": self.pausing.row(),
             "epoch": state.guard.epoch,
             "revision": state.standing.revision.number,
             "digest": state.standing.revision.digest,
@@ -256,17 +276,7 @@ class Reporting:
             "alarms": alarms,
         }
 
-    def _why_no_manager(self) -> str:
-        state = self._state
-        if state.role is not Role.WORKER:
-            return f"no manager yet: this node is {state.role}"
-        holder = state.guard.highest
-        if holder is None:
-            named = state.settings.election.manager
-            return f"no manager yet: waiting for {named or 'a promotion (syncagent promote)'}"
-        return f"no contact with the manager {holder.holder} (epoch {holder.epoch})"
-
-    def why_not_synced(self) -> str:
+    def why_not_synced(self, now: float) -> str:
         """Say what keeps the cluster from being in sync, as far as this node knows."""
         status, reason = self._own_state()
         if status != "Synced":
@@ -277,7 +287,7 @@ class Reporting:
             if peer.link is not None and peer.standing != self._leading.newest():
                 return f"{peer.name} is at revision {peer.standing}: {peer.reason or peer.phase}"
         known = self._state.leads or self._state.manager_link is not None
-        return "" if known else self._why_no_manager()
+        return "" if known else why_no_manager(self._state, now)
 
     def _from_view(self, view: Mapping[str, object], now: float) -> dict[str, JSON]:
         """Return the manager's view, aged, with what it says of this node fresh."""
@@ -293,6 +303,10 @@ class Reporting:
             if isinstance(seen, float | int):
                 row["seen_s"] = round(seen + age, 1)
         status["nodes"] = nodes
+        leader = status.get("leader")
+        if isinstance(leader, dict) and isinstance(renewed := leader.get("renewed_s"), float | int):
+            leader["renewed_s"] = round(renewed + age, 1)
+        status["paused"] = self.pausing.row()
         theirs = [row for row in rows.listed(status, "held") if row.get("node") != self._state.me]
         status["held"] = [*rows.own_holds(self._state), *theirs]
         status["state"] = rows.worst([row.get("state") for row in nodes])
@@ -303,6 +317,7 @@ class Reporting:
         row: dict[str, JSON] = {
             "name": peer.name,
             "role": "worker",
+            **dict.fromkeys(_STANDING),
             "state": "Unknown",
             "revision": peer.standing.number if peer.standing else None,
             "lag_s": self._lag(peer, now),
@@ -318,7 +333,7 @@ class Reporting:
         }
         known = peer.report.get("row")
         if isinstance(known, dict):
-            kept = ("artifacts", *COUNTS, "runtime", "refused", "watch")
+            kept = ("artifacts", *COUNTS, "runtime", "refused", "watch", *_STANDING)
             row.update({name: known.get(name) for name in kept})
             row["state"] = str(known.get("state") or "Unknown")
             row["reason"] = str(known.get("reason") or "")

@@ -171,6 +171,14 @@ class State:
     role: Role = Role.WORKER
     token: Token | None = None
     candidacy: Candidacy | None = None
+    unfit: str = ""
+    """Why this node can't lead; empty if it can."""
+    waits_for: str = ""
+    """Why it does not stand for election at the moment; empty if it does."""
+    handing_over: str = ""
+    """Why it declares nothing new before another node leads; empty if it does."""
+    paused: str = ""
+    """Since when, until when and by whom the cluster is paused; empty if it is not."""
     manager_link: int | None = None
     peers: dict[NodeName, Peer] = field(default_factory=dict)
     links: dict[int, NodeName] = field(default_factory=dict)
@@ -231,6 +239,11 @@ class State:
     def leads(self) -> bool:
         """True while this node may declare and push."""
         return self.role is Role.LEADING and self.token is not None
+
+    @property
+    def withholds(self) -> str:
+        """Why nothing new is declared at the moment; empty if it is."""
+        return f"the cluster is {self.paused}" if self.paused else self.handing_over
 
     def do(self, effect: Effect) -> None:
         """Have something done after this decision."""

@@ -109,7 +109,7 @@ class Waiting:
         for name in self._node.observing.views:
             self._node.observing.want_scan(name, now)
 
-    def why_not_here(self) -> str:
+    def why_not_here(self, now: float) -> str:
         """Say what keeps this node's trees from what can be learned; empty if nothing does.
 
         What a runtime refused is not waited for.
@@ -124,7 +124,7 @@ class Waiting:
         hold = next(
             (h for h in node.state.holds.values() if h.reason is not HoldReason.NACKED), None
         )
-        return hold.text if hold else node.reporting.why_not_synced() or self._still(_HERE, 0.0)
+        return hold.text if hold else node.reporting.why_not_synced(now) or self._still(_HERE, 0.0)
 
     @property
     def has_last_good(self) -> bool:
@@ -295,7 +295,7 @@ class Waiting:
         del self._waiters[waiter.request]
         state = self._node.state
         if waiter.wish.only_here and self._last_good(waiter.wish):
-            why = self._node.reporting.why_not_synced()
+            why = self._node.reporting.why_not_synced(now)
             number = state.standing.revision.number
             warning = (
                 f"no manager answered within {waiter.until - waiter.since:.0f} s ({why}): "
@@ -309,7 +309,7 @@ class Waiting:
         if hold is not None:
             error = HeldError(hold.text, hint=f"syncagent approve {hold.id}")
         else:
-            reason = self._node.reporting.why_not_synced() or self._still(waiter.wish, now)
+            reason = self._node.reporting.why_not_synced(now) or self._still(waiter.wish, now)
             error = DeadlineError(f"not reached in time: {reason}", hint="syncagent status")
         state.do(Reply(waiter.request, None, error))
 

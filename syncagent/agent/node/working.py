@@ -161,7 +161,7 @@ class Working:
         if state.role is not Role.WORKER or settings.writers is Writers.ANY or not settings.apply:
             return
         idle = self._advancing.job is None and not state.recording and self._observing.begun
-        if not idle or state.standing.revision.number == 0 or state.guard.highest is None:
+        if not idle or state.standing.revision.number == 0 or not self._may_mend():
             return
         reverted = {tree.name for tree in settings.trees if tree.drift is Drift.REVERT}
         waiting = self._meeting.waiting()
@@ -183,6 +183,15 @@ class Working:
             only=frozenset(drifted) if waiting else None,
         )
         self._advancing.begin(job, now)
+
+    def _may_mend(self) -> bool:
+        """Tell whether a revision's version counts for more than what is here.
+
+        Who led last, as far as it knows, may lead again: then what was edited meanwhile is declared.
+        """
+        state = self._state
+        holder = state.guard.highest
+        return holder is not None and holder.holder != state.me and not state.paused
 
     def _may_revert(self, drifted: list[ArtifactPath], now: float) -> bool:
         """Tell whether it is time: the same path again and again is not fought at full speed."""

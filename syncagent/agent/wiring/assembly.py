@@ -186,6 +186,7 @@ class Assembly:
             fx.Resign: self.lanes["election"].put,
             lx.Campaign: self.lanes["election"].put,
             lx.StandBack: self.lanes["election"].put,
+            lx.Depart: lambda _effect: self.post(Stop()),
             lx.Wake: lambda _effect: self.elector.wake(),
         }
         routes.update(dict.fromkeys((fx.Look, fx.Scan, fx.StartWatch), self._look))  # type: ignore[arg-type]
@@ -310,8 +311,8 @@ class Assembly:
             LOG.info("listening for peers at %s (port %d)", self.settings.listen, port)
 
     def request_stop(self) -> None:
-        """Have the loop end; safe in a signal handler."""
-        self.post(Stop())
+        """Have the loop end when what is under way is finished; safe in a signal handler."""
+        self.post(rs.Leaving())
 
     def stop(self) -> None:
         """Close the doors, let the hands finish, close the files."""
