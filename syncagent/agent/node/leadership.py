@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from syncagent.agent.node.state import State
     from syncagent.core.desk import JSON
 
-TWO = 2
-
 
 def leader_row(state: State, now: float, manager: str | None) -> dict[str, JSON]:
     """Return the row of the lease as this node knows it; `manager` leads, None if nobody does.
@@ -32,7 +30,7 @@ def leader_row(state: State, now: float, manager: str | None) -> dict[str, JSON]
         "renewed_s": None if seen_at is None else round(max(0.0, now - seen_at), 1),
         "lease_s": state.settings.election.lease_s if state.auto_failover else None,
         "unavailable_s": None if since is None else round(now - since, 1),
-        "why": "" if manager is not None else why_no_manager(state, now),
+        "why": "" if manager is not None else why_no_manager(state, now) + _what_then(state),
     }
 
 
@@ -44,13 +42,20 @@ def why_no_manager(state: State, now: float) -> str:
     return _why_none_elected(state, now) if state.auto_failover else _why_none_promoted(state)
 
 
+def _what_then(state: State) -> str:
+    """Say what a person can do about it, where nothing else can."""
+    if state.auto_failover or state.guard.highest is None or state.role is not Role.WORKER:
+        return ""
+    two = "two nodes without a third party never do" if len(state.peers) == 1 else "nobody does"
+    return f"; if it is gone for good: syncagent promote --force ({two} that by themselves)"
+
+
 def _why_none_promoted(state: State) -> str:
     holder = state.guard.highest
     if holder is None:
         named = state.settings.election.manager
         return f"no manager yet: waiting for {named or 'a promotion (syncagent promote)'}"
-    nobody = ": with a static manager nobody takes over by itself (syncagent promote)"
-    return f"no contact with the manager {holder.holder} (epoch {holder.epoch}){nobody}"
+    return f"no contact with the manager {holder.holder} (epoch {holder.epoch})"
 
 
 def _why_none_elected(state: State, now: float) -> str:
