@@ -68,7 +68,10 @@ COMMANDS: dict[str, Entry] = {
     "undeploy": Entry(
         "redeploy", "undeploy", "Take an artifact away from a node for a while, to debug that node."
     ),
-    "promote": Entry("decide", "promote", "Make this node the manager."),
+    "pause": Entry("lead", "pause", "Have the whole cluster stand still."),
+    "resume": Entry("lead", "resume", "End a pause of the cluster."),
+    "promote": Entry("lead", "promote", "Make this node the manager."),
+    "switchover": Entry("lead", "switchover", "Hand over to another node, in order."),
     "events": Entry("events", "events", "Show what happened on this node, oldest first."),
     "keys": Entry("keys", "keys", "Show this node's key, or trust a peer's."),
     "config": Entry("config", "config", "Check or show the settings."),
@@ -80,7 +83,7 @@ COMMANDS: dict[str, Entry] = {
 }
 
 LATER = frozenset(
-    "check history pause resume rollback switchover".split()  # noqa: SIM905 - a list of words
+    "check history rollback".split()  # noqa: SIM905 - a list of words
 )
 """Commands that are planned; typing one says so."""
 

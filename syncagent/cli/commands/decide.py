@@ -1,4 +1,4 @@
-"""Decisions that only a person takes: approve, reject, restore, promote."""
+"""Decisions that only a person takes: approve, reject, restore."""
 
 from __future__ import annotations
 
@@ -87,32 +87,6 @@ def restore(session: Session, what: str) -> ExitCode:
             f"restored {text(answer, 'tree')}:{text(answer, 'path')}  {text(answer, 'digest')}"
             f"  revision {text(answer, 'revision')}\n"
         ),
-    )
-    return ExitCode.DONE
-
-
-@click.command(
-    cls=ExampleCommand,
-    examples=[
-        ("syncagent promote", "make this node the manager; the old one steps down"),
-        ("syncagent promote --force", "the old one is gone and will not come back by itself"),
-    ],
-    exits={0: "this node is the manager", 7: "the old manager can't be reached (see --force)"},
-)
-@click.option(
-    "--force",
-    is_flag=True,
-    help="Also when the old manager can't be reached; what only it had is not waited for.",
-)
-@output_option("table", "json", "yaml")
-@config_option
-@pass_session
-def promote(session: Session, *, force: bool) -> ExitCode:
-    """Make this node the manager."""
-    answer = as_row(session.ask("promote", {"force": force}))
-    session.emit(
-        answer,
-        lambda _: f"{text(answer, 'manager')} is the manager (epoch {text(answer, 'epoch')})\n",
     )
     return ExitCode.DONE
 

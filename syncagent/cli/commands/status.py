@@ -127,9 +127,12 @@ def status_text(answer: Row, columns: tuple[Column, ...], style: Style) -> str:
 
 def _headline(answer: Row, style: Style) -> str:
     manager = text(answer, "manager") or "none"
+    leader = as_row(answer.get("leader"))
+    renewed_s = number(leader, "renewed_s")
+    lease = f", lease renewed {ago(renewed_s)}" if renewed_s is not None else ""
     words = [
         f"Cluster {text(answer, 'cluster')}",
-        f"manager {manager} (epoch {text(answer, 'epoch') or '-'})",
+        f"manager {manager} (epoch {text(answer, 'epoch') or '-'}{lease})",
         f"revision {text(answer, 'revision') or '-'}",
         f"mode {text(answer, 'mode')}",
         paint(text(answer, "state"), colour=style.colour),
@@ -142,15 +145,26 @@ def _attention(answer: Row) -> list[str]:
     held = rows(answer.get("held"))
     nodes_held = {text(each, "node") for each in held}
     said = {text(each, "reason") for each in [*held, *rows(answer.get("nodes"))]}
-    lines = []
+    lines = _paused_lines(as_row(answer.get("paused")))
     for node in rows(answer.get("nodes")):
-        # What is held is told below, with its id.
-        told = text(node, "state") == "Held" and text(node, "name") in nodes_held
+        # What is held is told below, with its id; that all is paused, above.
+        held_here = text(node, "state") == "Held" and text(node, "name") in nodes_held
+        told = held_here or text(node, "state") == "Paused"
         lines += _node_lines(node, told=told)
     for each in held:
         lines += held_lines(each)
     alarms = [harmless(alarm) for alarm in items(answer.get("alarms"))]
     return [*lines, *(f"alarm: {alarm}" for alarm in alarms if alarm not in said)]
+
+
+def _paused_lines(paused: Row) -> list[str]:
+    """Return until when the cluster is paused, and by whom."""
+    if not paused:
+        return []
+    end, left = text(paused, "until"), length(number(paused, "left_s"))
+    until = f"until {end} ({left} left)" if end else "until somebody resumes it"
+    by = f"by {text(paused, 'by')} since {text(paused, 'since')}"
+    return [f"Paused {until}, {by}", "  next: syncagent resume"]
 
 
 def _node_lines(node: Row, *, told: bool) -> list[str]:
