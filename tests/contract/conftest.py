@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers.backends import MAKERS, Backend
+from tests.servers.backends import MAKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.servers.backend import Backend
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from syncagent.core.revision import Token
 
-pytestmark = pytest.mark.needs_servers
+pytestmark = [pytest.mark.e2e, pytest.mark.needs_servers]
 
 TIMING = Timing(lease_s=2.0, renew_s=0.5, operation_s=0.5, margin_s=0.5)
 LEADER = "/syncagent/apim/leader"
@@ -75,30 +75,6 @@ def acquire(store: EtcdStore, candidate: Candidate | None = None, floor: int = 0
     return token
 
 
-def test_a_held_lease_is_not_taken(one: Etcd) -> None:
-    holder = acquire(connect(one))
-    rival = connect(one)
-    assert rival.try_acquire(me("gw-2"), rival.observe(), 0) is None
-    assert rival.observe().token == holder
-
-
-def test_a_lease_that_is_not_renewed_ends_by_itself(one: Etcd) -> None:
-    first = acquire(connect(one))
-    rival = connect(one)
-    reached(lambda: rival.observe().token is None, "etcd drops the key", WAIT_S)
-    assert acquire(rival, me("gw-2")).epoch == first.epoch + 1
-    with pytest.raises(LeadershipLost):
-        connect(one).renew(first)
-
-
-def test_a_deleted_key_is_surely_lost_though_its_lease_lives(one: Etcd) -> None:
-    store = connect(one)
-    token = acquire(store)
-    one.delete(LEADER)
-    with pytest.raises(LeadershipLost, match="is free"):
-        store.renew(token)
-
-
 def test_what_was_written_by_hand_is_nobodys_and_is_taken_over(one: Etcd) -> None:
     store = connect(one)
     token = acquire(store)
@@ -122,13 +98,6 @@ def test_an_epoch_that_is_no_number_is_told_and_never_guessed(one: Etcd) -> None
     one.put(EPOCH, "seven")
     with pytest.raises(StoreUnavailable, match="does not hold an epoch"):
         connect(one).observe()
-
-
-def test_a_wiped_store_goes_on_above_the_floor(one: Etcd) -> None:
-    store = connect(one)
-    token = acquire(store, floor=6)
-    one.delete("/syncagent/")
-    assert acquire(store, me(start="start-2"), floor=token.epoch).epoch == 8
 
 
 def test_a_resigned_lease_leaves_no_lease_of_etcds_behind(one: Etcd) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from syncagent.core.revision import Token
 
-pytestmark = pytest.mark.needs_servers
+pytestmark = [pytest.mark.e2e, pytest.mark.needs_servers]
 
 TIMING = Timing(lease_s=2.0, renew_s=0.5, operation_s=0.5, margin_s=0.5)
 LEADER = "/syncagent/apim/leader"
@@ -89,13 +89,6 @@ def acquire(store: ZooKeeperStore, candidate: Candidate | None = None, floor: in
     return token
 
 
-def test_a_held_lease_is_not_taken(connect: Callable[[], ZooKeeperStore]) -> None:
-    holder = acquire(connect())
-    rival = connect()
-    assert rival.try_acquire(me("gw-2"), rival.observe(), 0) is None
-    assert rival.observe().token == holder
-
-
 def test_renewing_changes_the_record(connect: Callable[[], ZooKeeperStore]) -> None:
     store = connect()
     token = acquire(store)
@@ -106,42 +99,12 @@ def test_renewing_changes_the_record(connect: Callable[[], ZooKeeperStore]) -> N
     assert after.version != before.version
 
 
-def test_the_holders_session_ends_with_its_connection_closed(
-    connect: Callable[[], ZooKeeperStore],
-) -> None:
-    first, rival = connect(), connect()
-    token = acquire(first)
-    first.close()
-    reached(lambda: rival.observe().token is None, "the node is gone", WAIT_S)
-    assert acquire(rival, me("gw-2")).epoch == token.epoch + 1
-
-
 def test_another_session_does_not_renew_what_is_not_bound_to_it(
     connect: Callable[[], ZooKeeperStore],
 ) -> None:
     token = acquire(connect())
     with pytest.raises(LeadershipLost, match="session"):
         connect().renew(token)
-
-
-def test_a_lease_that_outlived_its_step_down_is_given_back(
-    connect: Callable[[], ZooKeeperStore],
-) -> None:
-    store = connect()
-    token = acquire(store)
-    assert store.observe().token == token
-    connect().resign(token)
-    assert acquire(connect(), me("gw-2")).epoch == token.epoch + 1
-
-
-def test_a_deleted_node_is_surely_lost_though_the_session_lives(
-    connect: Callable[[], ZooKeeperStore], hand: KazooClient
-) -> None:
-    store = connect()
-    token = acquire(store)
-    hand.delete(LEADER)
-    with pytest.raises(LeadershipLost, match="is free"):
-        store.renew(token)
 
 
 def test_a_node_that_was_written_to_by_hand_keeps_nobody_out(
@@ -184,15 +147,6 @@ def test_an_epoch_that_is_no_number_is_told_and_never_guessed(
     hand.set(EPOCH, b"seven")
     with pytest.raises(StoreUnavailable, match="does not hold an epoch"):
         connect().observe()
-
-
-def test_a_wiped_store_goes_on_above_the_floor(
-    connect: Callable[[], ZooKeeperStore], hand: KazooClient
-) -> None:
-    store = connect()
-    token = acquire(store, floor=6)
-    hand.delete("/syncagent", recursive=True)
-    assert acquire(store, me(start="start-2"), floor=token.epoch).epoch == 8
 
 
 def test_a_session_shorter_than_the_lease_is_not_enough(one: ZooKeeper) -> None:

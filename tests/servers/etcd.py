@@ -39,7 +39,8 @@ class Etcd:
         self.authority = authority
         ports = free_ports(2 * members)
         self.scheme = "https" if authority else "http"
-        self.urls = tuple(f"{self.scheme}://127.0.0.1:{port}" for port in ports[:members])
+        self.ports = ports[:members]
+        self.urls = tuple(f"{self.scheme}://127.0.0.1:{port}" for port in self.ports)
         self._peers = [f"http://127.0.0.1:{port}" for port in ports[members:]]
         self.members = [self._member(number) for number in range(members)]
 
@@ -90,7 +91,8 @@ class Etcd:
 
     def wake(self) -> None:
         for member in self.members:
-            member.wake()
+            if member.running:
+                member.wake()
 
     def ask(self, path: str, question: Mapping[str, object], member: int = 0) -> dict[str, object]:
         """Ask a member directly, as an operator's tool would."""

@@ -25,4 +25,15 @@ class Place:
             from syncagent.leases.sql import SqlStore  # noqa: PLC0415 - each loads its own only
 
             return SqlStore(StoreUrl(self.at), cluster, timing)
+        if self.backend == "etcd":
+            from syncagent.leases.etcd import EtcdStore  # noqa: PLC0415 - as above
+            from syncagent.leases.etcd_gateway import EtcdPlace  # noqa: PLC0415 - as above
+
+            return EtcdStore(EtcdPlace((self.at,)), cluster, timing)
+        if self.backend == "zookeeper":
+            from syncagent.leases.zookeeper import ZooKeeperStore  # noqa: PLC0415 - as above
+            from syncagent.leases.zookeeper_session import ZooKeeperPlace  # noqa: PLC0415
+            from tests.servers.zookeeper import TICK_S  # noqa: PLC0415 - as above
+
+            return ZooKeeperStore(ZooKeeperPlace((self.at,), tick_s=TICK_S), cluster, timing)
         raise AssertionError(f"no backend is called {self.backend}")

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import socket
 import ssl
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from kazoo.client import KazooClient
 
 from tests.e2e.cluster import free_ports
 from tests.servers.process import Server, need, program
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from tests.servers.certificates import Authority
@@ -93,7 +97,19 @@ class ZooKeeper:
 
     def wake(self) -> None:
         for member in self.members:
-            member.wake()
+            if member.running:
+                member.wake()
+
+    @contextmanager
+    def hand(self) -> Iterator[KazooClient]:
+        """What a person does in the store."""
+        client = KazooClient(hosts=",".join(self.hosts))
+        client.start()
+        try:
+            yield client
+        finally:
+            client.stop()
+            client.close()
 
     def tell(self, member: int, word: str) -> str:
         """Send a four-letter word; return the answer, empty if there is none."""

@@ -1,0 +1,93 @@
+"""What a test asks of a store of leases: to hang, to be killed, to be altered by hand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final, Self
+
+from syncagent.core.lease import Timing
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from syncagent.ports import LeaseStore
+    from tests.servers.places import Place
+
+TIMING: Final = Timing(lease_s=2.0, renew_s=0.5, operation_s=0.5, margin_s=0.5)
+"""As short as busy machines allow; the settings ask for a longer margin."""
+
+
+class Backend(ABC):
+    """One kind of store, running. Everything else about it is the production code's."""
+
+    server_expiry: bool = False
+    port: int = 0
+    """Where it listens; 0: it is a file."""
+    taking: bytes = b""
+    """In the request that takes a lease for the first time."""
+    renewing: bytes = b""
+    """In the request that renews it."""
+    round_trips: int = 1
+    """Requests that one renewal takes."""
+
+    def __init__(self) -> None:
+        self.stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self.begin()
+        except BaseException:
+            self.stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stack.close()
+
+    def connect(self, cluster: str, timing: Timing = TIMING, *, port: int = 0) -> LeaseStore:
+        """Return a candidate's own connection, by another port if one is given."""
+        return self.place(port).connect(cluster, timing)
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Make and start it; what is to be undone goes on `stack`."""
+
+    @abstractmethod
+    def place(self, port: int = 0) -> Place:
+        """Where it is, by another port if one is given."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Have it answer: after `kill`, or if nothing happened."""
+
+    @abstractmethod
+    def kill(self) -> None: ...
+
+    @abstractmethod
+    def hang(self) -> None:
+        """Have it answer nothing, with its connections open."""
+
+    @abstractmethod
+    def wake(self) -> None: ...
+
+    @abstractmethod
+    def forget(self, cluster: str) -> None:
+        """Delete what it knows of a cluster."""
+
+    @abstractmethod
+    def usurp(self, cluster: str) -> None:
+        """Write another holder over the present one, by hand."""
+
+    @abstractmethod
+    def rewind(self, cluster: str, epoch: int) -> None:
+        """Put a cluster back to a free lease of an older epoch, as an old backup does."""
+
+    @abstractmethod
+    def connections(self) -> int:
+        """How many connections the candidates have now."""
