@@ -157,7 +157,10 @@ class DoorChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
 
 
 class DoorServer(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
-    """The listening socket. `context` may change at any time: new connections use the new one."""
+    """The listening socket. `context` may change at any time: new connections use the new one.
+
+    `clock` counts seconds and never steps.
+    """
 
     channel_class = DoorChannel
     context: ssl.SSLContext | None = None

@@ -142,9 +142,10 @@ class DoorApp:
             start_response(refusal.status, refusal.headers)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [refusal.body]
         try:
-            return self._control(environ, start_response)
+            answer = self._control(environ, start_response)
         finally:
             self._asking.release()
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else answer
 
     def _refusal(self, authorization: str) -> Answer | None:
         token = self.token

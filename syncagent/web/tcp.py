@@ -58,6 +58,7 @@ class TcpDoor:
         self._settings = settings
         self._fs = fs
         self._environ = environ
+        self._board = board
         self._app = DoorApp(desk, board, asking_max=ASKING_MAX)
         self._context = make_context(fs, settings)
         self._app.token = read_token(fs, settings, environ)
@@ -95,6 +96,7 @@ class TcpDoor:
             sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
         )
         server.context = self._context
+        server.clock = self._board.now
         self._server = server
         self._pump = Pump(server, sockets, "door", self._pause)
         self._pump.start()

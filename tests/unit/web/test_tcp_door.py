@@ -17,7 +17,7 @@ from syncagent.core.errors import BusyError, SettingsError, UnreachableError
 from syncagent.core.lease import Leadership
 from syncagent.core.settings import HttpSettings
 from syncagent.fsio import OsFS
-from syncagent.web.channel import CONNECTIONS_MAX
+from syncagent.web.channel import ANSWER_S, CONNECTIONS_MAX, REQUEST_S
 from syncagent.web.secrets import TOKEN_VARIABLE
 from syncagent.web.tcp import ASKING_MAX, HEADER_BYTES_MAX, TcpDoor
 from tests.fakes.board import TOKEN, WORKER, FakeBoard
@@ -230,6 +230,7 @@ def test_no_answer_says_what_program_made_it(front: Front) -> None:
 
 def test_what_is_not_here_and_what_is_not_taken_is_said(front: Front) -> None:
     assert front.ask("/").status == 404
+    assert front.ask("/v1/status", "HEAD", BEARER).body == b""
     refused = front.ask("/manager", "POST", body="x")
     assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
 
@@ -325,6 +326,37 @@ def test_a_request_that_comes_byte_by_byte_is_answered_beside_others(front: Fron
     assert front.ask("/healthz").status == 200
     slow.sendall(b"\r\n")
     assert rest(slow).startswith(b"HTTP/1.0 200")
+
+
+def test_a_request_that_is_not_whole_in_time_is_given_up(front: Front) -> None:
+    silent, slow, kept = front.connect(), front.secure(), front.secure()
+    slow.sendall(b"GET /worker HTTP/1.1\r\nX: ")
+    kept.sendall(b"GET /worker HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer = b""
+    while not answer.endswith(b"}\n"):
+        answer += kept.recv(65536)
+    front.board.at += REQUEST_S
+    assert front.ask("/healthz").status == 200, "the bound itself is in time"
+    front.board.at += 1.0
+    front.board.said = replace(WORKER, at=front.board.at)
+    for connection in (silent, slow, kept):
+        assert rest(connection) == b""
+    assert front.ask("/worker").status == 200
+
+
+def test_an_answer_that_nobody_takes_is_given_up(front: Front) -> None:
+    front.desk.answers["artifacts"] = ["x" * 1000] * 20000
+    connection = front.http()
+    connection.request("POST", "/v1/artifacts", "{}", BEARER)
+    until(lambda: len(front.desk.asked) == 1)
+    connection.sock.recv(1000)
+    front.board.at += REQUEST_S + 1.0
+    front.board.said = replace(WORKER, at=front.board.at)
+    assert front.ask("/worker").status == 200
+    assert len(connection.sock.recv(100_000)) > 0, "a slow reader has more time than that"
+    front.board.at += ANSWER_S + 1.0
+    assert len(rest(connection.sock)) < 20_000_000, "it was cut off"
+    connection.close()
 
 
 def test_headers_and_bodies_over_the_limit_are_refused(front: Front) -> None:
