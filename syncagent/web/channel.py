@@ -103,6 +103,10 @@ class DoorChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
             super().handle_read()
         except _NothingYetError:
             return
+        except ValueError:
+            # waitress 3.0 lets this through for a URI whose IPv6 address has no end.
+            self.handle_close()
+            return
         if begins and self.request is not None:
             self.since = self.server.clock()
 

@@ -530,3 +530,40 @@ def test_an_address_that_is_taken_or_not_here_is_said(front: Front, tmp_path: Pa
         made(tmp_path, listen=f"127.0.0.1:{front.port}").start()
     with pytest.raises(UnreachableError, match=r"192\.0\.2\.1"):
         made(tmp_path, listen="192.0.2.1:0").start()
+
+
+# --- nonsense -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x00\x01\x02\x03\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /manager HTTP/9.9\r\n\r\n",
+        b"GET http://[/manager HTTP/1.1\r\n\r\n",
+        b"GET /%00%ff%zz HTTP/1.1\r\n\r\n",
+        b"BREW /manager HTTP/1.1\r\n\r\n",
+        b"GET /manager HTTP/1.1\r\nNo colon\r\n\r\n",
+        b"GET /manager HTTP/1.1\r\nA: b\r\n c: folded\r\n\r\n",
+        b"POST /v1/status HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/status HTTP/1.1\r\nContent-Length: 5, 6\r\n\r\n",
+        b"POST /v1/status HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /v1/status HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"POST /v1/../manager HTTP/1.0\r\n\r\n",
+        b"GET //manager HTTP/1.0\r\n\r\n",
+        b"GET /manager;x=/v1/status HTTP/1.0\r\n\r\n",
+    ],
+)
+def test_nonsense_is_refused_and_nobody_is_the_worse_for_it(
+    front: Front, caplog: pytest.LogCaptureFixture, nonsense: bytes
+) -> None:
+    with front.secure() as connection:
+        connection.sendall(nonsense + b"GET / HTTP/1.0\r\nConnection: close\r\n\r\n")
+        answer = rest(connection)
+    statuses = {int(status) for status in re.findall(rb"HTTP/1\.[01] (\d+)", answer)}
+    assert statuses <= {400, 401, 404, 405, 501, 503}, answer
+    assert statuses or b"http://[" in nonsense, "it is told, or cut off"
+    assert front.ask("/worker").status == 200
+    assert front.desk.asked == []
+    assert [record.getMessage() for record in caplog.records] == []
