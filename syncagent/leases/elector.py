@@ -105,9 +105,12 @@ class Elector:
         With a store that elects by itself this only starts trying. With one that does not, it is
         one attempt, made in the calling thread; `promoted` says that a person wants it. Raises
         StoreUnavailable.
+
+        That the former belief ended is not told: who asks for more knows, and what is told would
+        overtake what this returns.
         """
         with self._changed:
-            self._tell(self._election.outbid(floor))
+            self._election.outbid(floor)
             self._election.me = replace(self._election.me, promoted=promoted)
             self._election.campaign()
             self._changed.notify_all()
