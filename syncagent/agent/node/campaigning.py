@@ -115,9 +115,9 @@ class Campaigning:
         self._campaigns = False
         self._state.do(StandBack())
 
-    def next_at(self) -> float | None:
-        """Return when `tick` has something to do."""
-        return self._not_before if self._state.waits_for and self._not_before > 0 else None
+    def next_at(self, now: float) -> float | None:
+        """Return when `tick` has something to do; what was due had its chance."""
+        return self._not_before if self._state.waits_for and self._not_before > now else None
 
     # --- others first -----------------------------------------------------------------------
 

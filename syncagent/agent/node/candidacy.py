@@ -22,6 +22,8 @@ class Candidacy:
     patience: dict[RevisionId, float] = field(default_factory=dict)
     fault: str = ""
     """Why the last catch-up came to nothing."""
+    faults: int = 0
+    """How many attempts came to nothing."""
     blocked_since: float | None = None
     """Since when catching up has been held up by something outside."""
     forced: bool = False

@@ -237,7 +237,7 @@ class Node:
                 self.deploying.next_at(),
                 self.trying.next_at(),
                 self.electing.next_at(),
-                self.campaigning.next_at(),
+                self.campaigning.next_at(now),
                 self.connecting.next_at(),
                 self.leading.next_at(),
                 self.working.next_at(now),

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from syncagent.agent.node.advancing import Advancing
     from syncagent.agent.node.state import Peer, State
     from syncagent.agent.results import TokenAdmitted
-    from syncagent.core.artifact import NodeName
     from syncagent.core.revision import RevisionId
 
 ADMIT_S = 5.0
@@ -31,6 +30,8 @@ ADMIT_S = 5.0
 CATCH_UP_AGAIN_S = 5.0
 PATIENCE_S = 30.0
 """How long a candidate tries to have the newest revision before somebody else gets the turn."""
+FAULTS_MAX = 5
+"""After so many attempts to catch up that came to nothing somebody else gets the turn."""
 BLOCKED = frozenset({Stage.HELD, Stage.TREES, Stage.STUCK})
 """Stages in which a catch-up waits for something outside."""
 
@@ -104,12 +105,11 @@ class Succeeding:
         if newest is None or newest <= state.standing.revision:
             self._lead(candidacy, now)
             return
-        names = [name for name, a in candidacy.admitted.items() if a.revision == newest]
         state.role = Role.CATCHING_UP
         candidacy.until = now + CATCH_UP_AGAIN_S
-        link = self._link_of(names)
+        link = self._link_of(candidacy, newest)
         if link is None:
-            self._without(candidacy, names, newest, now)
+            self._without(candidacy, newest, now)
             return
         if self._advancing.job is not None and not self._advancing.job.interruptible:
             # A commit that the disk refused half-way is finished first (see `tick`).
@@ -118,31 +118,46 @@ class Succeeding:
         state.event("catching-up", peer=state.links[link], revision=newest.number)
         self._advancing.begin(job, now)
 
-    def _link_of(self, names: list[NodeName]) -> int | None:
-        """Return a connection to one of these nodes."""
-        peers = [peer for name in names if (peer := self._state.peers.get(name)) is not None]
-        return next((peer.link for peer in peers if peer.link is not None), None)
+    def _link_of(self, candidacy: Candidacy, newest: RevisionId) -> int | None:
+        """Return a connection to who knows the newest revision, best to who has all of it.
 
-    def _without(
-        self, candidacy: Candidacy, names: list[NodeName], newest: RevisionId, now: float
-    ) -> None:
-        """Nobody who knows the newest revision is connected: wait, pass the turn on, pass it over."""
-        state = self._state
-        text = f"{names[0]} knows of revision {newest.number} and is not connected"
+        A node that does not list every tree has never had the bytes of the others.
+        """
+        found: int | None = None
+        for name, answer in candidacy.admitted.items():
+            peer = self._state.peers.get(name)
+            if answer.revision != newest or peer is None or peer.link is None:
+                continue
+            if answer.projection == newest.digest:
+                return peer.link
+            found = peer.link
+        return found
+
+    def _without(self, candidacy: Candidacy, newest: RevisionId, now: float) -> None:
+        """Nobody who knows the newest revision is connected: wait for a while."""
+        name = next(name for name, a in candidacy.admitted.items() if a.revision == newest)
+        text = f"{name} knows of revision {newest.number} and is not connected"
         until = candidacy.patience.setdefault(newest, now + PATIENCE_S)
-        had_their_turn = newest in self._passed_on
-        if now < until and not had_their_turn:
+        if now < until and newest not in self._passed_on:
             hint = ". If it is down for good: syncagent promote --force"
-            state.alarm("catch-up", text + ("" if state.auto_failover else hint))
-        elif candidacy.forced or had_their_turn:
-            state.event("passed-over", peer=names[0], revision=newest.number)
-            for name in names:
+            auto = self._state.auto_failover
+            self._state.alarm("catch-up", text + ("" if auto else hint))
+        else:
+            self._give_up(candidacy, newest, text, now)
+
+    def _give_up(self, candidacy: Candidacy, newest: RevisionId, why: str, now: float) -> None:
+        """The newest revision is not to be had: pass the turn on, or, after that, pass it over."""
+        state = self._state
+        if candidacy.forced or newest in self._passed_on:
+            for name in [n for n, a in candidacy.admitted.items() if a.revision == newest]:
+                state.event("passed-over", peer=name, revision=newest.number)
                 del candidacy.admitted[name]
+            candidacy.faults = 0
             state.role = Role.ADMITTING
             self.go_on(now)
         elif state.auto_failover:
             self._passed_on.add(newest)
-            self.pass_on(text, now)
+            self.pass_on(why, now)
 
     def caught_up(self, job: Job, fault: str | None, now: float) -> None:
         """The catch-up ended; without success it is tried again (see `tick`)."""
@@ -154,8 +169,11 @@ class Succeeding:
             self.go_on(now)
             return
         candidacy.fault = f"cannot catch up to revision {job.revision}: {fault}"
+        candidacy.faults += 1
         self._state.alarm("catch-up", candidacy.fault)
         candidacy.until = now + CATCH_UP_AGAIN_S
+        if candidacy.faults >= FAULTS_MAX:
+            self._give_up(candidacy, job.revision, candidacy.fault, now)
 
     def tick(self, now: float) -> None:
         """Try again to catch up; in an election that goes by itself not for ever."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
+from syncagent.agent.node.campaigning import TURN_S
 from syncagent.agent.node.state import Role
+from syncagent.agent.node.succeeding import CATCH_UP_AGAIN_S, FAULTS_MAX
+from syncagent.core.digest import digest_of
 from syncagent.core.errors import StateError
 from syncagent.core.events import DialFailed
 from syncagent.core.lease import Candidate
+from syncagent.core.revision import RevisionId
 from syncagent.core.settings import PeerSettings
-from syncagent.core.wire.messages import Admit, Fenced, Offer
+from syncagent.core.wire.messages import Admit, Fenced, Missing, Offer, Want
 from tests.fakes.agent_bench import ME, PEER, THIRD, Bench, sequence
 from tests.fakes.leases import MemoryStore, MemoryTable
 
@@ -219,3 +223,50 @@ def test_an_own_guard_that_can_t_be_written_leaves_the_lease_to_others() -> None
     bench.start()
     assert (bench.state.role, table.token) == (Role.WORKER, None)
     assert "the guard's file is gone" in bench.state.waits_for
+
+
+# --- catching up ----------------------------------------------------------------------------------
+
+
+def behind(bench: Bench) -> RevisionId:
+    """Return a revision that this node does not have."""
+    return RevisionId(1, bench.state.standing.revision.number + 1, digest_of(b"newer"))
+
+
+def test_who_lists_every_tree_is_asked_for_the_newest_before_who_has_a_part_of_it() -> None:
+    bench = voter(standing=FILES, peers=PEERS).start()
+    part, whole = bench.link(), bench.link(THIRD)
+    newest = behind(bench)
+    bench.admit(part, newest, digest_of(b"what it lists"))
+    bench.admit(whole, newest, newest.digest)
+    assert bench.said(Want, whole) == [Want(newest, manifest=True)]
+    assert bench.said(Want, part) == []
+
+
+def refused_five_times(bench: Bench, link: int, newest: RevisionId) -> None:
+    """Let the node behind a connection have nothing of what it stands on."""
+    bench.admit(link, newest)
+    for _ in range(FAULTS_MAX):
+        assert bench.state.role is Role.CATCHING_UP
+        bench.hear(link, Missing(newest, ()))
+        bench.pass_(CATCH_UP_AGAIN_S + 0.1)
+
+
+def test_what_nobody_can_give_holds_nobody_up_for_ever() -> None:
+    bench = voter(standing=FILES).start()
+    link, newest = bench.link(), behind(bench)
+    refused_five_times(bench, link, newest)
+    assert bench.state.role is Role.WORKER, "another candidate has its turn"
+    assert "cannot catch up" in bench.state.waits_for
+    bench.cut(link)
+    bench.pass_(TURN_S - CATCH_UP_AGAIN_S + 1)
+    refused_five_times(bench, bench.link(), newest)
+    assert bench.state.leads, "nobody else had it either"
+    assert bench.events("passed-over")
+
+
+def test_who_can_t_be_elected_is_not_woken_for_what_is_over() -> None:
+    bench = voter(apply=False).start()
+    bench.node.campaigning.defer(1.0, "another node has its turn", bench.at)
+    bench.pass_(5)
+    assert bench.wake_at > bench.at
