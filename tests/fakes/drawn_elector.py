@@ -7,6 +7,7 @@ at when it comes (the watchdog). A machine that stands still does neither until 
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from syncagent.core.election import NEVER, GiveBack, Rest
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 BREATH_S = 0.0001
 
 
+class _Bell(threading.Condition):
+    """What the elector's threads would be woken by."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        super().__init__()
+        self._ring = ring
+
+    def notify_all(self) -> None:
+        self._ring()
+
+
 class DrawnElector(Elector):
     """An elector whose store is a `House`. `later` has something happen on the node's machine."""
 
@@ -36,6 +48,7 @@ class DrawnElector(Elector):
     ) -> None:
         self._spoken = Spoken(server_expiry=house.store.server_expiry)
         super().__init__(self._spoken, election, clock, on_change)
+        self._changed = _Bell(lambda: self._wake(clock.now() + BREATH_S))
         self._house = house
         self._later = later
         self._asking = False
@@ -57,15 +70,10 @@ class DrawnElector(Elector):
         """What is to be given back is asked like everything else."""
         self._go_on()
 
-    def _tell(self, change: LeadChange | None) -> None:
-        super()._tell(change)
-        self._wake(self._clock.now() + BREATH_S)
-
-    def acquire(self, floor: int, *, promoted: bool = False) -> object:  # type: ignore[override]
-        """See `Elector.acquire`."""
-        found = super().acquire(floor, promoted=promoted)
-        self._wake(self._clock.now() + BREATH_S)
-        return found
+    @property
+    def giving_back(self) -> bool:
+        """Whether something is still to be given back."""
+        return self._election.giving_back
 
     def _go_on(self) -> None:
         """Ask what is to be asked now, or come back when something is."""

@@ -79,6 +79,7 @@ class FakeNetwork:
         self._link_ids = count(1)
         self._nodes: dict[NodeName, FakeLinks] = {}
         self._sides: dict[NodeName, int] = {}
+        self._deaf: set[tuple[NodeName, NodeName]] = set()
         self._partitions = 0
 
     def join(
@@ -112,22 +113,38 @@ class FakeNetwork:
         """Let nodes reach only their own group; nodes that are not named share one more group."""
         self._partitions += 1
         self._sides = {node: side for side, group in enumerate(groups, 1) for node in group}
+        self._part()
+        self._resume()
+
+    def deafen(self, one: NodeName, two: NodeName) -> None:
+        """Let nothing pass from `two` to `one` any more; what `one` sends still arrives."""
+        self._partitions += 1
+        self._deaf.add((one, two))
+        self._part()
+
+    def _part(self) -> None:
+        """Ends that can't talk to each other learn it by silence."""
         for links in list(self._nodes.values()):
             for end in list(links.ends.values()):
                 if not self.reach(links.node, end.peer):
                     end.partition = self._partitions
                     self._later(self.weather.silence_s, self._silence(end, self._partitions))
-        self._resume()
 
     def heal(self) -> None:
         """End the partition: what stood still goes on."""
         self._partitions += 1
         self._sides = {}
+        self._deaf = set()
         self._resume()
 
     def reach(self, one: NodeName, two: NodeName) -> bool:
-        """Tell whether packets pass between two nodes."""
-        return self._sides.get(one, 0) == self._sides.get(two, 0)
+        """Tell whether packets pass between two nodes, both ways."""
+        return self.hears(one, two) and self.hears(two, one)
+
+    def hears(self, one: NodeName, two: NodeName) -> bool:
+        """Tell whether packets pass from `two` to `one`."""
+        same = self._sides.get(one, 0) == self._sides.get(two, 0)
+        return same and (one, two) not in self._deaf
 
     def cut(self, one: NodeName, two: NodeName) -> int:
         """Break all links between two nodes, each somewhere in what is on its way; return how many."""
@@ -250,7 +267,7 @@ class FakeNetwork:
         def act() -> None:
             if not end.up or not end.arriving:
                 return
-            if end.stalled or not self.reach(end.owner.node, end.peer):
+            if end.stalled or not self.hears(end.owner.node, end.peer):
                 end.stalled = True
                 return
             message = decode(end.arriving.popleft(), end.version)
@@ -264,7 +281,7 @@ class FakeNetwork:
     def _resume(self) -> None:
         for links in list(self._nodes.values()):
             for end in list(links.ends.values()):
-                if end.stalled and self.reach(links.node, end.peer):
+                if end.stalled and self.hears(links.node, end.peer):
                     end.stalled = False
                     due = max(end.quiet_until, self._now() + self._delay())
                     end.quiet_until = due

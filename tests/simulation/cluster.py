@@ -26,7 +26,10 @@ from tests.fakes.network import Weather
 from tests.fakes.runtime_words import CARBON
 from tests.fakes.runtime_words import SYNAPSE as SYNAPSE_RUNTIME
 from tests.simulation.artifacts import FILES, KINDS, PLANS, SYNAPSE, all_paths, good
+from tests.simulation.contest import TIMINGS
 from tests.simulation.machine import Build, Machine
+from tests.simulation.reign import Reign
+from tests.simulation.storm import Storm
 from tests.simulation.trouble import Trouble
 from tests.simulation.witness import Witness, held, withheld
 from tests.simulation.world import Violation, World
@@ -49,6 +52,9 @@ FOR_NOW = "try again"
 STEP_S = 5.0
 NO_MANAGER_S = 90.0
 """How long a person waits for a manager before promoting somebody."""
+NOBODY_S = 240.0
+"""How long it may take in peace until one node leads that was elected: others start meanwhile."""
+ELIGIBLE_MAX = 5
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,10 @@ class Cluster:
         tracing: bool = False,
         build: Build | None = None,
         runtimes: bool = False,
+        elections: bool = False,
     ) -> None:
         self.runtimes = runtimes
+        self.elections = elections
         self.world = World(seed, tracing=tracing)
         self.rng = self.world.rng
         self.witness = Witness(self.world)
@@ -80,6 +88,7 @@ class Cluster:
         self.shape = self._shape()
         self._rollout = self._drawn_rollout() if runtimes else RolloutSettings()
         self._make_weather()
+        self.storm = self._make_storm() if elections else None
         self.machines = [self._machine(number) for number in range(self.shape.nodes)]
         self.trouble = Trouble(self)
         self._fill()
@@ -101,7 +110,8 @@ class Cluster:
         )
         trees = [SYNAPSE, *(t for t in (PLANS, FILES) if rng.random() < 0.5)]
         writers = Writers.ANY if rng.random() < 0.25 else Writers.MANAGER
-        return Shape(rng.randint(3, 5), writers, tuple(trees), limits)
+        most = 7 if self.elections else 5
+        return Shape(rng.randint(3, most), writers, tuple(trees), limits)
 
     def _drawn_rollout(self) -> RolloutSettings:
         rng = self.rng
@@ -110,6 +120,33 @@ class Cluster:
             max_unavailable=rng.choice((0.25, 0.5, 1.0)),
             on_reject=rng.choice(("hold", "hold", "continue", "rollback")),
             ordered=rng.random() < 0.25,
+        )
+
+    def _make_storm(self) -> Storm:
+        """Make the lease store, and who watches it."""
+        self._timing = self.rng.choice(TIMINGS)
+        names = [NodeName(f"n{n + 1}") for n in range(self.shape.nodes)]
+        storm = Storm(self.world, self._timing, names)
+        self.witness.reign = Reign(self.world, self._timing, lambda: storm.kept)
+        storm.house.heard = self.witness.reign.heard
+        # The first lists every tree, so that somebody can always lead.
+        some = self.rng.randint(1, min(len(names), ELIGIBLE_MAX) - 1)
+        self._eligible = (names[0], *self.rng.sample(names[1:], some))
+        return storm
+
+    def _election(self, names: Sequence[NodeName], number: int) -> ElectionSettings:
+        if not self.elections:
+            return ElectionSettings(manager=names[0])
+        timing = self._timing
+        return ElectionSettings(
+            backend="sql",
+            eligible=self._eligible,
+            nofailover=bool(number) and self.rng.random() < 0.1,
+            priority=self.rng.choice((10, 10, 1)),
+            lease_s=timing.lease_s,
+            renew_s=timing.renew_s,
+            operation_s=timing.operation_s,
+            margin_s=timing.margin_s,
         )
 
     def _make_weather(self) -> None:
@@ -123,7 +160,8 @@ class Cluster:
         rng, shape = self.rng, self.shape
         names = [NodeName(f"n{n + 1}") for n in range(shape.nodes)]
         drift = Drift.REPORT if number and rng.random() < 0.15 else Drift.REVERT
-        trees = [t for t in shape.trees if t == SYNAPSE or not number or rng.random() < 0.7]
+        lists = 0.9 if self.elections else 0.7
+        trees = [t for t in shape.trees if t == SYNAPSE or not number or rng.random() < lists]
         settings = Settings(
             cluster="apim",
             node=names[number],
@@ -132,11 +170,12 @@ class Cluster:
             writers=shape.writers,
             apply=not number or rng.random() > 0.06,
             peers=tuple(PeerSettings(n, f"{n}:1", "") for n in names if n != names[number]),
-            election=ElectionSettings(manager=names[0]),
+            election=self._election(names, number),
             rollout=self._rollout,
             limits=shape.limits,
         )
         machine = Machine(self.world, settings, self.witness, build=self._build)
+        machine.house = self.storm.house if self.storm is not None else None
         machine.pace.eye_s = rng.choice((0.01, 0.2, 2.0))
         machine.pace.commit_s = rng.choice((0.01, 0.1, 1.0))
         machine.pace.turn_s = rng.choice((0.001, 0.02))
@@ -249,10 +288,17 @@ class Cluster:
         tied = [m for m in self.machines if m.process and "tie" in m.process.state.alarms]
         if len(self.leading()) == 1 and not tied:
             self._unled_since = None
-            return
-        if self._unled_since is None:
+        elif self._unled_since is None:
             self._unled_since = self.world.at_s
-        elif self.world.at_s - self._unled_since > NO_MANAGER_S:
+        else:
+            self._unled(self.world.at_s - self._unled_since)
+
+    def _unled(self, for_s: float) -> None:
+        """Nobody leads, or more than one: where nobody is elected a person promotes somebody."""
+        if self.elections:
+            if for_s > NOBODY_S:
+                raise Violation("a manager", f"{NOBODY_S:.0f} s of peace, and nobody leads, or two")
+        elif for_s > NO_MANAGER_S:
             self._unled_since = None
             able = [m for m in self.machines if m.process is not None and m.settings.apply]
             if able:
@@ -371,10 +417,15 @@ def takes_all(_path: str, _content: bytes) -> str:
 
 
 def run_seed(
-    seed: int, *, tracing: bool = False, build: Build | None = None, runtimes: bool = False
+    seed: int,
+    *,
+    tracing: bool = False,
+    build: Build | None = None,
+    runtimes: bool = False,
+    elections: bool = False,
 ) -> tuple[Violation | None, Sequence[str]]:
     """Run one seed; return what was found, and the trace if it was asked for."""
-    cluster = Cluster(seed, tracing=tracing, build=build, runtimes=runtimes)
+    cluster = Cluster(seed, tracing=tracing, build=build, runtimes=runtimes, elections=elections)
     try:
         cluster.run()
     except Violation as violation:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from syncagent.agent import effects as fx
+from syncagent.agent import lease_effects as lx
 from syncagent.agent import results as rs
 from syncagent.agent.hands.committer import Committer
 from syncagent.agent.hands.eye import Eye
@@ -24,7 +25,7 @@ from syncagent.agent.hands.serving import Serving
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import State
 from syncagent.core.artifact import NodeName
-from syncagent.core.election import Election
+from syncagent.core.election import Election, Lost
 from syncagent.core.errors import DiskError, StateError, SyncagentError
 from syncagent.core.events import HintKind, Received
 from syncagent.core.lease import Candidate, Timing
@@ -37,6 +38,7 @@ from syncagent.ports import LinkId
 from syncagent.runtime.none import NoRuntime
 from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import FakeDisk
+from tests.fakes.drawn_elector import DrawnElector
 from tests.fakes.hints import FakeHints
 from tests.fakes.history import FakeGuard, FakeHistory
 from tests.fakes.runtime import FakeGateway, FakeRuntime, backed_up
@@ -49,10 +51,13 @@ if TYPE_CHECKING:
 
     from syncagent.agent.effects import Effect
     from syncagent.core.artifact import ArtifactPath, TreeName
+    from syncagent.core.election import LeadChange
     from syncagent.core.ledger import Standing, StandingChange
     from syncagent.core.manifest import Manifest
+    from syncagent.core.revision import Token
     from syncagent.core.settings import Settings
     from syncagent.ports import Disk, History, Runtime
+    from tests.fakes.lease_house import House
     from tests.fakes.runtime_words import Dialect
     from tests.simulation.witness import Witness
     from tests.simulation.world import World
@@ -62,6 +67,8 @@ BLINK_S = 0.001
 SPINS_MAX = 50
 REVISIONS_MAX = 100_000
 RESTART_S = 5.0
+GIVING_BACK_S = 0.05
+"""How often it is looked whether a lease has been given back."""
 
 
 class Cut(BaseException):
@@ -75,6 +82,8 @@ class Build:
     node: Callable[[State], Node] = Node
     committer: type[Committer] = Committer
     recover: Callable[[Disk, History], StandingChange | None] = finish_interrupted
+    elector: type[DrawnElector] = DrawnElector
+    election: type[Election] = Election
 
 
 @dataclass
@@ -172,6 +181,9 @@ class Process:
             chance=world.rng,
             has_blob=machine.history.has,
             wall=world.wall,
+            auto_failover=machine.house is not None,
+            believes=self._believes,
+            outlook=self.elector.outlook,
             runtime_about=self.runtime.about,
             outcomes=tuple(machine.history.outcomes()),
         )
@@ -180,19 +192,56 @@ class Process:
         self.node.start(world.now())
         self._act()
         self._turn_in(0.0)
+        machine.witness.begins_life(self)
+        if machine.house is not None:
+            self.elector.start()
 
     def _make_elector(self, settings: Settings) -> None:
-        world = self.machine.world
-        store = StaticStore(NodeName(settings.election.manager), self.machine.guard)
-        given = settings.election
-        election = Election(
+        machine, world, given = self.machine, self.machine.world, settings.election
+        house = machine.house
+        store = StaticStore(NodeName(given.manager), machine.guard)
+        election = machine.build.election(
             Candidate(settings.cluster, settings.node, self.incarnation),
             Timing(given.lease_s, given.renew_s, given.operation_s, given.margin_s),
-            server_expiry=store.server_expiry,
-            never_expires=not store.auto_failover,
+            server_expiry=house.store.server_expiry if house else store.server_expiry,
+            never_expires=house is None,
             jitter=world.rng.random,
         )
-        self.elector = Elector(store, election, world, lambda _change: None)
+        self.elector: Elector
+        if house is None:
+            self.elector = Elector(store, election, world, self._lead_changed)
+        else:
+            self.elector = machine.build.elector(
+                house, election, world, self._lead_changed, self._later
+            )
+
+    def _later(self, after_s: float, act: Callable[[], None]) -> None:
+        """Have something happen in this process: when the machine does not stand still."""
+        machine = self.machine
+
+        def now() -> None:
+            if not self.alive:
+                return
+            if machine.frozen_until > machine.world.at_s:
+                self._later(machine.frozen_until - machine.world.at_s, act)
+                return
+            act()
+            machine.witness.reigns()
+
+        machine.world.later(after_s, now)
+
+    def _lead_changed(self, change: LeadChange) -> None:
+        self.machine.world.tell(self.machine.name, f"~ {change}")
+        if isinstance(change, Lost):
+            self.post(rs.NotElected(change.reason, lost=True, token=change.token))
+        else:
+            self.post(rs.Elected(change.token))
+
+    def _believes(self, token: Token) -> bool:
+        if self.machine.house is None:
+            return True
+        belief = self.elector.current()
+        return belief is not None and belief.token == token
 
     def _make_lanes(self, build: Build) -> None:
         machine = self.machine
@@ -222,6 +271,9 @@ class Process:
             fx.TellRuntime: self._tell,
             fx.Acquire: self._acquire,
             fx.Resign: lambda effect: self.elector.fenced(effect.highest_epoch),
+            lx.Campaign: lambda e: self.elector.campaign(e.floor, forced=e.forced),
+            lx.StandBack: lambda _effect: self._stand_back(),
+            lx.Wake: lambda _effect: self.elector.wake(),
         }
         # Writing the scan cache and looking for new tenants is not simulated.
         routes.update(dict.fromkeys((fx.SaveCache, fx.Discover), lambda _effect: None))
@@ -316,6 +368,20 @@ class Process:
             return
         self.post(rs.Elected(token) if token else rs.NotElected("another node holds the lease"))
 
+    def _stand_back(self) -> None:
+        elector, world = self.elector, self.machine.world
+        elector.resign()
+        until = world.at_s + self.machine.settings.election.operation_s
+
+        def look() -> None:
+            waits = isinstance(elector, DrawnElector) and elector.giving_back
+            if waits and world.at_s < until:
+                self._later(GIVING_BACK_S, look)
+            else:
+                self.post(rs.StoodBack())
+
+        look()
+
     # --- the desk -----------------------------------------------------------------------------
 
     def ask(
@@ -355,6 +421,8 @@ class Machine:
     away: dict[TreeName, str] = field(default_factory=dict)
     """Trees that a fault took, and how."""
     lives: int = 0
+    house: House | None = None
+    """The way to the lease store, in seeds in which it elects."""
     gateway: FakeGateway | None = None
     """The runtime beside the agent, in seeds that have some."""
     meddle: Callable[[Machine], None] = lambda _machine: None
@@ -526,12 +594,27 @@ class Machine:
                 self.world.tell(self.name, f"! cut in {type(lane.current).__name__}")
             self._cut_in = None
         process.alive = False
+        self.witness.ends_life(self)
         process.runtime.stop()
         self.world.network.leave(process.links, power=power)
         self.process = None
         self.frozen_until = 0.0
         self._lose(power=power)
         self.world.later(back_in_s, self.boot)
+
+    def freeze(self, for_s: float) -> None:
+        """Have the agent's process stand still; its machine and its connections don't."""
+        self.world.tell(self.name, f"! frozen for {for_s:.1f} s")
+        self.frozen_until = max(self.frozen_until, self.world.at_s + for_s)
+
+    def stop(self, back_in_s: float) -> None:
+        """Have the agent end as a person ends it: it gives back what it leads by."""
+        process = self.process
+        if process is not None and self.frozen_until <= self.world.at_s:
+            self.world.tell(self.name, "! stopped")
+            process.elector.close()
+            # What is asked of the store is on its way; nothing else is waited for.
+            self.crash(power=False, back_in_s=back_in_s)
 
     def _after_cut(self, *, power: bool) -> None:
         self.world.tell(self.name, f"! cut in recovery, {'power cut' if power else 'killed'}")

@@ -11,3 +11,6 @@ OPEN_BESIDE: tuple[int, ...] = ()
 """Seeds with runtimes that find something that is not mended yet: not run, and not forgotten."""
 
 FOUND = (123, 147, 154, 174, 186, 192, 207, 247, 297, 1077, 1693)
+
+FOUND_ELECTED = (37,)
+"""Those that did so with managers that are elected."""

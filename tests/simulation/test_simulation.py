@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.cluster import run_seed
-from tests.simulation.seeds import FOUND, FOUND_BESIDE, OPEN_BESIDE
+from tests.simulation.seeds import FOUND, FOUND_BESIDE, FOUND_ELECTED, OPEN_BESIDE
 
 SEEDS_EACH_RUN = 100
+ELECTED_EACH_RUN = 40
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -33,6 +34,18 @@ def test_no_promise_is_broken(seed: int) -> None:
 def test_no_promise_is_broken_beside_runtimes(seed: int) -> None:
     violation, _ = run_seed(seed, runtimes=True)
     assert violation is None, f"scripts/simulate --runtimes --from {seed} --trace: {violation}"
+
+
+@pytest.mark.parametrize("seed", range(ELECTED_EACH_RUN))
+def test_no_promise_is_broken_by_elected_managers(seed: int) -> None:
+    violation, _ = run_seed(seed, elections=True)
+    assert violation is None, f"scripts/simulate --elections --from {seed} --trace: {violation}"
+
+
+@pytest.mark.parametrize("seed", FOUND_ELECTED)
+def test_what_was_found_with_elected_managers_stays_mended(seed: int) -> None:
+    violation, _ = run_seed(seed, elections=True)
+    assert violation is None, f"scripts/simulate --elections --from {seed} --trace: {violation}"
 
 
 @pytest.mark.parametrize("seed", FOUND_BESIDE)

@@ -65,6 +65,12 @@ class Trouble:
         }
         if cluster.runtimes:
             kinds["runtime"] = (self._runtime, 2.0)
+        if cluster.storm is not None:
+            del kinds["promote"]
+            kinds |= cluster.storm.acts()
+            kinds["stop"] = (self._stop, 1.5)
+            kinds["depose"] = (self._depose, 2.0)
+            kinds["cut-off"] = (self._cut_off, 2.0)
         always = {"edit", "approve"}
         share = self.rng.choice((0.2, 0.5, 0.8))
         chosen = [name for name in kinds if name in always or self.world.chance(share)]
@@ -85,6 +91,8 @@ class Trouble:
         """Stop breaking things, and mend what is broken."""
         self.stopped = True
         self.world.network.heal()
+        if self.cluster.storm is not None:
+            self.cluster.storm.stop()
         self.world.network.weather = replace(self.world.network.weather, break_chance=0.0)
         for machine in self.cluster.machines:
             machine.failing_until = 0.0
@@ -259,8 +267,50 @@ class Trouble:
     def _freeze(self) -> None:
         machine = self._any()
         for_s = self.rng.choice((0.5, 5.0, 60.0))
-        self.world.tell(machine.name, f"! frozen for {for_s} s")
-        machine.frozen_until = self.world.at_s + for_s
+        machine.freeze(for_s)
+
+    def _stop(self) -> None:
+        self._any().stop(self.rng.choice((1.0, 5.0, 40.0)))
+
+    def _leader(self) -> Machine | None:
+        leading = [m for m in self.cluster.machines if m.process and m.process.state.leads]
+        return self.rng.choice(leading) if leading else None
+
+    def _depose(self) -> None:
+        """The manager stands still for longer than its lease, just when it has something to send."""
+        machine = self._leader()
+        if machine is None:
+            return
+        for _ in range(self.rng.randint(0, 3)):
+            tree = self._tree(machine)
+            if tree is not None:
+                path = self.rng.choice(all_paths(tree))
+                machine.put(path, self.fresh(path))
+        for_s = machine.settings.election.lease_s * self.rng.uniform(0.9, 2.5)
+
+        after_s = self.rng.choice((0.0, 0.5, 2.0, 4.0)) * self.rng.random()
+        self.world.later(after_s, lambda: machine.freeze(for_s))
+
+    def _cut_off(self) -> None:
+        """The manager reaches only its workers, only the store, or neither."""
+        machine, storm = self._leader(), self.cluster.storm
+        if machine is None or storm is None:
+            return
+        name = machine.settings.node
+        for_s = machine.settings.election.lease_s * self.rng.choice((0.7, 1.5, 4.0))
+        what = self.rng.choice(("workers", "store", "both", "one way"))
+        self.world.tell(name, f"! cut off from {what} for {for_s:.1f} s")
+        if what in {"store", "both"}:
+            storm.away([name], for_s)
+        if what in {"workers", "both"}:
+            self.world.network.partition([name])
+            self.world.later(for_s, self.world.network.heal)
+        if what == "one way":
+            others = [m.settings.node for m in self.cluster.machines if m is not machine]
+            for other in others:
+                pair = (name, other) if self.world.chance(0.5) else (other, name)
+                self.world.network.deafen(*pair)
+            self.world.later(for_s, self.world.network.heal)
 
     def _slow(self) -> None:
         self._any().pace.factor = self.rng.choice((1.0, 10.0, 50.0))

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from syncagent.core.manifest import Manifest
     from syncagent.core.revision import RevisionId, Token
     from syncagent.core.wire.messages import Message
-    from tests.simulation.machine import Machine
+    from tests.simulation.machine import Machine, Process
+    from tests.simulation.reign import Reign
     from tests.simulation.world import World
 
 Row = tuple[bytes, int]
@@ -84,6 +85,8 @@ class Seen:
     touched_at: dict[ArtifactPath, float] = field(default_factory=dict)
     came: dict[ArtifactPath, float] = field(default_factory=dict)
     """Since when each path holds what it holds; what was there from the beginning has no entry."""
+    unsent: set[tuple[ArtifactPath, Digest]] = field(default_factory=set)
+    """What this node stood on and no other line of revisions ever had."""
     displaced: list[tuple[ArtifactPath, bytes]] = field(default_factory=list)
     """What the agent has taken away in a commit that is under way."""
     writes: int = 0
@@ -120,12 +123,40 @@ class Witness:
         self.forced: set[str] = set()
         """Incarnations that a person has forced to lead, whatever they had been told."""
         self.begun: dict[tuple[str, int], Token] = {}
+        self.parents: dict[RevisionId, RevisionId] = {}
+        self.reign: Reign | None = None
+        """Who watches the lease, in seeds that have one."""
         self.taken: list[tuple[str, ArtifactPath, bytes, float]] = []
 
     def meet(self, machine: Machine) -> None:
         """Begin to watch a machine, as it is now."""
         self.machines[machine.name] = machine
         self.of[machine.name] = Seen(self._copy(machine), machine.history.standing())
+
+    # --- the lease ----------------------------------------------------------------------------
+
+    def begins_life(self, process: Process) -> None:
+        """A process has started."""
+        if self.reign is None:
+            return
+        machine = process.machine
+
+        def acting() -> Token | None:
+            frozen = machine.frozen_until > self._world.at_s
+            return process.state.token if process.state.leads and not frozen else None
+
+        self.reign.electors[machine.name] = process.elector.current
+        self.reign.acting[machine.name] = acting
+
+    def ends_life(self, machine: Machine) -> None:
+        """A process has ended."""
+        if self.reign is not None:
+            self.reign.gone(machine.name)
+
+    def reigns(self) -> None:
+        """Judge what all believe of the lease."""
+        if self.reign is not None:
+            self.reign.look()
 
     # --- what people and accidents do ---------------------------------------------------------
 
@@ -325,6 +356,13 @@ class Witness:
                 raise Violation(
                     "nothing is lost", f"{machine.name} {path}: {content[:60]!r} is nowhere"
                 )
+            if (path, digest_of(content)) in seen.unsent and not self._listed(
+                machine, path, content
+            ):
+                raise Violation(
+                    "nothing is lost",
+                    f"{machine.name} {path}: {content[:60]!r} was sent to nobody and is not listed",
+                )
             self.taken.append((machine.name, path, content, self._world.at_s))
         seen.displaced.clear()
 
@@ -332,6 +370,12 @@ class Witness:
         digest = digest_of(content)
         if digest in machine.history._durable:
             return True
+        return self._listed(machine, path, content)
+
+    @staticmethod
+    def _listed(machine: Machine, path: ArtifactPath, content: bytes) -> bool:
+        """Tell whether a person at this node is shown these bytes among those that were kept."""
+        digest = digest_of(content)
         return any(row.digest == digest and row.path == path for row in machine.disk.kept())
 
     def _whole(self, machine: Machine, seen: Seen) -> None:
@@ -379,11 +423,32 @@ class Witness:
                 f"{machine.name} committed {new.revision}, and {highest.incarnation} "
                 f"(epoch {highest.epoch}) never said so",
             )
+        self._turned_aside(machine, old, new)
         self._contact(machine, old)
         self._raced(machine, old, new)
         here = held(machine, old)
         changes = diff(here, held(machine, new))
         self._consent(machine, here, changes, f"committed {new.revision}")
+
+    def _turned_aside(self, machine: Machine, old: Standing, new: Standing) -> None:
+        """Note what a node leaves that follows another line: what this line never had."""
+        line, at = set(), new.revision
+        while at in self.parents:
+            line.add(at)
+            at = self.parents[at]
+        seen = self.of[machine.name]
+        if old.revision.number == 0 or old.revision in line:
+            return
+        self._world.tell(machine.name, f"# leaves the line of {old.revision}")
+        for change in diff(new.manifest, old.manifest):
+            entry = change.after
+            if entry is None or any(self._had(one, change.path, entry.digest) for one in line):
+                continue
+            seen.unsent.add((change.path, entry.digest))
+
+    def _had(self, revision: RevisionId, path: ArtifactPath, digest: Digest) -> bool:
+        entry = self.revisions[revision].get(path)
+        return entry is not None and entry.digest == digest
 
     def _declared(self, machine: Machine, old: Standing, new: Standing, highest: Token) -> None:
         fresh = new.revision
@@ -394,6 +459,7 @@ class Witness:
         if fresh.number != old.revision.number + 1:
             raise Violation("one writer", f"{machine.name}: {fresh} follows {old.revision}")
         self.revisions[fresh] = new.manifest
+        self.parents[fresh] = old.revision
         changes = diff(old.manifest, new.manifest)
         for change in changes:
             if change.after is None:
