@@ -64,6 +64,7 @@ class Server:
         self.folder = folder
         self.env = dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
+        self.hung = False
 
     def __enter__(self) -> Self:
         return self
@@ -88,6 +89,7 @@ class Server:
     def start(self) -> None:
         assert not self.running, "it runs already"
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.hung = False
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -113,9 +115,11 @@ class Server:
     def hang(self) -> None:
         """Stop it where it is; its sockets stay open."""
         self._signal(signal.SIGSTOP)
+        self.hung = True
 
     def wake(self) -> None:
         self._signal(signal.SIGCONT)
+        self.hung = False
 
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""

@@ -130,8 +130,8 @@ class ZooKeeper:
 
     def serving(self, session: int) -> int:
         """Return which server a session is connected to."""
-        lists = [self.tell(number, "cons") for number in range(len(self.members))]
-        (found,) = [at for at, told in enumerate(lists) if f"sid=0x{session:x}," in told]
+        answering = [at for at, member in enumerate(self.members) if not member.hung]
+        (found,) = [at for at in answering if f"sid=0x{session:x}," in self.tell(at, "cons")]
         return found
 
     def _member(self, number: int) -> Server:
