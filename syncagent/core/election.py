@@ -110,7 +110,8 @@ class Election:
     """The state of one candidate. Not thread-safe: its runner holds a lock around each call.
 
     `jitter` returns numbers from 0 to 1. `never_expires`: leadership ends only by being lost,
-    fenced or resigned (`static`), so that nothing is renewed.
+    fenced or resigned (`static`), so that nothing is renewed. A lease that is free is left to others
+    for as long as the priority says, unless a person wants this node to have it.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Election:
         self._server_expiry = server_expiry
         self._never_expires = never_expires
         self._jitter = jitter
+        self._head_start_s = 0.0 if never_expires else timing.head_start_s(me.priority)
         self._campaigning = False
         self._leadership: Leadership | None = None
         self._renew_at = NEVER
@@ -135,6 +137,7 @@ class Election:
         self._seen: LeaseView | None = None
         self._seen_since = 0.0
         self._ready: LeaseView | None = None
+        self._take_at = 0.0
         self._give_back: Token | None = None
         self._renewed_at = 0.0
         self._unavailable_since: float | None = None
@@ -184,7 +187,8 @@ class Election:
         if not self._campaigning:
             return Rest(NEVER)
         if self._ready is not None:
-            return TryAcquire(self._ready, self.floor)
+            may_take = self.me.promoted or now >= self._take_at
+            return TryAcquire(self._ready, self.floor) if may_take else Rest(self._take_at)
         return Observe() if now >= self._poll_at else Rest(self._poll_at)
 
     # What was decided elsewhere.
@@ -238,13 +242,15 @@ class Election:
         if self._is_mine(view.token):
             self._give_back = view.token
         elif self._may_take(now, view):
-            self._ready = view
+            self._ready, self._take_at = view, now + self._head_start_s
 
     def took(self, sent: float, now: float, token: Token | None) -> LeadChange | None:
         """`TryAcquire`, sent at `sent`, was answered at `now`."""
         self._answered()
         self._forget_view()
         if token is None:
+            # Somebody else was faster, or the store does not give it: it is not asked in a circle.
+            self._poll_at = now + self._timing.renew_s * RETRY_SHARE
             return None
         expires = self._expiry(sent)
         outdone = token.epoch <= self.floor

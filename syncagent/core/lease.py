@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 MARGIN_S_MIN = 2.0
 """Less does not cover scheduling and a commit step under way."""
+PRIORITY_MAX = 10
+PRIORITY_SHARE = 0.5
+"""What one step of priority costs, in renew intervals: a little more than a candidate's longest
+pause between two looks, so that whoever comes first has looked by then."""
 
 
 class StoreUnavailable(SyncagentError):  # noqa: N818 - an outcome (unknown), named as one
@@ -31,13 +35,15 @@ class LeadershipLost(SyncagentError):  # noqa: N818 - an outcome (certain), name
 class Candidate:
     """A node that wants to be manager; `incarnation` is new at each start of its process.
 
-    `promoted`: a person said so, which counts where no store can decide (`static`).
+    `promoted`: a person said so, which counts where no store can decide (`static`), and over a
+    lease that another node holds. A lower `priority` only waits longer: see `Timing.head_start_s`.
     """
 
     cluster: str
     node: NodeName
     incarnation: str
     promoted: bool = False
+    priority: int = PRIORITY_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,10 @@ class Timing:
     renew_s: float = 5.0
     operation_s: float = 3.0
     margin_s: float = 3.0
+
+    def head_start_s(self, priority: int) -> float:
+        """Return how long a candidate of that priority leaves a free lease to others."""
+        return (PRIORITY_MAX - priority) * PRIORITY_SHARE * self.renew_s
 
     def faults(self) -> tuple[str, ...]:
         """Say what is wrong; empty if renewing twice fits into the lease."""

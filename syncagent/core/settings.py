@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from syncagent.core.lease import PRIORITY_MAX
 from syncagent.core.storeurl import StoreUrl
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class ElectionSettings:
     password_file: str = ""
     eligible: tuple[str, ...] = ()
     nofailover: bool = False
-    priority: int = 10
+    priority: int = PRIORITY_MAX
     lease_s: float = 15.0
     renew_s: float = 5.0
     operation_s: float = 3.0

@@ -70,8 +70,11 @@ class EtcdStore:
         )
 
     def try_acquire(self, me: Candidate, seen: LeaseView, epoch_floor: int) -> Token | None:
-        """Take the lease if it is free and nothing changed since `seen`. Raises StoreUnavailable."""
-        if seen.token is not None:
+        """Take the lease if nothing changed since `seen`, and it is free or a person wants it.
+
+        Raises StoreUnavailable.
+        """
+        if seen.token is not None and not me.promoted:
             return None
         self._begin()
         lease, lease_s = self._grant()

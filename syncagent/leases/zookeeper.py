@@ -87,8 +87,11 @@ class ZooKeeperStore:
         )
 
     def try_acquire(self, me: Candidate, seen: LeaseView, epoch_floor: int) -> Token | None:
-        """Take the lease if it is free and nothing changed since `seen`. Raises StoreUnavailable."""
-        if seen.token is not None:
+        """Take the lease if nothing changed since `seen`, and it is free or a person wants it.
+
+        Raises StoreUnavailable.
+        """
+        if seen.token is not None and not me.promoted:
             return None
         self._begin()
         token = Token(me.cluster, max(seen.last_epoch, epoch_floor) + 1, me.node, me.incarnation)

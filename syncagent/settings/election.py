@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from syncagent.core.lease import PRIORITY_MAX
 from syncagent.core.settings import ElectionSettings
 from syncagent.core.storeurl import StoreUrl
 from syncagent.settings.section import Key, Section
@@ -24,7 +25,6 @@ from syncagent.settings.shapes import (
     shown,
 )
 
-PRIORITY_MAX = 10
 _HOUR_S = 3_600.0
 _DEFAULTS = ElectionSettings()
 

@@ -42,8 +42,9 @@ class Ballot:
         self._post = post
         self.auto_failover = settings.election.backend != "static"
         store = make_store(settings, guard)
+        priority = settings.election.priority
         election = Election(
-            Candidate(settings.cluster, settings.node, incarnation),
+            Candidate(settings.cluster, settings.node, incarnation, priority=priority),
             timing_of(settings.election),
             server_expiry=store.server_expiry,
             never_expires=not store.auto_failover,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from syncagent.core.artifact import NodeName
 from syncagent.core.election import (
     NEVER,
+    POLL_SHARE,
     Action,
     Election,
     GiveBack,
@@ -23,7 +24,14 @@ from syncagent.core.election import (
     TryAcquire,
     Won,
 )
-from syncagent.core.lease import Candidate, LeadershipLost, LeaseView, StoreUnavailable, Timing
+from syncagent.core.lease import (
+    PRIORITY_MAX,
+    Candidate,
+    LeadershipLost,
+    LeaseView,
+    StoreUnavailable,
+    Timing,
+)
 from syncagent.core.revision import Token
 from tests.fakes.leases import MemoryStore, MemoryTable
 
@@ -48,11 +56,12 @@ class Player:
     start: str = "start-1"
     told: list[Won | Lost] = field(default_factory=list)
     server_expiry: bool = False
+    priority: int = PRIORITY_MAX
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.table)
         self.election = Election(
-            Candidate("apim", NodeName(self.name), self.start),
+            Candidate("apim", NodeName(self.name), self.start, priority=self.priority),
             TIMING,
             server_expiry=self.server_expiry,
             never_expires=False,
@@ -151,6 +160,48 @@ def test_a_holder_renews_for_ever(hand: Hand, table: MemoryTable) -> None:
     run(hand, [one], 10 * LEASE_S)
     assert one.epoch == 1
     assert one.store.calls.count("renew") >= 10 * LEASE_S / RENEW_S - 2
+
+
+def test_a_free_lease_is_left_to_those_of_a_higher_priority_for_as_long_as_they_look(
+    hand: Hand, table: MemoryTable
+) -> None:
+    low = Player("gw-1", table, hand, priority=PRIORITY_MAX - 1)
+    low.settle()
+    high = Player("gw-2", table, hand)
+    run(hand, [low], RENEW_S * POLL_SHARE * 1.2)
+    assert low.epoch is None
+    high.settle()
+    run(hand, [low, high], LEASE_S)
+    assert (low.epoch, high.epoch) == (None, 1)
+
+
+def test_a_low_priority_only_delays(hand: Hand, table: MemoryTable) -> None:
+    low = Player("gw-1", table, hand, priority=0)
+    began = hand.now
+    while low.epoch is None and hand.now < began + 3 * LEASE_S:
+        low.settle()
+        hand.now += 0.25
+    assert low.epoch == 1
+    assert hand.now - began > TIMING.head_start_s(0) == 5 * RENEW_S
+
+
+def test_a_person_s_word_waits_for_no_priority(hand: Hand, table: MemoryTable) -> None:
+    low = Player("gw-1", table, hand, priority=0)
+    low.settle()
+    assert low.epoch is None
+    low.election.me = replace(low.election.me, promoted=True)
+    low.settle()
+    assert low.epoch == 1
+
+
+def test_a_store_that_gives_nothing_is_not_asked_in_a_circle(
+    hand: Hand, table: MemoryTable
+) -> None:
+    one = Player("gw-1", table, hand)
+    one.election.took(hand.now, hand.now, None)
+    action = one.election.next(hand.now)
+    assert isinstance(action, Rest)
+    assert action.until > hand.now
 
 
 def test_a_live_holder_is_never_robbed(hand: Hand, table: MemoryTable) -> None:
