@@ -21,7 +21,7 @@ from syncagent.core.artifact import NodeName
 from syncagent.core.election import POLL_SHARE, Won
 from syncagent.core.lease import StoreUnavailable, Timing
 from tests.servers.backend import TIMING
-from tests.servers.backends import MAKERS
+from tests.servers.backends import MAKERS, PostgreSQLWithClock
 from tests.servers.candidate import Candidate, CandidateProcess, incarnation_of_a_start
 from tests.servers.process import reached
 from tests.servers.proxy import Proxy
@@ -410,6 +410,38 @@ def test_of_a_hundred_candidates_one_leads_and_each_has_one_connection(
         assert sum(each.leads for each in nodes) == 1
         assert sum(len(each.won()) for each in nodes) == 1
         assert backend.connections() - idle <= len(nodes)
+
+
+# What clocks do.
+
+
+def test_a_step_of_the_store_s_clock_neither_steals_a_lease_nor_keeps_one(
+    cluster: str, on: Callable[[Backend], Scene]
+) -> None:
+    """All databases are sent the same statements; the one that can be given a clock shows it."""
+    with PostgreSQLWithClock() as backend:
+        scene = on(backend)
+        first = scene.standing("gw-1")
+        reached(lambda: first.leads, "the first leads")
+        second = scene.standing("gw-2")
+        reached(lambda: second.elector.outlook().token, "the second has seen who leads")
+        for step_s in (3600, -3600):
+            dead = f"{cluster}{step_s}"
+            gone = backend.connect(dead)
+            me = lease.Candidate(dead, NodeName("gw-1"), incarnation_of_a_start())
+            assert gone.try_acquire(me, gone.observe(), 0) is not None
+            heir = Candidate(backend.connect(dead), dead, "gw-2", TIMING)
+            with heir:
+                reached(lambda heir=heir: heir.elector.outlook().token, "it has seen who led")
+                backend.step_clock(step_s)
+                reached(lambda at=step_s: abs(backend.clock_ahead_s() - at) < 60, "the clock steps")
+                stepped = boot()
+                reached(lambda heir=heir: heir.leads, "who does not renew is replaced")
+                assert heir.won()[0] <= stepped + TIMING.lease_s + POLL_S + SLACK_S
+                reached(lambda t=stepped: boot() > t + TIMING.lease_s, "a lease is over")
+            gone.close()
+        assert first.lost() == []
+        assert second.won() == []
 
 
 def open_files() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+import time
 from abc import abstractmethod
 from contextlib import closing
 from pathlib import Path
@@ -124,6 +125,25 @@ class ServerBackend(SqlBackend):
 
 class PostgreSQLBackend(ServerBackend):
     maker = PostgreSQL
+
+
+class PostgreSQLWithClock(PostgreSQLBackend):
+    """One whose clock can be stepped."""
+
+    def begin(self) -> None:
+        self.with_clock = PostgreSQL(clock=True)
+        self.maker = lambda: self.with_clock
+        super().begin()
+
+    def step_clock(self, seconds: int) -> None:
+        """Have its clock stand `seconds` before or behind ours, from now on."""
+        self.with_clock.step_clock(seconds)
+
+    def clock_ahead_s(self) -> float:
+        """How far ahead of ours its clock is, as it says itself."""
+        told = self.ask("SELECT extract(epoch FROM clock_timestamp())::float8")[0][0]
+        assert isinstance(told, float)
+        return told - time.clock_gettime(time.CLOCK_REALTIME)
 
 
 class MariaDBBackend(ServerBackend):

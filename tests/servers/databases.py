@@ -60,7 +60,7 @@ class Database(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.kill()
+        self._end()
         shutil.rmtree(self.folder)
 
     def start(self) -> None:
@@ -116,6 +116,10 @@ class Database(ABC):
     def _make(self) -> Server:
         """Make its folder's content, and the process that is to be started."""
 
+    def _end(self) -> None:
+        """End it for good."""
+        self.kill()
+
     def _signal_all(self, number: signal.Signals) -> None:
         assert self.server.process is not None, "it was not started"
         for pid in [self.server.process.pid, *self._children()]:
@@ -163,6 +167,13 @@ class PostgreSQL(Database):
         except psycopg.OperationalError:
             return False
 
+    def _end(self) -> None:
+        """Have it give its shared memory back, which outlives it if it is killed."""
+        if self.server.running:
+            self.wake()
+            self.server.quit()
+        self.kill()
+
     def _make(self) -> Server:
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
         need(found, "postgres")
@@ -188,13 +199,14 @@ class PostgreSQL(Database):
             "unix_socket_directories": str(self.folder),
             "max_connections": "150",
             "shared_buffers": "8MB",
+            "dynamic_shared_memory_type": "mmap",
             "fsync": "off",
             "log_min_messages": "log",
         }
         arguments = [f"-c{key}={value}" for key, value in options.items()]
-        return Server(
-            [*as_user, str(found[-1]), "-D", str(data), *arguments], self.folder, self._env()
-        )
+        # `env` comes after the change of user: what it preloads has to be that user's.
+        env = [program("env"), *(f"{key}={value}" for key, value in self._env().items())]
+        return Server([*as_user, *env, str(found[-1]), "-D", str(data), *arguments], self.folder)
 
     def _as_user(self) -> list[str]:
         if os.geteuid() != 0:
@@ -219,6 +231,7 @@ class PostgreSQL(Database):
             "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DISABLE_SHM": "1",
         }
 
 

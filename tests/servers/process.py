@@ -123,7 +123,14 @@ class Server:
 
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""
-        self._signal(signal.SIGTERM)
+        self._end(signal.SIGTERM)
+
+    def quit(self) -> None:
+        """Ask it to end without waiting for anybody, and wait until it has."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, number: signal.Signals) -> None:
+        self._signal(number)
         assert self.process is not None
         self.process.wait(STOP_S)
 
