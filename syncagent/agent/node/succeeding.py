@@ -61,6 +61,8 @@ class Succeeding:
         if candidacy is None and (held is None or result.token.epoch <= held.epoch):
             # An attempt that was given up meanwhile.
             return
+        # What the manager before it had offered is not committed any more, and must not be waited for.
+        self._advancing.give_back("this node leads from now on", now)
         # A second attempt may have outbid the first: all that is led goes on under its epoch.
         candidacy = state.candidacy = candidacy or Candidacy(now, set())
         state.token = result.token

@@ -6,15 +6,26 @@ from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
 from syncagent.agent.node.campaigning import TURN_S
 from syncagent.agent.node.state import Role
-from syncagent.agent.node.succeeding import CATCH_UP_AGAIN_S, FAULTS_MAX
+from syncagent.agent.node.succeeding import ADMIT_S, CATCH_UP_AGAIN_S, FAULTS_MAX
+from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import StateError
 from syncagent.core.events import DialFailed
 from syncagent.core.lease import Candidate
 from syncagent.core.revision import RevisionId
 from syncagent.core.settings import PeerSettings
-from syncagent.core.wire.messages import Admit, Fenced, Missing, Offer, Want
-from tests.fakes.agent_bench import ME, PEER, THIRD, Bench, sequence
+from syncagent.core.wire.messages import Admit, Fenced, Missing, Offer, Prepared, Want
+from tests.fakes.agent_bench import (
+    ME,
+    PEER,
+    THIRD,
+    Bench,
+    at,
+    entry,
+    revision,
+    rows,
+    sequence,
+)
 from tests.fakes.leases import MemoryStore, MemoryTable
 
 FILES = {f"sequences/{name}.xml": sequence(name) for name in "ab"}
@@ -101,6 +112,28 @@ def test_who_does_not_answer_is_waited_for_five_seconds() -> None:
     assert bench.state.role is Role.ADMITTING
     bench.pass_(0.2)
     assert bench.state.leads
+
+
+def test_what_the_manager_before_it_had_offered_does_not_hold_it_up() -> None:
+    table = MemoryTable()
+    other_holds(table, epoch_floor=4)
+    assert table.token is not None
+    bench = voter(table, standing=FILES).start()
+    link = bench.link(dialled=False)
+    bench.hear(link, Admit(table.token))
+    before = bench.state.standing.revision
+    path = "sequences/b.xml"
+    of = revision(before, rows(FILES), (Change(at(path), entry(FILES[path]), None),), epoch=5)
+    bench.hear(link, Offer(table.token, of.id, of.parent, PEER, "edit", (), of.changes))
+    assert bench.said(Prepared, link), "it is prepared, and the manager stands still"
+    bench.pass_(LEASE_S + ADMIT_S + 3.0)
+    assert bench.state.leads
+    bench.put("sequences/c.xml", sequence("c"))
+    bench.pass_(3.0)
+    assert bench.state.standing.revision == RevisionId(
+        6, before.number + 1, bench.state.standing.manifest.digest
+    )
+    assert sorted(path.path for path, _ in bench.state.base) == [*FILES, "sequences/c.xml"]
 
 
 # --- ceasing to -----------------------------------------------------------------------------------
