@@ -24,6 +24,7 @@ from syncagent.validation.siddhi_tokens import END, KINDS, NAME, NAMES, TEXT, to
 if TYPE_CHECKING:
     from syncagent.validation.siddhi_tokens import Tokens
 
+_CONTROLS = bytes([*range(0x09), *range(0x0E, 0x20)])
 _TEXT_ONLY = re.compile(r"[^\x00-\x08\x0e-\x1f]*+")
 
 
@@ -184,10 +185,11 @@ def _text_of(content: bytes) -> str | Problem:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         return Problem("encoding", f"not UTF-8 text: {error.reason}", line)
+    # In UTF-8 a byte below 0x80 is that character.
+    if len(content.translate(None, _CONTROLS)) == len(content):
+        return text
     clean = _TEXT_ONLY.match(text)
     end = clean.end() if clean is not None else 0
-    if end == len(text):
-        return text
     reason = f"control character {text[end]!r}: not a text file"
     return Problem("binary", reason, _line_at(text, end))
 

@@ -89,7 +89,13 @@ class _Kinds(dict[str, str]):
     """Word -> its kind, of every word; begins anew when it has become too many."""
 
     def __missing__(self, word: str) -> str:
-        kind = self._kind(word)
+        # The words that are new in each plan are names and numbers.
+        if word.isidentifier() and word.isascii():
+            kind = _WORDS.get(word.lower(), NAME)
+        elif word.isdigit() and word.isascii():
+            kind = INT
+        else:
+            kind = self._kind(word)
         if len(word) <= _REMEMBERED_SIZE_MAX:
             if len(self) >= _REMEMBERED_MAX:
                 self.clear()
@@ -98,8 +104,6 @@ class _Kinds(dict[str, str]):
 
     @staticmethod
     def _kind(word: str) -> str:
-        if word.isascii() and word.isidentifier():
-            return _WORDS.get(word.lower(), NAME)
         if not word:
             return END
         token = _TOKEN.fullmatch(word)

@@ -253,11 +253,25 @@ FAULTS: dict[str, tuple[Build, set[str]]] = {
 }
 
 
+LIKELY = {
+    "token not checked": 42,
+    "deletions not judged": 3,
+    "any root believed": 1,
+    "no catching up": 25,
+    "unproven let through": 5,
+    "a restore declared": 7,
+    "rejected pushed again": 9,
+    "Pending called Deployed": 1,
+    "Unknown called Rejected": 3,
+}
+"""The seed that caught a fault last, which is tried first: where it no longer does, all are tried."""
+
+
 @pytest.mark.parametrize("fault", [*FAULTS, *BESIDE])
 def test_a_faulty_agent_is_caught(fault: str) -> None:
     build, promises = {**FAULTS, **BESIDE}[fault]
     others: list[str] = []
-    for seed in range(SEEDS_MAX):
+    for seed in dict.fromkeys((LIKELY.get(fault, 0), *range(SEEDS_MAX))):
         violation, _ = run_seed(seed, build=build, runtimes=fault in BESIDE)
         if violation is not None and violation.promise in promises:
             return
