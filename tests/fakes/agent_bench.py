@@ -314,7 +314,7 @@ class Bench:
                     self._about_runtime(effect)
                 case fx.Resign() | lx.Campaign() | lx.StandBack() | lx.Wake():
                     self._about_lease(effect)
-                case fx.SaveCache() | fx.Discover():
+                case fx.SaveCache() | fx.Discover() | lx.Depart():
                     self.others.append(effect)
                 case _:
                     self.hands.append(effect)

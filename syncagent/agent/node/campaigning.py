@@ -112,6 +112,7 @@ class Campaigning:
             self._stand_back()
 
     def _stand_back(self) -> None:
+        """Give the lease back if it is held; until the next campaign none is taken."""
         self._campaigns = False
         self._state.do(StandBack())
 
@@ -130,6 +131,11 @@ class Campaigning:
         self._stand_back()
         if state.role is not Role.WORKER:
             self._electing.candidacy_lost(why, now)
+
+    def resign(self, seconds: float, why: str, now: float) -> None:
+        """Give the lease back, and let others go first for a while."""
+        self.defer(seconds, why, now)
+        self._stand_back()
 
     def defer(self, seconds: float, why: str, now: float) -> None:
         """Let others go first for a while, without giving up anything that is led already."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Hangup, Reply
-from syncagent.agent.lease_effects import Depart, StandBack
+from syncagent.agent.lease_effects import Depart
 from syncagent.agent.node.job import Stage
 from syncagent.agent.node.state import Phase
 from syncagent.core.errors import (
@@ -198,8 +198,7 @@ class Handing:
         handover.until = now + state.settings.election.lease_s + SUCCESSOR_S
         if state.auto_failover:
             node.electing.step_down(handover.why, now, hang_up=False)
-            node.campaigning.defer(SUCCESSOR_S, handover.why, now)
-            state.do(StandBack())
+            node.campaigning.resign(SUCCESSOR_S, handover.why, now)
             return
         target = state.peers.get(handover.target) if handover.target is not None else None
         if target is None or target.link is None:

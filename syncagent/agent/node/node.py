@@ -299,13 +299,15 @@ class Node:
 
     def _token_admitted(self, result: rs.TokenAdmitted, now: float) -> None:
         state = self.state
-        state.guard = result.state
+        before, state.guard = state.guard.highest, result.state
         state.alarm("guard", None)
         if result.token.holder == state.me and result.token.incarnation == state.incarnation:
             self.electing.own_token(result, now)
             return
         if state.role is not Role.WORKER:
             self.electing.candidacy_lost(f"{result.token.holder} leads", now)
+        if before is not None and before.holder == state.me:
+            state.unsent = True
         self.working.token_admitted(result)
         self.answering.handing.succeeded(result.token)
 
@@ -352,6 +354,8 @@ class Node:
             self.deploying.committed(job.steps, paths, job.revision.number, now)
         self.proposing.finished(job, fault, now)
         self.answering.job_finished(job, fault)
+        if fault is None and job.why in {Why.OFFER, Why.REPAIR}:
+            self.state.unsent = False
         if job.why is Why.CATCH_UP:
             self.electing.succeeding.caught_up(job, fault, now)
         elif fault is None and job.why is Why.OWN and job.record is not None:

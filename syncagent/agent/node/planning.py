@@ -43,6 +43,10 @@ class _Unmoved:
         return path not in self._moved and path in self._settled
 
 
+def _as_conflict(step: Step) -> Step:
+    return replace(step, keep=Keep.CONFLICT) if step.keep is Keep.DRIFT else step
+
+
 class Planning:
     """Plans a job from base, observed and desired, by this node's settings."""
 
@@ -86,6 +90,9 @@ class Planning:
         if self._strayed(job):
             # This node stands on a revision that the cluster never knew: what it loses is kept.
             steps = tuple(replace(step, keep=step.keep or Keep.CONFLICT) for step in steps)
+        if self._state.unsent:
+            # Edits from when this node led are no drift: nobody was ever asked about them.
+            steps = tuple(_as_conflict(step) for step in steps)
         job.steps = self.ordered(job, tuple(self._kept(job, step) for step in steps))
 
     def _strayed(self, job: Job) -> bool:

@@ -175,6 +175,8 @@ class State:
     """Why this node can't lead; empty if it can."""
     waits_for: str = ""
     """Why it does not stand for election at the moment; empty if it does."""
+    unsent: bool = False
+    """True while what differs here may be what this node, when it led, never sent."""
     handing_over: str = ""
     """Why it declares nothing new before another node leads; empty if it does."""
     paused: str = ""

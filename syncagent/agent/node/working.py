@@ -167,6 +167,8 @@ class Working:
         waiting = self._meeting.waiting()
         reverted -= waiting
         differing = self._observing.differing()
+        if not differing and self._observing.ready:
+            state.unsent = False
         drifted = [p for p in differing if p.tree in reverted and state.can_revert(p)]
         if not drifted or not self._may_revert(drifted, now):
             return

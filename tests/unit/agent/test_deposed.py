@@ -1,0 +1,129 @@
+"""What a manager had on disk and never sent is declared, proposed or kept as a conflict; never lost."""
+
+from __future__ import annotations
+
+from syncagent.agent import effects as fx
+from syncagent.core.change import Change
+from syncagent.core.intent import Keep
+from syncagent.core.lease import Candidate
+from syncagent.core.revision import RevisionId
+from syncagent.core.settings import Writers
+from syncagent.core.wire.messages import Blobs, Commit, ManifestPart, Offer, Propose
+from syncagent.core.wire.packing import compress_batch
+from tests.fakes.agent_bench import ME, PEER, Bench, at, entry, revision, rows, sequence
+from tests.fakes.leases import MemoryStore, MemoryTable
+
+A, B = "sequences/a.xml", "sequences/b.xml"
+FILES = {A: sequence("a"), B: sequence("b")}
+EDITED = sequence("a", text="edited")
+
+
+def returned(edits: dict[str, bytes], **given: object) -> tuple[Bench, MemoryTable]:
+    """A node that led until it was killed, and starts again while another holds the lease."""
+    table = MemoryTable(epoch=1)
+    other = MemoryStore(table)
+    assert other.try_acquire(Candidate("c", PEER, "p1"), other.observe(), 1)
+    store = MemoryStore(table)
+    bench = Bench({**FILES, **edits}, standing=FILES, manager=ME, store=store, **given)  # type: ignore[arg-type]
+    return bench.start(), table
+
+
+def kept(bench: Bench) -> list[tuple[str, Keep, bytes]]:
+    return [(k.path.path, k.reason, bench.disk.kept_bytes(k.id)) for k in bench.disk.kept()]
+
+
+def test_nothing_is_put_back_while_it_may_still_lead_again() -> None:
+    bench, _ = returned({A: EDITED})
+    bench.pass_(5)
+    assert bench.files[A] == EDITED
+
+
+def test_what_it_never_declared_is_declared_if_it_is_elected_again() -> None:
+    bench, _ = returned({A: EDITED})
+    bench.pass_(30)
+    assert bench.state.leads
+    assert bench.state.base.get(at(A)) == entry(EDITED)
+    assert bench.files[A] == EDITED
+
+
+def test_what_it_never_declared_is_kept_as_a_conflict_when_another_leads() -> None:
+    bench, _ = returned({A: EDITED})
+    bench.managed(epoch=2)
+    bench.pass_(2)
+    assert bench.files == FILES
+    assert kept(bench) == [(A, Keep.CONFLICT, EDITED)]
+
+
+def test_later_drift_is_drift_again() -> None:
+    bench, _ = returned({A: EDITED})
+    bench.managed(epoch=2)
+    bench.pass_(2)
+    bench.put(B, sequence("b", text="later"))
+    bench.pass_(2)
+    assert [reason for _, reason, _ in kept(bench)] == [Keep.DRIFT, Keep.CONFLICT]
+
+
+def test_the_drift_of_a_node_that_came_back_without_edits_is_drift() -> None:
+    bench, _ = returned({})
+    bench.managed(epoch=2)
+    bench.pass_(2)
+    bench.put(B, sequence("b", text="later"))
+    bench.pass_(2)
+    assert [reason for _, reason, _ in kept(bench)] == [Keep.DRIFT]
+
+
+def test_where_any_node_may_write_it_is_proposed_to_the_new_manager() -> None:
+    bench, _ = returned({A: EDITED}, writers=Writers.ANY)
+    link, _ = bench.managed(epoch=2)
+    bench.pass_(2)
+    (proposal,) = bench.said(Propose, link)
+    assert proposal.changes == (Change(at(A), entry(FILES[A]), entry(EDITED)),)
+    assert bench.files[A] == EDITED
+
+
+def test_what_it_declared_and_never_sent_is_a_conflict_when_the_other_line_comes() -> None:
+    bench, _ = returned({A: EDITED})
+    bench.pass_(30)
+    assert bench.state.standing.revision[:2] == (3, 2)
+    first = RevisionId(1, 1, rows(FILES).digest)
+    theirs = sequence("b", text="theirs")
+    change = Change(at(B), entry(FILES[B]), entry(theirs))
+    others = revision(first, rows(FILES), [change], epoch=4)
+    link, token = bench.managed(epoch=4)
+    bench.hear(link, Offer(token, others.id, first, PEER, "", (), None))
+    whole = tuple(rows(FILES).after(others.changes))
+    bench.hear(link, ManifestPart(others.id, whole, last=True))
+    bench.hear(link, Blobs(*compress_batch([(entry(theirs), theirs)])))
+    bench.hear(link, Commit(token, others.id))
+    bench.rest()
+    assert bench.files == {A: FILES[A], B: theirs}
+    assert (A, Keep.CONFLICT, EDITED) in kept(bench)
+
+
+def test_a_lease_that_is_lost_while_a_revision_goes_to_disk_leaves_it_unsent() -> None:
+    table = MemoryTable()
+    store = MemoryStore(table)
+    bench = Bench(FILES, store=store).start()
+    link = bench.link()
+    bench.admit(link)
+    bench.pass_(1)
+    bench.said(Offer)
+    standing = bench.state.standing.revision
+    bench.put(A, EDITED)
+    while not any(isinstance(effect, fx.Declare) for effect in bench.hands):
+        bench.at += 0.05
+        bench.tick()
+        for effect in [e for e in bench.hands if not isinstance(e, fx.Declare)]:
+            bench.hands.remove(effect)
+            result = bench.do(effect)
+            if result is not None:
+                bench.handle(result)
+    bench.said(Offer)
+    bench.at += 13
+    bench.tick()
+    assert not bench.state.leads
+    while bench.step():
+        pass
+    assert bench.state.standing.revision.number == standing.number + 1, "the ledger has it"
+    assert (bench.said(Offer), bench.said(Commit)) == ([], [])
+    assert bench.files[A] == EDITED
