@@ -33,6 +33,8 @@ ASLEEP_S = 10.0
 AWAKE_S = 3.0
 """After that a manager is silent for so long: who was made manager meanwhile is heard of first."""
 
+AWAY = "the agent is starting or stopping"
+
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
@@ -102,7 +104,7 @@ def manager(pulse: Pulse | None, belief: Leadership | None, now: float) -> Findi
     counts as ready; one that says nothing, is down, starts, or has lost its deployer does not.
     """
     if pulse is None:
-        return Finding(good=False, reason="the agent is starting")
+        return Finding(good=False, reason=AWAY)
     if pulse.token is None or belief is None or belief.token != pulse.token:
         what = "not the manager" if pulse.role in {"worker", "leading"} else f"still {pulse.role}"
         return Finding(good=False, reason=f"{pulse.node} is {what}")
@@ -122,7 +124,7 @@ def worker(pulse: Pulse | None, now: float) -> Finding:
     good version. Who has to know how far it is behind looks at `/status` or `/metrics`.
     """
     if pulse is None:
-        return Finding(good=False, reason="the agent is starting")
+        return Finding(good=False, reason=AWAY)
     if pulse.token is not None:
         return Finding(good=False, reason=f"{pulse.node} is the manager")
     return _open(pulse, now)
@@ -131,7 +133,7 @@ def worker(pulse: Pulse | None, now: float) -> Finding:
 def ready(pulse: Pulse | None, now: float) -> Finding:
     """Tell whether this node's gate is open."""
     if pulse is None:
-        return Finding(good=False, reason="the agent is starting")
+        return Finding(good=False, reason=AWAY)
     return _open(pulse, now)
 
 

@@ -120,7 +120,7 @@ class DoorApp:
     def _status(self) -> Answer:
         known = self._board.status()
         if known is None:
-            return _no(_BAD, "the agent is starting")
+            return _no(_BAD, health.AWAY)
         age_s = max(0, round(self._board.now() - known[1]))
         return Answer(_GOOD, _json(known[0]), JSON_TYPE, ("Age", str(age_s)))
 

@@ -184,9 +184,17 @@ def test_haproxy_takes_the_file_as_it_is(tmp_path: Path) -> None:
 def test_who_asks_again_reaches_no_deposed_manager_and_no_call_is_lost(stage: Stage) -> None:
     cluster, products = stage.cluster, stage.products
     slow = Client(stage.proxy.management, stage.publisher.context, "slow")
-    asking = threading.Thread(target=slow.ask, args=("/slow",))
+
+    def arrived() -> bool:
+        return any(served.number == "/slow" for served in products.published)
+
+    def ask_until_it_is_there() -> None:
+        while not arrived():
+            slow.ask("/slow")
+
+    asking = threading.Thread(target=ask_until_it_is_there)
     asking.start()
-    until(lambda: any(s.number == "/slow" for s in products.published), "a long request is on gw-1")
+    until(arrived, "a long request is on gw-1")
     promoted(stage, "gw-2")
     followed(stage, "gw-2")
     asking.join()

@@ -21,9 +21,7 @@ def test_a_manager_that_believes_and_has_a_ready_runtime_is_one() -> None:
 
 
 def test_no_node_is_the_manager_before_its_agent_has_said_anything() -> None:
-    assert health.manager(None, BELIEF, NOW) == health.Finding(
-        good=False, reason="the agent is starting"
-    )
+    assert health.manager(None, BELIEF, NOW) == health.Finding(good=False, reason=health.AWAY)
     assert not health.worker(None, NOW).good
     assert not health.ready(None, NOW).good
     assert health.alive(None, NOW).good, "an agent that starts lives"
