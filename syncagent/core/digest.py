@@ -54,6 +54,11 @@ def to_raw(digest: Digest) -> bytes:
     return bytes.fromhex(digest[len(_PREFIX) :])
 
 
+def to_raws(digests: Iterable[Digest]) -> bytes:
+    """Return the raw bytes of `digests` one after the other; raises ValueError if one is none."""
+    return bytes.fromhex("".join([digest[len(_PREFIX) :] for digest in digests]))
+
+
 def from_raw(raw: bytes) -> Digest:
     """Return the digest of 16 raw bytes; raises ValueError on any other length."""
     if len(raw) != RAW_BYTES:

@@ -18,6 +18,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,7 @@ def slot_name(txid: int, path: ArtifactPath) -> str:
     return f".{txid:x}-{_mark(path.tree, path.path)}.part"
 
 
+@lru_cache(maxsize=64)
 def fill_name(txid: int, tree: TreeName, folder: str) -> str:
     """Return the name under which the whole of a new top folder waits."""
     return f".{txid:x}-{_mark(tree, folder)}.fill"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from syncagent import fsio
-from syncagent.core.digest import RAW_BYTES, from_raw, number_of, to_raw
+from syncagent.core.digest import RAW_BYTES, from_raw, number_of, to_raws
 from syncagent.core.errors import ProtocolError
 from syncagent.core.manifest import Entry
 from syncagent.core.wire.packing import pack, unpack
@@ -65,7 +65,7 @@ def pack_number(name: str) -> int:
 
 def packed(entries: Sequence[Entry], payload: bytes) -> tuple[bytes, bytes]:
     """Return the header, and the bytes of the whole frame."""
-    header = pack([b"".join(to_raw(e.digest) for e in entries), [e.size for e in entries]])
+    header = pack([to_raws(e.digest for e in entries), [e.size for e in entries]])
     lengths = _LENGTHS.pack(len(header), len(payload))
     prefix = _PREFIX.pack(
         MAGIC, len(header), len(payload), _check(lengths + header), _check(payload)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import ArtifactPath, TreeName, path_fault
 from syncagent.core.change import Change
-from syncagent.core.digest import RAW_BYTES, Digest
+from syncagent.core.digest import RAW_BYTES, Digest, to_raws
 from syncagent.core.errors import ProtocolError
 from syncagent.core.manifest import Entry
 from syncagent.core.verdict import Problem, Refused, Severity
@@ -48,7 +48,7 @@ _ADD, _UPDATE, _DELETE = 1, 2, 3
 
 def _digests_out(digests: Iterable[Digest]) -> bytes:
     try:
-        return bytes.fromhex("".join([digest[5:] for digest in digests]))
+        return to_raws(digests)
     except ValueError as error:
         raise ProtocolError(f"not a digest: {error}") from error
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from syncagent.core.artifact import ArtifactPath, TreeName
 from syncagent.core.change import Change
-from syncagent.core.digest import RAW_BYTES, from_raw, to_raw
+from syncagent.core.digest import RAW_BYTES, from_raw, to_raw, to_raws
 from syncagent.core.errors import ProtocolError
 from syncagent.core.ledger import Standing, StandingChange
 from syncagent.core.manifest import Entry, Manifest
@@ -122,7 +122,7 @@ def _columns(manifest: Manifest) -> dict[str, object]:
         entries = manifest.tree(tree)
         columns[tree] = [
             list(entries),
-            b"".join(to_raw(entry.digest) for entry in entries.values()),
+            to_raws(entry.digest for entry in entries.values()),
             [entry.size for entry in entries.values()],
         ]
     return columns

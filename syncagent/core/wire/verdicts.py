@@ -6,7 +6,7 @@ believed more than a peer: whatever does not fit raises ProtocolError.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from syncagent.core.artifact import Kind
 from syncagent.core.errors import ProtocolError
@@ -16,9 +16,11 @@ from syncagent.core.wire.fields import bytes_of, items_of, whole_of
 from syncagent.core.wire.packing import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from syncagent.core.manifest import Entry
+
+_T = TypeVar("_T")
 
 REQUEST_BYTES_MAX = 128 * 1024 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
@@ -91,10 +93,15 @@ def _verdict(row: list[object]) -> Examined:
         _text(name),
         None if context is None else _text(context),
         None if version is None else _text(version),
-        tuple(_reference(one) for one in items_of(references)),
-        tuple(_reference(one) for one in items_of(defines)),
+        _several(references, _reference),
+        _several(defines, _reference),
     )
-    return Examined(facts, tuple(_problem(one) for one in items_of(problems)))
+    return Examined(facts, _several(problems, _problem))
+
+
+def _several(rows: object, read: Callable[[object], _T]) -> tuple[_T, ...]:
+    # Mostly there are none, ten thousand times.
+    return () if rows == [] else tuple(read(row) for row in items_of(rows))
 
 
 def _reference(row: object) -> Reference:
