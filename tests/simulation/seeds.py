@@ -4,7 +4,8 @@ A seed's run changes with the code, so an old one may come to prove less than it
 is in the commit that mended it.
 """
 
-FOUND_BESIDE = (5, 14, 15, 27, 30, 31, 33, 54, 86, 97, 155, 156, 1083, 1215, 1411, 1503)
+FOUND_BESIDE = (5, 8, 14, 15, 27, 30, 31, 33, 54, 66, 72, 79, 86, 96, 97, 155, 156)
+FOUND_BESIDE += (1081, 1083, 1107, 1215, 1411, 1503)
 """Those that did so with runtimes beside the agents."""
 
 OPEN_BESIDE: tuple[int, ...] = ()

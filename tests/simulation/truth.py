@@ -71,13 +71,23 @@ class Truth:
             if outcome.state is Deployment.DEPLOYED:
                 if self._overtaken(machine, outcome):
                     continue
-                if self._served.get(fact, NEVER) < came:
+                if self._served.get(fact, NEVER) <= came:
                     raise Violation("truth", f"{where} is not served, and called Deployed")
-            elif outcome.state is Deployment.REJECTED:
-                # A file that was gone when its turn came is refused as if it were empty.
-                gone = self._refused.get((machine.name, outcome.path, NOTHING), NEVER)
-                if max(self._refused.get(fact, NEVER), gone) < came:
-                    raise Violation("truth", f"{where} was not refused: {outcome.reason}")
+            refused = outcome.state is Deployment.REJECTED
+            if refused and self._refused_since(machine, outcome, came) <= came:
+                raise Violation("truth", f"{where} was not refused: {outcome.reason}")
+
+    def _refused_since(self, machine: Machine, outcome: Outcome, came: float) -> float:
+        """Return when the runtime refused these bytes last, or what may have been them.
+
+        A file that was gone when its turn came is refused as if it were empty. Where bytes that it
+        never took were overwritten before it looked, nobody can tell which of the two it refused.
+        """
+        at = (machine.name, outcome.path)
+        found = max(self._refused.get((*at, bytes_), NEVER) for bytes_ in (outcome.digest, NOTHING))
+        if came > NEVER or (*at, outcome.digest) in self._served:
+            return found
+        return max((when for fact, when in self._refused.items() if fact[:2] == at), default=found)
 
     def _overtaken(self, machine: Machine, outcome: Outcome) -> bool:
         """Tell whether somebody has written there since the node looked: it can't know yet.

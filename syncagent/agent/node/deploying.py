@@ -219,6 +219,7 @@ class Deploying:
             if not self._observing.views[path.tree].ready:
                 continue  # What is known of it is of before.
             self._restores.looked((path,), now, owing=self.readiness.ready)
+            self._hearing.looked(path, now)
             exemption = self.state.exempt.get(path)
             if (
                 exemption is not None
@@ -239,7 +240,7 @@ class Deploying:
             differing = self._observing.views[tree].differing
             paths = [ArtifactPath(tree, path) for path in sorted(differing)]
             paths.extend(p for p in self.state.exempt if p.tree == tree and p.path not in differing)
-            self.looked(paths, now)
+            self.looked([*paths, *self._hearing.unseen.of(tree)], now)
 
     # --- what this node does ----------------------------------------------------------------
 
@@ -384,7 +385,7 @@ class Deploying:
 
     def _conclude_at(self) -> float | None:
         """Return when all may have been heard that was said at the start; None if not all was seen."""
-        if not self._concluding or not self._loading.looked_at:
+        if not self._concluding or not self._loading.looked_at or self._hearing.unseen:
             return None
         return min(self._heard_at + QUIET_S, self._listened_at + BACKLOG_S)
 

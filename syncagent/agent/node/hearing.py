@@ -1,4 +1,4 @@
-"""What each saying of the runtime means: whose it is, whether it is about the bytes there now. Pure.
+"""What each saying of the runtime means, and whether it is about the bytes there now. Pure.
 
 Sayings may come twice (they are heard again from the last remembered place), late (the log is read
 after the file was looked at) and early (the runtime meets a file before this node has made a
@@ -12,9 +12,10 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from syncagent.agent.node.naming import Naming
 from syncagent.agent.node.outcomes import WHOLE_S, before, well_before
 from syncagent.agent.node.saving import SAYINGS, Saving
-from syncagent.core.artifact import stem_of
+from syncagent.agent.node.unseen import Unseen
 from syncagent.core.exempt import Because
 from syncagent.core.outcome import Deployment, Outcome
 from syncagent.core.runtime import Heard, Saying
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.outcomes import Outcomes
     from syncagent.agent.node.readiness import Readiness
     from syncagent.agent.node.restores import Restores
-    from syncagent.core.artifact import ArtifactPath, Kind
+    from syncagent.core.artifact import ArtifactPath
 
 RECENT_PATHS = 2_000
 RECENT_EACH = 8
@@ -57,76 +58,17 @@ class Hearing:
         loading.recall = restores.recall = self.replay
         loading.claim = self.give
         self._readiness = readiness
+        self._naming = Naming(outcomes)
+        self.name_of, self.forget = self._naming.name_of, self._naming.forget
+        self.unseen = Unseen(outcomes)
         self.saving = Saving(outcomes, loading, self.name_of)
         self._recent: dict[ArtifactPath, deque[tuple[Heard, bool]]] = {}
-        self._names: dict[ArtifactPath, str] = {}
-        """Names that are not their file's; of what is gone too, until that is confirmed."""
         self._unclaimed: deque[Heard] = deque(maxlen=UNCLAIMED_MAX)
         """Sayings of names that nothing here has, yet: a plan's line has no file in it."""
         self._marked: set[ArtifactPath] = set()
         """What the runtime wrote itself: it takes the next change there for its own."""
         self.spoke_at = float("-inf")
         """The instant of the last saying."""
-
-    # --- whose it is ------------------------------------------------------------------------
-
-    def name_of(self, path: ArtifactPath) -> str:
-        """Return the name of the artifact that is, or was last, at `path`."""
-        examined = self._observing.examined(path)
-        name = examined.facts.name if examined is not None else ""
-        if not name:
-            return self._names.get(path) or stem_of(path.path)
-        if name != stem_of(path.path):
-            self._names[path] = name
-        else:
-            self._names.pop(path, None)
-        return name
-
-    def forget(self, path: ArtifactPath) -> None:
-        """The artifact at `path` is gone and nobody asks for its name any more."""
-        self._names.pop(path, None)
-
-    def _whose(self, heard: Heard) -> ArtifactPath | None:
-        """Return the artifact that is meant; None if none is, or more than one may be."""
-        if heard.path is not None:
-            return heard.path if heard.path.tree in self._observing.views else None
-        if not heard.name:
-            return self._only([path for path in self._outcomes.waits if self._may(path, heard)])
-        if heard.kind is None:
-            return None
-        going = [
-            path
-            for path, gone in self._outcomes.going.items()
-            if (gone.kind, gone.name) == (heard.kind, heard.name)
-        ]
-        if going and heard.saying is Saying.UNDEPLOYED:
-            return self._only(going)
-        index = self._observing.index
-        named = [
-            path
-            for tree in self._observing.views
-            for path in index.named(tree, heard.kind, heard.name)
-        ]
-        if not named and heard.saying is Saying.UNDEPLOYED:
-            named = self._known_as(heard.kind, heard.name)
-        return self._only(named)
-
-    def _known_as(self, kind: Kind, name: str) -> list[ArtifactPath]:
-        """Return what had this name when it was last there."""
-        return [
-            path
-            for path in self._outcomes.known
-            if self._names.get(path, stem_of(path.path)) == name
-            and self._outcomes.kind(path) is kind
-        ]
-
-    def _may(self, path: ArtifactPath, heard: Heard) -> bool:
-        """Tell whether a failure that names nothing may be that of `path`."""
-        return heard.kind is None or self._outcomes.kind(path) is heard.kind
-
-    @staticmethod
-    def _only(found: list[ArtifactPath]) -> ArtifactPath | None:
-        return found[0] if len(found) == 1 else None
 
     # --- what it says -----------------------------------------------------------------------
 
@@ -142,7 +84,7 @@ class Hearing:
 
     def give(self, heard: Heard, now: float) -> None:
         """Take a saying for that of the artifact that is meant."""
-        path = self._whose(heard)
+        path = self._naming.whose(heard)
         if path is None:
             if heard.name:
                 self._unclaimed.append(heard)
@@ -151,12 +93,26 @@ class Hearing:
         self.saving.spoke(path, heard.at)
         self._readiness.spoke()
         self._loading.spoke(path.tree, heard.at, now)
+        if not self.unseen.takes(path, heard, now):
+            self._note(path, heard, now)
+
+    def looked(self, path: ArtifactPath, now: float) -> None:
+        """It was looked at: what was said of it and waited for that counts now."""
+        heard, known = self.unseen.looked(path), self._outcomes.known.get(path)
+        if heard is None:
+            return
+        here = self._observing.observed(path)
+        if known is None or here == known.digest or path in self._state.exempt:
+            self._note(path, heard, now)
+        else:
+            # Nobody knows which of the two it refused, or what was there between them.
+            self._rejected_edit(path, heard, now)
+
+    def _note(self, path: ArtifactPath, heard: Heard, now: float) -> None:
         answered = self._apply(path, heard, now)
-        recent = self._recent.pop(path, None)
-        if recent is None:
-            recent = deque(maxlen=RECENT_EACH)
-            if len(self._recent) >= RECENT_PATHS:
-                del self._recent[next(iter(self._recent))]
+        recent = self._recent.pop(path, deque(maxlen=RECENT_EACH))
+        if len(self._recent) >= RECENT_PATHS:
+            del self._recent[next(iter(self._recent))]
         recent.append((heard, answered))
         self._recent[path] = recent
 
@@ -293,7 +249,7 @@ class Hearing:
         awaited = path in self._outcomes.waits
         known = self._outcomes.known.get(path)
         owed = known is not None and (awaited or known.state is Deployment.REJECTED)
-        if known is None or not owed or self._is_of_others(known, heard):
+        if known is None or not owed or self._is_of_others(known, heard, now):
             # Bytes that wait may be overwritten by now; any others have to be there to be meant.
             known = self._known(path, heard, now)
         elif self._is_older(heard, known, now):
@@ -304,7 +260,7 @@ class Hearing:
         self.nack(known, heard, now)
         return awaited
 
-    def _is_of_others(self, known: Outcome, heard: Heard) -> bool:
+    def _is_of_others(self, known: Outcome, heard: Heard, now: float) -> bool:
         """Tell whether other bytes had been there for a while when this was said: it is of those.
 
         What the runtime itself writes over bytes that it refuses comes with its words, or after.
@@ -313,6 +269,9 @@ class Hearing:
         if wait is not None and wait.others_from is not None:
             return well_before(wait.others_from, heard.at)
         seen = self._observing.views[known.path.tree].files.get(known.path.path)
+        if seen is None:
+            begun = self._restores.gone_since(known.path)
+            return begun is not None and before(self._state.wall() - now + begun, heard.at)
         if not isinstance(seen, Seen) or seen.entry.digest == known.digest:
             return False
         return well_before(seen.mtime_ns / 1e9, heard.at)
@@ -364,8 +323,16 @@ class Hearing:
     def _rejected_edit(self, path: ArtifactPath, heard: Heard, now: float) -> None:
         """Something was refused that is no part of a revision (yet)."""
         known = self._outcomes.known.get(path)
-        if known is None or not self._is_older(heard, known, now):
-            self._state.event("rejected-edit", path=str(path), reason=heard.reason)
+        if known is not None and self._is_older(heard, known, now):
+            return
+        self._state.event("rejected-edit", path=str(path), reason=heard.reason)
+        if known is None or known.state is not Deployment.DEPLOYED:
+            return
+        since = [h for h, _ in self._recent.get(path, ()) if before(known.at, h.at)]
+        took = any(h.saying in {Saying.DEPLOYED, Saying.UPDATED} for h in since)
+        if took and self._observing.observed(path) != known.digest:
+            # What it has put back is what it took before this edit, and nobody has seen that.
+            self._outcomes.turn(path, now, Deployment.UNKNOWN, STRAYED)
 
     def _let_go(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
         if self._outcomes.going.pop(path, None) is not None:

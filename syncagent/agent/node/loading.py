@@ -212,7 +212,9 @@ class Loading:
             return True
         if known is not None and known.digest != digest:
             return True
-        if self._observing.observed(path) == digest:
+        # What was missed by one scan still counts as there: nobody has loaded it.
+        seen = isinstance(self._observing.views[path.tree].files.get(path.path), Seen)
+        if seen and self._observing.observed(path) == digest:
             return known is not None and known.state is Deployment.DEPLOYED
         started = self._readiness.started_at
         if known is not None and known.at < started and path not in self._outcomes.waits:
@@ -280,7 +282,7 @@ class Loading:
             deployed = known is not None and known.state is Deployment.DEPLOYED
             if deployed and known is not None and known.at >= started and known.excerpt:
                 named.append(path)
-            elif deployed:
+            elif deployed and not self._observing.index.rivals(path):
                 before.append((path, digest))
             else:
                 found.append((path, digest))

@@ -179,6 +179,7 @@ class Planning:
             index.take(path, self._kind(path), examined.facts)
         # Whoever would keep the name by the index's order: the runtime meets both.
         rivals = {rival for path in checked for rival in index.rivals(path)}
+        rivals.update(row.path for row in problems)
         strays = tuple(sorted(rival for rival in rivals if self._is_stray(job, rival)))
         if problems or strays:
             self.uncheck(job)

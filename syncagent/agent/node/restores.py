@@ -202,6 +202,10 @@ class Restores:
         """Return when `tick` has something to do."""
         return min((at for path, at in self.doubts.items() if not self._lasts(path)), default=None)
 
+    def gone_since(self, path: ArtifactPath) -> float | None:
+        """Return when the look began that found `path` gone; None if none did."""
+        return self._begun.get(path) if self._observing.observed(path) is None else None
+
     # --- what follows -----------------------------------------------------------------------
 
     def _settle(self, path: ArtifactPath) -> bool:

@@ -236,3 +236,30 @@ def test_nothing_is_remembered_as_heard_while_a_tree_does_not_answer() -> None:
     del bench.disk.conditions[T]
     bench.pass_(60.0)
     assert bench.history.runtime_mark() != mark
+
+
+def test_a_refusal_of_what_was_written_over_it_unseen_is_not_that_of_what_was_deployed() -> None:
+    bench = leading(OLD)
+    assert bench.gateway is not None
+    bench.disk.put(at("api/A.xml"), api("A", "by hand")[:-6])
+    bench.gateway.scan()
+    bench.rest()
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+    bench.pass_(2.0)
+    assert bench.events("rejected-edit")
+    assert not bench.events("rejected")
+    assert at("api/A.xml") not in bench.state.exempt
+
+
+def test_what_was_deployed_may_be_what_a_start_refused_if_another_file_has_its_name() -> None:
+    bench = leading(OLD)
+    assert bench.gateway is not None
+    assert state_of(bench, "sequences/s.xml") is D.DEPLOYED
+    bench.gateway.kill()
+    bench.pass_(1.0)
+    bench.disk.put(at("sequences/0.xml"), sequence("s", text="by hand"))
+    bench.gateway.boot()
+    bench.pass_(30.0)
+    assert bench.gateway.serves("sequences", "s") == bench.files["sequences/0.xml"]
+    assert state_of(bench, "sequences/s.xml") is D.UNKNOWN
+    assert state_of(bench, "api/B.xml") is D.DEPLOYED

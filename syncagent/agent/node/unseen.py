@@ -1,0 +1,74 @@
+"""Refusals that wait for a look: what is said of a file may be of other bytes by now. Pure.
+
+Nobody waits for a word on what a runtime has taken. If it refuses what it finds there later, that may be
+the same bytes, or what somebody has put there since this node looked. So such a word counts only when
+a look that began after it was heard says what is there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from syncagent.core.events import Hinted, HintKind
+from syncagent.core.outcome import Deployment
+from syncagent.core.runtime import Saying
+
+if TYPE_CHECKING:
+    from syncagent.agent.node.outcomes import Outcomes
+    from syncagent.core.artifact import ArtifactPath, TreeName
+    from syncagent.core.runtime import Heard
+
+WAITING_MAX = 1_000
+"""What is refused at once of all that was taken: more of it is taken at its word."""
+LATE_S = 3.0
+"""What was said longer ago than this is heard late: this node, or the one before, was held up."""
+
+
+class _Waiting(NamedTuple):
+    """A refusal that was heard at an instant."""
+
+    heard: Heard
+    since: float
+
+
+class Unseen:
+    """Keeps refusals until it is known what they are of. Instants are of this node's clock."""
+
+    def __init__(self, outcomes: Outcomes) -> None:
+        self._outcomes = outcomes
+        self._observing = outcomes.observing
+        self._waiting: dict[ArtifactPath, _Waiting] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether any may be cleared up soon."""
+        return any(self._observing.views[path.tree].ready for path in self._waiting)
+
+    def takes(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
+        """Keep a saying, and have its file looked at, if it refuses what is not waited for.
+
+        Or what is, where nobody can look now, or it was said a while ago. Return whether it was kept.
+        """
+        known = self._outcomes.known.get(path)
+        if heard.saying is not Saying.REJECTED or known is None or path in self._outcomes.going:
+            return False
+        late = self._outcomes.state.wall() - heard.at > LATE_S
+        owed = path in self._outcomes.waits and self._observing.views[path.tree].ready
+        if (owed and not late) or known.state is Deployment.REJECTED:
+            return False
+        if path not in self._waiting and len(self._waiting) >= WAITING_MAX:
+            return False
+        self._waiting[path] = _Waiting(heard, now)
+        self._observing.hinted(Hinted(path.tree, path.path, HintKind.WRITTEN), now)
+        return True
+
+    def of(self, tree: TreeName) -> list[ArtifactPath]:
+        """Return of what in a tree something waits."""
+        return [path for path in self._waiting if path.tree == tree]
+
+    def looked(self, path: ArtifactPath) -> Heard | None:
+        """Return, once, what was said of `path` if it was looked at since."""
+        waiting = self._waiting.get(path)
+        if waiting is None or self._observing.views[path.tree].started < waiting.since:
+            return None
+        del self._waiting[path]
+        return waiting.heard
