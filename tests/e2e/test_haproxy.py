@@ -14,12 +14,16 @@ import re
 import sqlite3
 import subprocess
 import threading
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
 from syncagent.core.units import parse_duration
+from syncagent.leases.choose import install_lease_table
+from syncagent.settings.load import load
+from tests.e2e.artifacts import fill
 from tests.e2e.behind_haproxy import CONFIG, NODES, Client, Products, Proxy, now
 from tests.e2e.cluster import Cluster, until
 from tests.servers.certificates import Authority
@@ -28,9 +32,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.e2e.cluster import Agent
+    from tests.e2e.cluster import Agent, Sections
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_servers]
+
+
+ELECTION = {
+    "backend": "sql",
+    "lease": "4s",
+    "renew": "1s",
+    "operation": "500ms",
+    "margin": "2s",
+}
 
 
 def seconds(word: str) -> float:
@@ -40,8 +53,9 @@ def seconds(word: str) -> float:
     return parse_duration(found[1])
 
 
-BOUND_S = seconds("inter") + seconds("fastinter") + 2 * seconds("timeout check")
-"""As the file says, for a node that hangs."""
+SOON_S = seconds("inter") + seconds("fastinter")
+BOUND_S = SOON_S + 2 * seconds("timeout check")
+"""As the file says, for a node that answers and for one that hangs."""
 ENOUGH = 10
 """So many requests show who is asked."""
 BUSY_S = 2.0
@@ -71,7 +85,18 @@ class Stage:
     caller: Client
     proxy: Proxy
     ends: dict[tuple[str, int], float]
-    """When a manager was killed or stopped, by its name and epoch."""
+    """When a manager was killed, by its name and epoch."""
+    noted: dict[str, list[tuple[float, str, str]]] = field(default_factory=dict)
+
+    def _events(self, agent: Agent) -> list[tuple[float, str, str]]:
+        """Return what an agent has noted, or what it had if it keeps its records shut just now."""
+        with (
+            suppress(sqlite3.OperationalError),
+            closing(sqlite3.connect(f"file:{agent.state}/records.db?mode=ro", uri=True)) as db,
+        ):
+            rows = db.execute("SELECT at, what, fields FROM events ORDER BY id").fetchall()
+            self.noted[agent.name] = rows
+        return self.noted.get(agent.name, [])
 
     def manager(self) -> str:
         """Return who leads, by the newest word of an agent that runs; nothing if nobody does."""
@@ -83,9 +108,7 @@ class Stage:
         found: dict[int, tuple[str, float]] = {}
         steps: list[tuple[str, float]] = []
         for agent in self.cluster:
-            with sqlite3.connect(f"file:{agent.state}/records.db?mode=ro", uri=True) as db:
-                rows = db.execute("SELECT at, what, fields FROM events ORDER BY id").fetchall()
-            for at, what, fields in rows:
+            for at, what, fields in self._events(agent):
                 if what == "leading":
                     found[json.loads(fields)["epoch"]] = (agent.name, at)
                 elif what == "stepped-down":
@@ -99,10 +122,11 @@ class Stage:
         return reigns
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    authority = Authority(tmp_path / "authority")
-    proxy = Proxy(tmp_path / "haproxy", authority)
+@contextmanager
+def staged(folder: Path, sections: Sections) -> Iterator[Stage]:
+    """Have everything run: three agents that hold the same artifacts, products, clients, HAProxy."""
+    authority = Authority(folder / "authority")
+    proxy = Proxy(folder / "haproxy", authority)
     certificate, key = authority.issue("door")
     own = {
         node: {
@@ -114,19 +138,24 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         }
         for node, address in NODES.items()
     }
-    sections = {"limits": {"reconnect_max": "1s"}}
-    cluster = Cluster(tmp_path / "nodes", dict.fromkeys(NODES), sections, own=own)
+    fill(folder / "source", apis=2, sequences=2)
+    trees = dict.fromkeys(NODES, folder / "source")
+    limits = {"limits": {"reconnect_max": "1s"}}
+    cluster = Cluster(folder / "nodes", trees, {**limits, **sections}, own=own)
     trust = authority.trusting()
     with cluster, proxy, Products(authority, proxy) as products:
+        if "election" in sections:
+            install_lease_table(load(str(cluster.manager.settings), {}))
         publisher = Client(proxy.management, trust, "publisher")
         caller = Client(proxy.apis, trust, "caller", patient=False)
         stage = Stage(cluster, products, publisher, caller, proxy, {})
         cluster.start()
+        until(stage.manager, "somebody leads")
         proxy.start()
         until(lambda: publisher.ask("/first"), "HAProxy has found the manager")
         until(lambda: caller.ask("/first"), "HAProxy has found the gateways")
         # When it starts it takes every server for good until its first check.
-        for worker in ("gw-2", "gw-3"):
+        for worker in NODES.keys() - {stage.manager()}:
             until(
                 lambda name=worker: f"manager/{name} is DOWN" in proxy.log,
                 f"{worker} is no manager",
@@ -142,17 +171,25 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
             caller.stop()
 
 
-def followed(stage: Stage, node: str) -> None:
-    """Wait until only this manager is asked, and long enough to see if another one still is."""
-    until(lambda: stage.manager() == node, f"{node} leads")
-    begin = stage.reigns()[-1].begin
-    over = begin + BOUND_S + BUSY_S
+def followed(stage: Stage, former: str) -> str:
+    """Wait until another manager, and nobody else, is asked, past the shorter bound; return its name."""
+    until(lambda: stage.manager() not in {"", former}, f"another node than {former} leads")
+    new, over = stage.manager(), stage.reigns()[-1].begin + SOON_S
 
     def asked() -> bool:
         late = [answer for answer in stage.publisher.answers if answer.sent > over]
-        return len(late) >= ENOUGH and all(answer.node == node for answer in late[-ENOUGH:])
+        return len(late) >= ENOUGH and all(answer.node == new for answer in late[-ENOUGH:])
 
-    until(asked, f"the publisher reaches {node} and nobody else")
+    until(asked, f"the publisher reaches {new} and nobody else")
+    return new
+
+
+def woken(stage: Stage, former: str) -> None:
+    """Let a manager go on that slept while another was made, and see that it is not taken up."""
+    stage.cluster[former].resume()
+    until(lambda: leader(stage.cluster[former]) == stage.manager(), f"{former} follows")
+    at = now()
+    until(lambda: stage.publisher.answers[-1].sent > at + SOON_S, "the publisher goes on")
 
 
 def promoted(stage: Stage, node: str, *flags: str) -> None:
@@ -181,45 +218,56 @@ def test_haproxy_takes_the_file_as_it_is(tmp_path: Path) -> None:
     assert checked.stdout.strip() == "Configuration file is valid"
 
 
-def test_who_asks_again_reaches_no_deposed_manager_and_no_call_is_lost(stage: Stage) -> None:
-    cluster, products = stage.cluster, stage.products
-    slow = Client(stage.proxy.management, stage.publisher.context, "slow")
+def test_a_promotion_is_followed_and_who_was_deposed_in_its_sleep_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    with staged(tmp_path, {}) as stage:
+        slow = Client(stage.proxy.management, stage.publisher.context, "slow")
 
-    def arrived() -> bool:
-        return any(served.number == "/slow" for served in products.published)
+        def arrived() -> bool:
+            return any(served.number == "/slow" for served in stage.products.published)
 
-    def ask_until_it_is_there() -> None:
-        while not arrived():
-            slow.ask("/slow")
+        def ask_until_it_is_there() -> None:
+            while not arrived():
+                slow.ask("/slow")
 
-    asking = threading.Thread(target=ask_until_it_is_there)
-    asking.start()
-    until(arrived, "a long request is on gw-1")
-    promoted(stage, "gw-2")
-    followed(stage, "gw-2")
-    asking.join()
-    assert slow.answers == [], "a session that was open is shut with its manager"
+        asking = threading.Thread(target=ask_until_it_is_there)
+        asking.start()
+        until(arrived, "a long request is on gw-1")
+        promoted(stage, "gw-2")
+        assert followed(stage, "gw-1") == "gw-2"
+        asking.join()
+        assert slow.answers == [], "a session that was open is shut with its manager"
 
-    stage.ends["gw-2", stage.reigns()[-1].epoch] = now()
-    cluster["gw-2"].kill()
-    promoted(stage, "gw-3", "--force")
-    followed(stage, "gw-3")
-    assert any(call.node == "gw-2" for call in products.called[-ENOUGH:]), (
-        "a gateway whose agent is dead serves on"
-    )
-    cluster.start("gw-2")
+        stage.cluster["gw-2"].pause()
+        promoted(stage, "gw-3", "--force")
+        assert followed(stage, "gw-2") == "gw-3"
+        woken(stage, "gw-2")
+        assert_nobody_reached_a_deposed_manager(stage)
+        assert_no_call_was_lost(stage)
 
-    cluster["gw-3"].pause()
-    promoted(stage, "gw-1", "--force")
-    followed(stage, "gw-1")
-    cluster["gw-3"].resume()
-    until(lambda: leader(cluster["gw-3"]) == "gw-1", "who was deposed in its sleep follows")
-    woken = now()
-    until(lambda: stage.publisher.answers[-1].sent > woken + BOUND_S, "it is not taken up again")
 
-    assert_nobody_reached_a_deposed_manager(stage)
+def test_an_election_is_followed_when_the_manager_dies_and_when_it_hangs(tmp_path: Path) -> None:
+    election = {**ELECTION, "url": f"sqlite:///{tmp_path}/lease.db"}
+    with staged(tmp_path, {"election": election}) as stage:
+        first = stage.manager()
+        stage.ends[first, stage.reigns()[-1].epoch] = now()
+        stage.cluster[first].kill()
+        second = followed(stage, first)
+        calls = [call.node for call in stage.products.called[-2 * ENOUGH :]]
+        assert first in calls, "a gateway whose agent is dead serves on"
+        stage.cluster.start(first)
+
+        stage.cluster[second].pause()
+        followed(stage, second)
+        woken(stage, second)
+        assert_nobody_reached_a_deposed_manager(stage)
+        assert_no_call_was_lost(stage)
+
+
+def assert_no_call_was_lost(stage: Stage) -> None:
     assert stage.caller.failures == []
-    assert {call.node for call in products.called} == set(NODES)
+    assert {call.node for call in stage.products.called} == set(NODES)
 
 
 def leader(agent: Agent) -> object:
