@@ -354,7 +354,8 @@ class Leading:
         instants = [self._survey_at, self._admit_at]
         for peer in self._state.peers.values():
             if peer.link is not None and peer.admitted and peer.phase is Phase.DECLINED:
-                instants.append(peer.phase_at + DECLINED_AGAIN_S)
+                if not self._state.paused:
+                    instants.append(peer.phase_at + DECLINED_AGAIN_S)
             elif peer.link is not None and peer.phase in {Phase.OFFERED, Phase.COMMITTING}:
                 instants.append(_patient_until(peer))
         return min(instants)

@@ -9,7 +9,7 @@ import pytest
 from syncagent.core.errors import BusyError, SettingsError
 from syncagent.core.revision import REVISION_ZERO
 from syncagent.core.settings import Writers
-from syncagent.core.wire.messages import Commit, Offer, Prepared, Propose, Report, View
+from syncagent.core.wire.messages import Commit, Declined, Offer, Prepared, Propose, Report, View
 from tests.fakes.agent_bench import PEER, WALL, Bench, adds, at, entry, revision, rows, sequence
 
 FILES = {f"sequences/{name}.xml": sequence(name) for name in "ab"}
@@ -66,6 +66,16 @@ def test_a_paused_manager_sends_nothing_that_it_has_declared() -> None:
     assert (bench.said(Commit), bench.said(Offer)) == ([], [])
     bench.answer("resume")
     assert bench.said(Offer, late)
+
+
+def test_a_paused_manager_is_not_woken_for_who_declined() -> None:
+    bench, link = leading()
+    bench.put(NEW, sequence("new"))
+    bench.pass_(1)
+    bench.hear(link, Declined(bench.state.standing.revision, "held", "a person is to say so"))
+    bench.answer("pause", by="ann")
+    bench.pass_(40)
+    assert bench.wake_at > bench.at
 
 
 def test_a_pause_ends_by_itself() -> None:
