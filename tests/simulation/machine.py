@@ -67,6 +67,8 @@ BLINK_S = 0.001
 SPINS_MAX = 50
 REVISIONS_MAX = 100_000
 RESTART_S = 5.0
+STOP_S = 90.0
+"""How long an agent may take to stop before it is killed."""
 GIVING_BACK_S = 0.05
 """How often it is looked whether a lease has been given back."""
 
@@ -137,8 +139,8 @@ class Lane:
             return
         self.carry_out()
 
-    def carry_out(self) -> None:
-        """Carry out the current effect now, and begin with the next."""
+    def carry_out(self, *, last: bool = False) -> None:
+        """Carry out the current effect now, and begin with the next unless this was the `last`."""
         effect = self.current
         if effect is None:
             return
@@ -148,7 +150,8 @@ class Lane:
         if result is not None:
             self._process.post(result)
         machine.witness.looked_at(machine)
-        self._begin()
+        if not last:
+            self._begin()
 
 
 class Process:
@@ -274,6 +277,7 @@ class Process:
             lx.Campaign: lambda e: self.elector.campaign(e.floor, forced=e.forced),
             lx.StandBack: lambda _effect: self._stand_back(),
             lx.Wake: lambda _effect: self.elector.wake(),
+            lx.Depart: lambda _effect: self._later(0.0, self._depart),
         }
         # Writing the scan cache and looking for new tenants is not simulated.
         routes.update(dict.fromkeys((fx.SaveCache, fx.Discover), lambda _effect: None))
@@ -356,6 +360,12 @@ class Process:
         if effect.what == "rollback":
             # The settings ask for it: what was not there before a change goes with it.
             self.machine.witness.unwanted.update(self.node.trying.trials)
+        witness, token = self.machine.witness, self.state.token
+        if effect.what == "leading" and token is not None:
+            witness.leads(token, self.state.standing.revision)
+        elif effect.what == "passed-over" and token is not None:
+            # Nobody could give it, and every candidate had its turn to try.
+            witness.passes_over(token, int(effect.fields["revision"]))
         if world.tracing:
             words = " ".join(f"{name}={value}" for name, value in effect.fields.items())
             world.tell(self.machine.name, f"* {effect.what} {words}")
@@ -367,6 +377,14 @@ class Process:
             self.post(rs.NotElected(str(error)))
             return
         self.post(rs.Elected(token) if token else rs.NotElected("another node holds the lease"))
+
+    def _depart(self) -> None:
+        """End as the agent does: what a hand has begun is finished, what waits is not."""
+        for lane in self.lanes.values():
+            if lane.current is not None and self.alive:
+                lane.carry_out(last=True)
+        self.elector.close()
+        self.machine.departed(self)
 
     def _stand_back(self) -> None:
         elector, world = self.elector, self.machine.world
@@ -435,6 +453,7 @@ class Machine:
     def __post_init__(self) -> None:
         self._cut_in: int | None = None
         self._restarts = 0
+        self._back_in_s = RESTART_S
         self.disk = FakeDisk(self.settings.tree_names, wall=self.world.wall)
         self.disk.crash_at = self._point
         # What is older than the retention is forgotten by design: nothing is, in these minutes.
@@ -593,6 +612,9 @@ class Machine:
             except Cut:
                 self.world.tell(self.name, f"! cut in {type(lane.current).__name__}")
             self._cut_in = None
+        self._end(process, power=power, back_in_s=back_in_s)
+
+    def _end(self, process: Process, *, power: bool, back_in_s: float) -> None:
         process.alive = False
         self.witness.ends_life(self)
         process.runtime.stop()
@@ -608,13 +630,25 @@ class Machine:
         self.frozen_until = max(self.frozen_until, self.world.at_s + for_s)
 
     def stop(self, back_in_s: float) -> None:
-        """Have the agent end as a person ends it: it gives back what it leads by."""
+        """Have the agent end as a person ends it; it is killed if it takes too long."""
         process = self.process
-        if process is not None and self.frozen_until <= self.world.at_s:
+        if process is None:
+            return
+        self.world.tell(self.name, "! told to stop")
+        self._back_in_s = back_in_s
+        process.post(rs.Leaving())
+
+        def kill() -> None:
+            if process.alive:
+                self.crash(power=False, back_in_s=back_in_s)
+
+        self.world.later(STOP_S, kill)
+
+    def departed(self, process: Process) -> None:
+        """The agent has ended by itself."""
+        if process.alive:
             self.world.tell(self.name, "! stopped")
-            process.elector.close()
-            # What is asked of the store is on its way; nothing else is waited for.
-            self.crash(power=False, back_in_s=back_in_s)
+            self._end(process, power=False, back_in_s=self._back_in_s)
 
     def _after_cut(self, *, power: bool) -> None:
         self.world.tell(self.name, f"! cut in recovery, {'power cut' if power else 'killed'}")

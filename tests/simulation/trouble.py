@@ -65,12 +65,15 @@ class Trouble:
         }
         if cluster.runtimes:
             kinds["runtime"] = (self._runtime, 2.0)
-        if cluster.storm is not None:
-            del kinds["promote"]
-            kinds |= cluster.storm.acts()
+        if cluster.elections:
             kinds["stop"] = (self._stop, 1.5)
-            kinds["depose"] = (self._depose, 2.0)
+            kinds["switchover"] = (self._switchover, 1.5)
+            kinds["pause"] = (self._pause, 0.7)
+            kinds["resume"] = (self._resume, 0.7)
             kinds["cut-off"] = (self._cut_off, 2.0)
+        if cluster.storm is not None:
+            kinds |= cluster.storm.acts()
+            kinds["depose"] = (self._depose, 2.0)
         always = {"edit", "approve"}
         share = self.rng.choice((0.2, 0.5, 0.8))
         chosen = [name for name in kinds if name in always or self.world.chance(share)]
@@ -276,6 +279,35 @@ class Trouble:
         leading = [m for m in self.cluster.machines if m.process and m.process.state.leads]
         return self.rng.choice(leading) if leading else None
 
+    def _switchover(self) -> None:
+        """Hand over to a node, or to whoever is best; most often at the manager."""
+        machine = self._leader() if self.world.chance(0.8) else self._any()
+        if machine is None or machine.process is None:
+            return
+        name = self.rng.choice((None, *(m.name for m in self.cluster.machines)))
+        self.world.tell(machine.name, f"! switchover {name or ''}")
+        arguments = {} if name is None else {"node": name}
+        machine.process.ask("switchover", arguments, self._heard(machine, "switchover"))
+
+    def _pause(self) -> None:
+        machine = self._leader()
+        if machine is not None and machine.process is not None:
+            for_s = self.rng.choice((None, 5.0, 30.0, 100.0))
+            self.world.tell(machine.name, f"! pause for {for_s} s")
+            arguments = {} if for_s is None else {"for_s": for_s}
+            machine.process.ask("pause", arguments, self._heard(machine, "pause"))
+
+    def _resume(self) -> None:
+        machine = self._leader()
+        if machine is not None:
+            self.resume(machine)
+
+    def resume(self, machine: Machine) -> None:
+        """Have the cluster go on, if this node leads it."""
+        if machine.process is not None and machine.process.state.leads:
+            self.world.tell(machine.name, "! resume")
+            machine.process.ask("resume", {}, self._heard(machine, "resume"))
+
     def _depose(self) -> None:
         """The manager stands still for longer than its lease, just when it has something to send."""
         machine = self._leader()
@@ -294,13 +326,13 @@ class Trouble:
     def _cut_off(self) -> None:
         """The manager reaches only its workers, only the store, or neither."""
         machine, storm = self._leader(), self.cluster.storm
-        if machine is None or storm is None:
+        if machine is None:
             return
         name = machine.settings.node
         for_s = machine.settings.election.lease_s * self.rng.choice((0.7, 1.5, 4.0))
         what = self.rng.choice(("workers", "store", "both", "one way"))
         self.world.tell(name, f"! cut off from {what} for {for_s:.1f} s")
-        if what in {"store", "both"}:
+        if storm is not None and what in {"store", "both"}:
             storm.away([name], for_s)
         if what in {"workers", "both"}:
             self.world.network.partition([name])
@@ -472,6 +504,9 @@ class Trouble:
             self.world.tell(machine.name, f"! promote{' --force' if force else ''}")
             if force:
                 self.cluster.witness.forced.add(machine.process.incarnation)
+                if self.cluster.storm is not None:
+                    # It takes the lease from whoever has it still.
+                    self.cluster.storm.kept = False
             machine.process.ask("promote", {"force": force}, self._heard(machine, "promote"))
 
     def _approve(self) -> None:

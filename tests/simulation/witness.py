@@ -18,7 +18,7 @@ from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import REVISION_ZERO
 from syncagent.core.settings import Writers
 from syncagent.core.verdict import Severity
-from syncagent.core.wire.messages import Admitted, Commit, Offer
+from syncagent.core.wire.messages import Admitted, Commit
 from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import SECOND_NS
 from tests.simulation.truth import Truth
@@ -119,7 +119,6 @@ class Witness:
         self.revisions: dict[RevisionId, Manifest] = {REVISION_ZERO: EMPTY}
         self.orders: set[tuple[str, Token, RevisionId]] = set()
         self.answers: dict[Token, list[tuple[float, RevisionId]]] = {}
-        self.offering: set[Token] = set()
         self.forced: set[str] = set()
         """Incarnations that a person has forced to lead, whatever they had been told."""
         self.begun: dict[tuple[str, int], Token] = {}
@@ -230,20 +229,22 @@ class Witness:
         elif isinstance(message, Admitted) and message.token.holder == machine.name:
             answers = self.answers.setdefault(message.token, [])
             answers.append((self._world.at_s, message.revision))
-        elif isinstance(message, Offer) and message.token not in self.offering:
-            self.offering.add(message.token)
-            self._begins_to_lead(message)
 
-    def _begins_to_lead(self, offer: Offer) -> None:
-        """A new manager's first offer: nobody had told it of a newer revision, unless forced."""
-        if offer.token.incarnation in self.forced:
+    def leads(self, token: Token, standing: RevisionId) -> None:
+        """A node begins to lead: nobody had told it of a newer revision, unless forced."""
+        if token.incarnation in self.forced:
             return
-        for at, revision in self.answers.get(offer.token, ()):
-            if at < self._world.at_s - ANSWER_S and revision[:2] > offer.revision[:2]:
+        for at, revision in self.answers.get(token, ()):
+            if at < self._world.at_s - ANSWER_S and revision[:2] > standing[:2]:
                 raise Violation(
                     "catch-up",
-                    f"{offer.token.incarnation} offers {offer.revision}, and was told of {revision}",
+                    f"{token.incarnation} leads from {standing}, and was told of {revision}",
                 )
+
+    def passes_over(self, token: Token, number: int) -> None:
+        """A node gives up a revision that it was told of."""
+        told = self.answers.get(token, [])
+        self.answers[token] = [row for row in told if row[1].number != number]
 
     def begins(self, machine: Machine, txid: int) -> None:
         """An intent is durable: the commit will be finished, whatever happens."""
