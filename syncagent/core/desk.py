@@ -30,8 +30,8 @@ this module. The verbs and what each answers:
     restore    {what}                   {tree, path, digest, revision}
     redeploy   {artifact, node?}        {tree, path, kind, name, nodes: [{node, done, reason}]}
     undeploy   {artifact, node?, for_s} {tree, path, kind, name, until, nodes: as in redeploy}
-    promote    {force}                  {epoch, manager}
-    switchover {node?}                  {epoch, manager}: who leads now
+    promote    {force, timeout_s?}      {epoch, manager}
+    switchover {node?, timeout_s?}      {epoch, manager}: who leads now
     pause      {for_s?, by}             {since, by, until, left_s}; until and left_s are null where
                                          only a person ends it
     resume     {}                       {resumed}: whether there was anything to end
@@ -112,7 +112,7 @@ DECISIONS = frozenset(
 )
 """Verbs that a door never asks twice: the first may have been heard."""
 
-SLOW_VERBS = frozenset({"reconcile", "wait"})
+SLOW_VERBS = frozenset({"reconcile", "wait", "promote", "switchover"})
 """Verbs that are answered when something has happened, not at once."""
 
 

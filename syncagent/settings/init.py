@@ -30,6 +30,10 @@ _FILE_MODE = 0o640
 _STATE_MODE = 0o700
 _FOLDER_MODE = 0o755
 _PAIR = 2
+_BY_A_STORE = (
+    'in [election] of all nodes write backend = "sql" and its url in the place of manager, then run '
+    "`syncagent init --lease-table` once (or use etcd or zookeeper where a site has them)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +231,14 @@ def _notes(wish: Wish) -> Iterator[str]:
         yield (
             "Two nodes never fail over by themselves: without a third party neither can tell a "
             "dead peer from a cut wire. If the manager is lost for good, run "
-            "`syncagent promote` on the survivor; it says when --force is needed."
+            "`syncagent promote` on the survivor; it says when --force is needed. A database that "
+            f"both reach anyway can be the third party: {_BY_A_STORE}"
         )
     elif nodes > _PAIR:
         yield (
-            "The manager does not change by itself in this version: `syncagent promote` on another "
-            "node moves it there, and replaces one that is lost."
+            "With the backend static the manager does not change by itself: `syncagent promote` on "
+            "another node moves it there, and replaces one that is lost. To have it replaced by "
+            f"itself: {_BY_A_STORE}"
         )
     if not wish.listen:
         yield (

@@ -7,8 +7,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from syncagent.core.errors import SyncagentError
-from syncagent.leases.choose import install_lease_table
-from syncagent.settings.load import load
 from tests.e2e.cluster import Agent, Cluster, until
 
 if TYPE_CHECKING:
@@ -40,7 +38,8 @@ class Electorate(Cluster):
         election = {"backend": "sql", "url": f"sqlite:///{self.database}", **TIMES}
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder, nodes, {"election": election, **(sections or {})}, **given)  # type: ignore[arg-type]
-        install_lease_table(load(str(next(iter(self)).settings), {}))
+        made = next(iter(self)).run("init", "--lease-table")
+        assert made.returncode == 0, made.stderr
 
     @property
     def manager(self) -> Agent:

@@ -207,6 +207,18 @@ def initialize(
     return asdict(init(OsFS(), asked, lambda state_dir: _public_key(state_dir, node)))
 
 
+def install_lease_table(settings: Settings) -> Mapping[str, JSON]:
+    """Make the table that the lease store `sql` needs; return its name, where, and if it was made.
+
+    Raises SettingsError, StoreUnavailable.
+    """
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from syncagent.leases.choose import install_lease_table as install  # noqa: PLC0415
+
+    return asdict(install(settings))
+
+
 def serve_stdio(settings: Settings, peer: str) -> None:
     """Carry a peer's bytes between stdin, stdout and the running agent, until either ends.
 

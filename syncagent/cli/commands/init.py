@@ -25,6 +25,7 @@ STATE_DIR = "/var/lib/syncagent"
             "any folder",
         ),
         ("syncagent init --new-identity", "after this node was copied from another"),
+        ("syncagent init --lease-table", "once, with the settings of any node: election by sql"),
         ("syncagent init --re-enrol", "after `run` refused a guard that is missing or damaged"),
     ],
     exits={
@@ -70,15 +71,21 @@ STATE_DIR = "/var/lib/syncagent"
     is_flag=True,
     help="Only begin the guard anew, at the highest epoch that the peers know.",
 )
+@click.option(
+    "--lease-table",
+    is_flag=True,
+    help="Only make the table that [election] needs in its database, if it is not there.",
+)
 @output_option("table", "json", "yaml")
 @config_option
 @pass_session
 def init(session: Session, /, **asked: str | bool | tuple[str, ...]) -> ExitCode:
     """Make a settings file, a state folder and a key for this node."""
-    if asked["new_identity"] and asked["re_enrol"]:
-        raise click.UsageError(
-            "--new-identity and --re-enrol are two things: run one, then the other"
-        )
+    alone = ("new_identity", "re_enrol", "lease_table")
+    if len(chosen := [f"--{name.replace('_', '-')}" for name in alone if asked[name]]) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)} are two things: run one, then the other")
+    if asked["lease_table"]:
+        return _lease_table(session)
     if asked["re_enrol"]:
         return _re_enrol(session, force=bool(asked["force"]))
     if asked["new_identity"]:
@@ -93,6 +100,14 @@ def init(session: Session, /, **asked: str | bool | tuple[str, ...]) -> ExitCode
     wish["node"] = wish["node"] or socket.gethostname().partition(".")[0]
     made = tools.initialize(wish, peers, trees, Path(session.config).absolute())
     session.emit(made, lambda _: _text(made))
+    return ExitCode.DONE
+
+
+def _lease_table(session: Session) -> ExitCode:
+    """Make the table of the lease; say where."""
+    table = tools.install_lease_table(session.settings)
+    word = "made" if table["made"] else "there already"
+    session.emit(table, lambda _: f"{text(table, 'table')} in {text(table, 'database')}: {word}\n")
     return ExitCode.DONE
 
 

@@ -44,7 +44,8 @@ CHANGE_S = 180.0
 @pass_session
 def promote(session: Session, *, force: bool) -> ExitCode:
     """Make this node the manager."""
-    answer = as_row(session.ask("promote", {"force": force}, timeout_s=CHANGE_S))
+    wish: dict[str, JSON] = {"force": force, "timeout_s": CHANGE_S}
+    answer = as_row(session.ask("promote", wish, timeout_s=CHANGE_S))
     session.emit(answer, lambda _: _leads(answer))
     return ExitCode.DONE
 
@@ -73,7 +74,9 @@ def switchover(session: Session, node: str | None) -> ExitCode:
 
     What is being committed is finished, the other node gets the newest revision, then it leads.
     """
-    wish: dict[str, JSON] = {} if node is None else {"node": node}
+    wish: dict[str, JSON] = {"timeout_s": CHANGE_S}
+    if node is not None:
+        wish["node"] = node
     answer = as_row(session.ask("switchover", wish, timeout_s=CHANGE_S))
     session.emit(answer, lambda _: _leads(answer))
     if node is not None and text(answer, "manager") != node:

@@ -310,7 +310,7 @@ def test_the_agents_errors_keep_their_exit_codes(
         (
             ["promote", "--force"],
             {"epoch": 8, "manager": "gw-1"},
-            ("promote", {"force": True}),
+            ("promote", {"force": True, "timeout_s": 180.0}),
             "gw-1 is the manager (epoch 8)\n",
         ),
         (

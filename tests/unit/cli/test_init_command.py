@@ -160,3 +160,31 @@ def test_serving_a_peer_without_an_agent_exits_9(call: CommandLine) -> None:
     )
     assert (done.returncode, done.stdout) == (9, b"")
     assert b"error: " in done.stderr
+
+
+def test_the_lease_s_table_is_made_once(call: CommandLine, tmp_path: Path, home: Path) -> None:
+    assert call(*wish(tmp_path, home)).code == 0
+    path, database = tmp_path / "new.toml", tmp_path / "lease.db"
+    named = 'manager = "gw-7"'
+    text = path.read_text()
+    assert named in text
+    path.write_text(text.replace(named, f'backend = "sql"\nurl = "sqlite:///{database}"'))
+    where = f"syncagent_lease in sqlite:///{database}"
+    config = ["--config", str(path)]
+    assert call("init", "--lease-table", *config).out == f"{where}: made\n"
+    assert call("init", "--lease-table", *config).out == f"{where}: there already\n"
+
+
+def test_only_one_of_the_things_that_init_does_alone(call: CommandLine) -> None:
+    answer = call("init", "--lease-table", "--re-enrol")
+    assert answer.code == 2
+    assert "--re-enrol and --lease-table are two things" in answer.err
+
+
+def test_two_nodes_are_told_what_they_can_choose(
+    call: CommandLine, tmp_path: Path, home: Path
+) -> None:
+    text = call(*wish(tmp_path, home)).out
+    assert "Two nodes never fail over by themselves" in text
+    assert 'backend = "sql"' in text
+    assert "syncagent init --lease-table" in text

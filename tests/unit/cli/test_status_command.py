@@ -180,3 +180,33 @@ def test_what_a_node_reports_cannot_steer_the_terminal(call: CommandLine, desk: 
 def test_json_keeps_what_a_table_hides(call: CommandLine, desk: FakeDesk) -> None:
     desk.answers["status"] = {"nodes": [{"name": "gw-1\x1b"}]}
     assert json.loads(call("status", "-o", "json").out)["nodes"] == [{"name": "gw-1\x1b"}]
+
+
+def test_status_says_how_old_the_lease_is(call: CommandLine, desk: FakeDesk) -> None:
+    desk.answers["status"] = {**STATUS, "leader": {"holder": "gw-1", "renewed_s": 3.2}}
+    assert ", lease renewed 3s ago)" in call("status").out.splitlines()[0]
+    desk.answers["status"] = {**STATUS, "leader": {"holder": "gw-1", "renewed_s": None}}
+    assert "lease" not in call("status").out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (
+            {"until": "2026-11-21T14:00:00Z", "left_s": 3540.0},
+            "until 2026-11-21T14:00:00Z (59m left)",
+        ),
+        ({"until": None, "left_s": None}, "until somebody resumes it"),
+    ],
+)
+def test_status_says_once_who_has_paused_the_cluster(
+    call: CommandLine, desk: FakeDesk, end: dict[str, JSON], words: str
+) -> None:
+    paused: dict[str, JSON] = {"by": "ann@gw-1", "since": "2026-11-21T12:00:00Z", **end}
+    node: dict[str, JSON] = {"name": "gw-1", "state": "Paused", "reason": "paused since then"}
+    desk.answers["status"] = {**STATUS, "nodes": [node], "held": [], "alarms": [], "paused": paused}
+    lines = call("status").out.splitlines()
+    assert lines[-2:] == [
+        f"Paused {words}, by ann@gw-1 since 2026-11-21T12:00:00Z",
+        "  next: syncagent resume",
+    ]
