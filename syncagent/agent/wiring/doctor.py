@@ -12,7 +12,7 @@ import errno
 import os
 import shutil
 import stat
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -29,6 +29,7 @@ from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.home import inspect_home
 from syncagent.history.ledger import peek
+from syncagent.leases.choose import make_store
 from syncagent.runtime.listening import Means
 from syncagent.settings.gateway import discover, refuse_synchronizer, with_new_trees
 from syncagent.settings.load import load
@@ -88,6 +89,7 @@ def examine(path: Path) -> Mapping[str, JSON]:
         ("runtime", partial(_runtime, fs, settings)),
         ("trees", partial(_trees, fs, settings)),
         ("clock", partial(_clock, fs, settings)),
+        ("election", partial(_election, fs, settings)),
         ("http", partial(_door, fs, settings)),
         ("agent", partial(_agent, settings)),
     )
@@ -291,6 +293,25 @@ def _unsynchronized() -> bool:
 
 
 # --- the HTTP door --------------------------------------------------------------------------------
+
+
+def _election(fs: OsFS, settings: Settings) -> Iterator[Check]:
+    """Ask the lease store, if this node would; what it can't say is a finding of its own."""
+    backend = settings.election.backend
+    if backend == "static":
+        yield Check("election", Found.OK, "static: the manager moves by `promote` only")
+        return
+    if not settings.stands:
+        yield Check(
+            "election", Found.OK, f"{backend}: this node may not be elected and asks nobody"
+        )
+        return
+    with closing(
+        make_store(settings, FileGuard(fs, settings.state_dir, settings.cluster))
+    ) as store:
+        view = store.observe()
+    held = f"{view.token.holder} holds the lease" if view.token else "the lease is free"
+    yield Check("election", Found.OK, f"{backend}: {held}, epoch {view.last_epoch}")
 
 
 def _door(fs: OsFS, settings: Settings) -> Iterator[Check]:

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncagent.core.artifact import NodeName
+from syncagent.core.lease import Candidate, Timing
 from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import RevisionId
+from syncagent.core.storeurl import StoreUrl
 from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.home import StateHome
 from syncagent.history.node_history import NodeHistory
+from syncagent.leases.lease_table import make_lease_table
+from syncagent.leases.sql import SqlStore
 from tests.fakes.terminal import STATUS, CommandLine, node
 from tests.servers.certificates import Authority
 
@@ -209,6 +213,33 @@ def test_an_agent_in_trouble_is_a_warning_with_its_reason(
         "syncagent status",
     )
     assert found["manager"][0] == "warn"
+
+
+def elected(call: CommandLine, election: str) -> tuple[str, str, str]:
+    """How the election is found with these settings of it."""
+    before = call.settings.read_text()
+    parts = before.partition("[election]")
+    call.settings.write_text(f"{parts[0]}[election]\n{election}\n")
+    found = checks(call)["election"]
+    call.settings.write_text(before)
+    return found
+
+
+def test_the_lease_store_is_asked_as_the_agent_would(call: CommandLine, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/lease.db"
+    sql = f'backend = "sql"\nurl = "{url}"'
+    assert elected(call, 'manager = "gw-1"')[0] == "ok"
+    word, text, hint = elected(call, sql)
+    assert (word, "no table syncagent_lease" in text) == ("fail", True)
+    assert "init --lease-table" in hint
+    make_lease_table(StoreUrl(url))
+    assert elected(call, sql) == ("ok", "sql: the lease is free, epoch 0", "")
+    store = SqlStore(StoreUrl(url), "apim-prod", Timing())
+    token = store.try_acquire(Candidate("apim-prod", NodeName("gw-2"), "s"), store.observe(), 6)
+    store.close()
+    assert token is not None
+    assert elected(call, sql)[1] == "sql: gw-2 holds the lease, epoch 7"
+    assert "asks nobody" in elected(call, f"{sql}\nnofailover = true")[1]
 
 
 def gateway(call: CommandLine, tmp_path: Path, more: str = "") -> Path:
