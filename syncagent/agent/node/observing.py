@@ -131,7 +131,8 @@ class Observing:
         if self._stalling.came_late(view, now):
             return
         self._stalling.answered(view, now)
-        if not result.examined and view.take_same(result.snapshot, result.started):
+        known = result.examined.items() <= view.examined.items()
+        if known and view.take_same(result.snapshot, result.started):
             view.next_scan_at = now + self._state.settings.limits.safety_scan_s
         else:
             self._take_scan(view, result, now)

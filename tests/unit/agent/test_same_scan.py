@@ -8,13 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncagent.agent import effects as fx
+from syncagent.agent import results as rs
 from syncagent.agent.node.treeview import TreeView
 from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName
 from syncagent.core.digest import digest_of
 from syncagent.core.manifest import Entry, Manifest
 from syncagent.core.snapshot import Condition, Seen, Snapshot
+from syncagent.core.verdict import Examined, Facts, Problem
 from syncagent.core.wire.messages import Ask
 from tests.fakes.agent_bench import Bench, sequence
+from tests.fakes.examiner import KeepingExaminer
 
 T = TreeName("synapse")
 A, B = Entry(digest_of(b"a"), 1), Entry(digest_of(b"b"), 1)
@@ -137,3 +140,22 @@ def test_workers_scan_beside_the_manager_that_reconciles() -> None:
     bench.do = watched  # type: ignore[method-assign,assignment]
     bench.ask("reconcile")
     assert done
+
+
+def test_verdicts_that_are_known_already_make_no_work_of_a_scan_that_sees_the_same() -> None:
+    bench = Bench({"sequences/a.xml": sequence("a")}).lead().pass_(3)
+    view = bench.node.observing.views[T]
+    snapshot = bench.disk.scan(T, KeepingExaminer())
+
+    def taken(examined: dict[str, Examined]) -> bool:
+        """Tell whether it was taken in one step: else the files are put together anew."""
+        before = view.files
+        bench.handle(rs.Scanned(T, snapshot, examined, bench.at, None))
+        return view.files is before
+
+    assert not taken({})
+    assert taken({})
+    assert taken(dict(view.examined))
+    other = Examined(Facts("a"), (Problem("x", "it is judged by other rules now"),))
+    assert not taken({"sequences/a.xml": other})
+    assert view.examined["sequences/a.xml"] is other
