@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import re
@@ -12,14 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from waitress.adjustments import Adjustments
 
 from syncagent.core.errors import BusyError, SettingsError, UnreachableError
 from syncagent.core.lease import Leadership
 from syncagent.core.settings import HttpSettings
 from syncagent.fsio import OsFS
-from syncagent.web.channel import ANSWER_S, CONNECTIONS_MAX, REQUEST_S
-from syncagent.web.secrets import TOKEN_VARIABLE
-from syncagent.web.tcp import ASKING_MAX, HEADER_BYTES_MAX, TcpDoor
+from syncagent.web.channel import ANSWER_S, CONNECTIONS_MAX, DEAF_S, REQUEST_S, DoorServer
+from syncagent.web.tcp import ASKING_MAX, HEADER_BYTES_MAX, TcpDoor, listen
 from tests.fakes.board import TOKEN, WORKER, FakeBoard
 from tests.fakes.desk import FakeDesk
 from tests.servers.certificates import Authority
@@ -456,80 +457,11 @@ def test_a_new_certificate_and_token_are_taken_up_while_it_runs(
         front.close()
 
 
-def made(tmp_path: Path, **settings: str) -> TcpDoor:
-    given = HttpSettings(**{"listen": "127.0.0.1:0", **settings})
-    return TcpDoor(given, FakeDesk(), FakeBoard(), OsFS(), {})
-
-
-def secret(tmp_path: Path, text: str, mode: int = 0o600) -> str:
-    path = tmp_path / "secret"
-    path.write_text(text)
-    path.chmod(mode)
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    ("text", "mode", "why"),
-    [
-        (SECRET, 0o604, "has mode 0604: others can read"),
-        (SECRET, 0o620, "has mode 0620"),
-        ("short", 0o600, "is not 16 to 1024 visible ASCII"),
-        ("a token with blanks in it", 0o600, "without a blank"),
-        ("x" * 5000, 0o600, "can't be read"),
-    ],
-)
-def test_a_token_that_protects_nothing_is_refused(
-    tmp_path: Path, text: str, mode: int, why: str
-) -> None:
-    with pytest.raises(SettingsError, match=why) as caught:
-        made(tmp_path, token_file=secret(tmp_path, text, mode))
-    assert text not in str(caught.value)
-    with pytest.raises(SettingsError, match="No such file"):
-        made(tmp_path, token_file=str(tmp_path / "nowhere"))
-    with pytest.raises(SettingsError, match="Is a directory"):
-        made(tmp_path, token_file=str(tmp_path))
-
-
-def test_a_group_of_its_own_may_read_the_token(tmp_path: Path) -> None:
-    door = made(tmp_path, token_file=secret(tmp_path, SECRET, 0o640))
-    assert door.has_token
-    assert not door.encrypted
-
-
-def test_the_token_may_be_in_the_environment_but_not_in_two_places(tmp_path: Path) -> None:
-    environ = {TOKEN_VARIABLE: SECRET}
-    settings = HttpSettings("127.0.0.1:0")
-    assert TcpDoor(settings, FakeDesk(), FakeBoard(), OsFS(), environ).has_token
-    twice = replace(settings, token_file=secret(tmp_path, SECRET))
-    with pytest.raises(SettingsError, match=r"and in http\.token_file"):
-        TcpDoor(twice, FakeDesk(), FakeBoard(), OsFS(), environ)
-
-
-def test_a_key_that_others_can_read_or_that_does_not_fit_is_refused(
-    tmp_path: Path, certificate: Certificate
-) -> None:
-    text = certificate.key.read_text()
-    with pytest.raises(SettingsError, match="mode 0644"):
-        made(
-            tmp_path,
-            certificate=str(certificate.certificate),
-            certificate_key=secret(tmp_path, text, 0o644),
-        )
-    with pytest.raises(SettingsError, match="can't be used"):
-        made(
-            tmp_path,
-            certificate=str(certificate.certificate),
-            certificate_key=secret(tmp_path, "nonsense"),
-        )
-    both = secret(tmp_path, certificate.certificate.read_text() + text)
-    assert made(tmp_path, certificate=both).encrypted
-
-
-def test_an_address_that_is_taken_or_not_here_is_said(front: Front, tmp_path: Path) -> None:
+def test_an_address_that_is_taken_or_not_here_is_said(front: Front) -> None:
     with pytest.raises(BusyError, match="another process listens there"):
-        made(tmp_path, listen=f"127.0.0.1:{front.port}").start()
+        listen(f"127.0.0.1:{front.port}")
     with pytest.raises(UnreachableError, match=r"192\.0\.2\.1"):
-        made(tmp_path, listen="192.0.2.1:0").start()
+        listen("192.0.2.1:0")
 
 
 # --- nonsense -------------------------------------------------------------------------------------
@@ -567,3 +499,49 @@ def test_nonsense_is_refused_and_nobody_is_the_worse_for_it(
     assert front.ask("/worker").status == 200
     assert front.desk.asked == []
     assert [record.getMessage() for record in caplog.records] == []
+
+
+# --- what the machine refuses ---------------------------------------------------------------------
+
+
+class Exhausted(DoorServer):  # type: ignore[misc]  # waitress has no types
+    """A listening socket of a process that has no descriptor left."""
+
+    at = 100.0
+    fault = errno.EMFILE
+
+    def accept(self) -> None:
+        raise OSError(self.fault, "no more")
+
+
+def exhausted() -> Exhausted:
+    listener = listen("127.0.0.1:0")
+    server = Exhausted(
+        print,
+        {},
+        _sock=listener,
+        dispatcher=object(),
+        adj=Adjustments(),
+        bind_socket=False,
+        sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+    )
+    server.clock = lambda: server.at
+    return server
+
+
+def test_without_descriptors_it_looks_again_later_and_does_not_spin() -> None:
+    server = exhausted()
+    assert server.readable()
+    server.handle_accept()
+    assert not server.readable()
+    server.at += DEAF_S
+    assert server.readable()
+    server.close()
+
+
+def test_a_connection_that_is_gone_before_it_is_taken_is_no_reason_to_wait() -> None:
+    server = exhausted()
+    server.fault = errno.ECONNABORTED
+    server.handle_accept()
+    assert server.readable()
+    server.close()
