@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NOTE = "trials"
 """The ledger's note that holds them: a manager that starts anew goes on where it was."""
+UNPROVEN = ""
+"""The name of all groups together that a dead canary has not proved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +93,19 @@ def stopped_groups(
 ) -> dict[str, list[Trial]]:
     """Return the groups of which a runtime refused something, each with all its trials, sorted.
 
-    If the canary is `stuck`, with those that it has not proved: it can't any more.
+    If the canary is `stuck`, all others that it has not proved are one group more, named `UNPROVEN`:
+    it can't any more, any of them may be what killed it, and a person decides on them once.
     """
-    names = {
-        trial.group for trial in trials.values() if trial.nacked_by or (stuck and not trial.proven)
-    }
-    found: dict[str, list[Trial]] = {name: [] for name in sorted(names)}
-    for _, trial in sorted(trials.items()) if names else ():
-        if trial.group in names:
+    refused = {trial.group for trial in trials.values() if trial.nacked_by}
+    unproven = {trial.group for trial in trials.values() if stuck and not trial.proven} - refused
+    found: dict[str, list[Trial]] = {name: [] for name in sorted(refused)}
+    if unproven:
+        found[UNPROVEN] = []
+    for _, trial in sorted(trials.items()) if found else ():
+        if trial.group in refused:
             found[trial.group].append(trial)
+        elif trial.group in unproven:
+            found[UNPROVEN].append(trial)
     return found
 
 

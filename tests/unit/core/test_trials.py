@@ -9,6 +9,7 @@ from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
 from syncagent.core.entry import Entry
 from syncagent.core.trials import (
+    UNPROVEN,
     Trial,
     begun,
     from_note,
@@ -62,7 +63,7 @@ def test_what_a_dead_canary_has_not_proved_stops_too() -> None:
     trials = three()
     trials[OTHER] = proven(trials[OTHER])
     assert list(stopped_groups(trials)) == []
-    assert list(stopped_groups(trials, stuck=True)) == ["g"]
+    assert [trial.path for trial in stopped_groups(trials, stuck=True)[UNPROVEN]] == [API, SEQ]
 
 
 def test_a_refusal_that_stops_nobody_is_as_good_as_a_proof() -> None:
@@ -106,12 +107,25 @@ def test_the_note_gives_back_what_was_written_down() -> None:
     assert from_note("") == {}
 
 
+def test_what_a_dead_canary_has_not_proved_is_decided_on_once() -> None:
+    changes = [Change(at(f"api/a{number}.xml"), ONE, TWO) for number in range(6)]
+    trials = begun({}, changes, {c.path: f"g{n // 2}" for n, c in enumerate(changes)}, 7)
+    trials[changes[0].path] = replace(trials[changes[0].path], nacked_by="gw-1")
+    found = stopped_groups(trials, stuck=True)
+    assert list(found) == ["g0", UNPROVEN]
+    assert [trial.path for trial in found["g0"]] == [c.path for c in changes[:2]]
+    assert [trial.path for trial in found[UNPROVEN]] == [c.path for c in changes[2:]]
+
+
 def test_stopped_groups_are_sorted_and_whole_however_many_there_are() -> None:
     changes = [Change(at(f"api/a{number:05}.xml"), ONE, TWO) for number in range(20_000)]
     groups = {change.path: f"g{number // 2}" for number, change in enumerate(changes)}
-    trials = begun({}, changes, groups, 7)
-    found = stopped_groups(trials, stuck=True)
+    trials = {
+        path: replace(trial, nacked_by="gw-2")
+        for path, trial in begun({}, changes, groups, 7).items()
+    }
+    found = stopped_groups(trials)
     assert list(found) == sorted(set(groups.values()))
     assert {trial.path for group in found.values() for trial in group} == trials.keys()
     assert all(len(group) == 2 for group in found.values())
-    assert stopped_groups(trials) == {}
+    assert stopped_groups({}, stuck=True) == {}
