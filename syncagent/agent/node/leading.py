@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Hangup, KeepBlobs, Send, Serve
 from syncagent.agent.node.gathering import AHEAD_BYTES_MAX
+from syncagent.agent.node.patience import Patience
 from syncagent.agent.node.state import Phase
 from syncagent.agent.node.trying import answers
 from syncagent.core.artifact import TreeName
@@ -52,6 +53,7 @@ class Leading:
         self._state = state
         self._declaring = declaring
         self._trying = trying
+        self._silence = Patience(state)
         self._current: Revision | None = None
         self._ahead: tuple[RevisionId, Blobs | None] | None = None
         self._began: tuple[Token, RevisionId] | None = None
@@ -201,7 +203,7 @@ class Leading:
         if self._declaring.pending is not None or self._state.paused:
             return
         rows = [
-            Progress(peer.name, self._progress(peer), answers=answers(peer))
+            Progress(peer.name, self._progress(peer, now), answers=answers(peer))
             for peer in self._state.peers.values()
             if peer.link is not None and newest in {peer.offered, peer.standing}
         ]
@@ -213,12 +215,15 @@ class Leading:
             self._phase(peer, Phase.COMMITTING, now)
             self._state.do(Send(peer.link, Commit(self._state.token, newest)))
 
-    def _progress(self, peer: Peer) -> Standing:
+    def _progress(self, peer: Peer, now: float) -> Standing:
         """Return how far a peer is; what a runtime refused is withheld, and stops nobody else."""
         if peer.standing != self._state.standing.revision and peer.phase is Phase.IDLE:
             return Standing.BEHIND  # all that it lacks is withheld
         if peer.phase in {Phase.DONE, Phase.IDLE}:
-            return Standing.ACKED if self._trying.acked(peer) else Standing.COMMITTED
+            if self._trying.acked(peer):
+                self._silence.answered(peer)
+                return Standing.ACKED
+            return Standing.ACKED if self._silence.is_over(peer, now) else Standing.COMMITTED
         return _STANDING.get(peer.phase, Standing.BEHIND)
 
     def reported(self, peer: Peer, now: float) -> None:
@@ -324,6 +329,7 @@ class Leading:
             for peer in self._state.peers.values():
                 if peer.link is not None and peer.phase is Phase.DONE:
                     self._state.do(Send(peer.link, Survey()))
+            self._commit_prepared(now)
 
     def _admit_again(self) -> None:
         assert self._state.token is not None, "who leads has one"

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 NOTE = "rolled-back"
 """The ledger's note that names what was put back, so that it is not taken from a worker again."""
+HELD_NOTE = "held"
+"""The ledger's note of what the manager holds, as it told last: it may be gone when this node leads."""
 REMEMBERED_MAX = 200
 AGAIN_S = 10.0
 """How long after a rollback that came to nothing it is tried again, where no person decides."""
@@ -139,16 +141,20 @@ class Refusals:
         examined = self._observing.examined(first.path)
         name = (examined.facts.name if examined else None) or stem_of(first.path.path)
         ident = hold_id(HoldReason.NACKED, digest)
+        others = len({trial.group for trial in group}) - 1
+        groups = "1 other group" if others == 1 else f"{others} other groups"
+        more = f" and {groups}: one" if others else ": it"
         what = (
             f"the runtime of {first.nacked_by} refused {kind}/{name}: {first.reason}. Mend it"
             if first.nacked_by
-            else f"the deployer of {self._state.me} died before it had taken up {kind}/{name}: it may"
-            " be what killed it. Restart that runtime"
+            else f"the deployer of {self._state.me} died before it had taken up {kind}/{name}{more}"
+            " may be what killed it. Restart that runtime"
         )
         size = "1 artifact" if len(group) == 1 else f"{len(group)} artifacts"
         text = (
             f"{what}, or syncagent reject {ident} to put back what was there before, or syncagent"
-            f" approve {ident} to go on: nobody else gets its group ({size}) meanwhile"
+            f" approve {ident} to go on: nobody else gets {'them' if others else 'its group'} ({size})"
+            " meanwhile"
         )
         return Hold(
             ident,
@@ -234,16 +240,29 @@ class Refusals:
         return paths
 
 
+def remember_held(state: State) -> None:
+    """Note what this node's manager holds because a runtime refused it, durably."""
+    held = [
+        {name: row.get(name) for name in ("id", "node", "kind", "paths", "reason")}
+        for row in rows.listed(state.view, "held")
+        if row.get("kind") == HoldReason.NACKED
+    ]
+    text = json.dumps(held[:REMEMBERED_MAX]) if held else ""
+    if text != state.standing.notes.get(HELD_NOTE, ""):
+        state.note(StandingChange(notes={HELD_NOTE: text}))
+
+
 def inherited(state: State) -> Trials:
     """Return as trials what the last manager held of what it withheld from this node.
 
-    A runtime refused it, or died of it: a new manager does not try it on its own as well.
+    A runtime refused it, or died of it: a new manager does not try it on its own as well, also if it
+    was restarted since it was told.
     """
     found: Trials = {}
     by_name = {str(path): exemption for path, exemption in state.withheld.items()}
-    for row in rows.listed(state.view, "held"):
+    for row in rows.listed({"held": json.loads(state.standing.notes.get(HELD_NOTE, "[]"))}, "held"):
         paths = row.get("paths")
-        if row.get("kind") != HoldReason.NACKED or not isinstance(paths, list):
+        if not isinstance(paths, list):
             continue
         why = str(row.get("reason")).partition(", or syncagent")[0].partition(": ")[2]
         why = why.removesuffix(". Mend it").removesuffix(". Restart that runtime")

@@ -19,6 +19,7 @@ from syncagent.agent.node.deployed import (
 from syncagent.agent.node.hearsay import hearsay
 from syncagent.agent.node.job import Stage
 from syncagent.agent.node.leadership import leader_row, why_no_manager
+from syncagent.agent.node.refusals import remember_held
 from syncagent.agent.node.state import Phase, Role
 from syncagent.core.artifact import TreeName
 from syncagent.core.desk import API_VERSION
@@ -109,6 +110,7 @@ class Reporting:
         view.pop("refused", None)
         self.pausing.heard(view.pop("pause", None), now)
         self._state.view, self._state.view_at = view, now
+        remember_held(self._state)
         for peer in self._state.peers.values():
             peer.report = {"refused": [row for row in refused if row.get("node") == peer.name]}
 

@@ -19,6 +19,7 @@ from syncagent.agent.node.state import Phase as Progress
 from syncagent.core import trials as t
 from syncagent.core.artifact import ArtifactPath, TreeName, kind_of
 from syncagent.core.change import Change
+from syncagent.core.exempt import Because
 from syncagent.core.groups import groups
 from syncagent.core.ledger import StandingChange
 from syncagent.core.outcome import Deployment
@@ -233,9 +234,7 @@ class Trying:
             # It may have been tried once more, and taken.
             now_taken = replace(trial, nacked_by="", reason="") if mine else trial
             return now_taken if now_taken.proven else t.proven(now_taken)
-        if trial.proven or trial.nacked_by:
-            return trial
-        if self._is_early(trial, now):
+        if trial.proven or trial.nacked_by or self._is_early(trial, now):
             return trial
         if outcome.state is Deployment.UNKNOWN:
             self._untried.setdefault(outcome.reason, []).append(trial.path)
@@ -250,6 +249,11 @@ class Trying:
 
     def _is_early(self, trial: t.Trial, now: float) -> bool:
         """Tell whether nothing is known of what should be known, and that for not long yet."""
+        exemption = self._state.exempt.get(trial.path)
+        if exemption is not None and exemption.because is Because.UNDEPLOYED:
+            # A person took it away before it was tried: that is no proof, and it comes back.
+            self._since.pop(trial.path, None)
+            return True
         known = self._deploying.outcomes.get(trial.path)
         if known is not None and trial.after is not None and known.digest == trial.after.digest:
             return False

@@ -81,6 +81,7 @@ _SENTENCES = {
     "runtime": "{phase}  {detail}",
     "runtime-wrote": "{path}: the runtime wrote it itself; it is kept from the others",
     "touched": "{path}: the runtime said nothing of it, its file was touched ({tries})",
+    "unanswered": "{peer}: its runtime still owes {owed} answers after {waited_s} s; the next go on",
     "undeployed": "{path}: away from this node until {until}, by hand",
     "untried": "{path}: goes on untried: {reason}",
 }

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncagent.agent.effects import Declare
+from syncagent.agent.node.patience import SILENT_S
+from syncagent.agent.node.refusals import HELD_NOTE
 from syncagent.agent.results import DeclareFailed
 from syncagent.core.artifact import NodeName, TreeName
 from syncagent.core.change import Change
@@ -32,6 +34,7 @@ from syncagent.core.wire.messages import (
 )
 from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import (
+    ME,
     PEER,
     THIRD,
     XMLNS,
@@ -476,6 +479,52 @@ def test_what_kills_the_deployer_of_the_canary_goes_no_further() -> None:
     assert not cluster.bench.said(Offer)
 
 
+def test_a_canary_that_died_is_decided_on_once_whatever_it_had_not_taken_up() -> None:
+    cluster = Cluster(dialect=SYNAPSE)
+    bad, good = api("a", "s", text="bad"), api("b", text="new")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.edit(a=bad, b=good)
+    cluster.bench.pass_(300.0)
+    (hold,) = cluster.holds()
+    known = cluster.bench.state.holds[hold]
+    assert set(known.paths) == {at(A), at(B)}
+    assert "1 other group: one may be what killed it" in known.text
+    assert "nobody else gets them (2 artifacts) meanwhile" in known.text
+    cluster.bench.answer("approve", id=hold)
+    cluster.bench.pass_(5.0)
+    assert not cluster.holds()
+    assert cluster.take().withheld == ()
+
+
+def test_what_was_undeployed_on_the_manager_before_it_was_tried_waits_until_it_is_back() -> None:
+    cluster = Cluster(dialect=SYNAPSE)
+    cluster.edit(b=api("b", text="new"))
+    cluster.bench.ask("undeploy", artifact="api/b", node=ME, for_s=600.0)
+    cluster.bench.pass_(500.0)
+    assert not cluster.bench.said(Offer)
+    assert not cluster.bench.events("untried")
+    cluster.bench.pass_(150.0)
+    assert cluster.take().withheld == ()
+
+
+def test_a_worker_whose_runtime_never_answers_does_not_stop_the_next_wave_for_ever() -> None:
+    cluster = Cluster(peers=4, canary="none", max_unavailable=0.25)
+    cluster.edit(b=api("b", text="new"))
+    first = cluster.take(PEER)
+    cluster.report(PEER, pending=1)
+    offers = {
+        name: cluster.bench.said(Offer, cluster.links[name]) for name in list(cluster.links)[1:]
+    }
+    for name, (offer,) in offers.items():
+        assert offer.revision == first.revision
+        cluster.bench.hear(cluster.links[name], Prepared(offer.revision))
+    cluster.bench.pass_(SILENT_S - 60.0)
+    assert not cluster.bench.said(Commit)
+    cluster.bench.pass_(180.0)
+    assert len(cluster.bench.said(Commit)) == 1
+    assert [event["peer"] for event in cluster.bench.events("unanswered")] == [PEER]
+
+
 def withheld_from_a_worker() -> tuple[Bench, int, bytes]:
     """Return a worker beside a Synapse to which a new version of `B` is withheld; its link, those bytes."""
     bench = Bench(OLD, manager=PEER, standing=OLD).beside(SYNAPSE).start()
@@ -528,6 +577,39 @@ def test_what_killed_the_canary_is_not_tried_on_the_next_manager_too(verb: str) 
     assert bench.files == {**OLD, B: new if verb == "approve" else OLD[B]}
     assert not bench.state.holds
     assert not bench.state.withheld
+
+
+def test_what_the_last_manager_held_is_still_held_by_one_that_was_restarted_before_it_led() -> None:
+    bench, link, new = withheld_from_a_worker()
+    held = {
+        "id": "n-1",
+        "node": PEER,
+        "kind": "nacked",
+        "paths": [str(at(B))],
+        "reason": "the runtime of gw-2 refused api/b: it died. Mend it, or syncagent reject n-1 to",
+    }
+    other = {**held, "id": "f-1", "kind": "first-contact"}
+    bench.hear(link, View(json.dumps({"held": [held, other]})))
+    assert "n-1" in bench.history.standing().notes[HELD_NOTE]
+    assert "f-1" not in bench.history.standing().notes[HELD_NOTE]
+    bench.history.stand(StandingChange(), [(entry(new), new)])
+    bench.cut(link)
+    bench.join(bench.history, bench.guard)
+    bench.start()
+    bench.ask("promote", force=True)
+    bench.pass_(30.0)
+    assert bench.state.leads
+    assert bench.files == OLD
+    (hold,) = bench.state.holds.values()
+    assert hold.text.startswith("the runtime of gw-2 refused api/b: it died. Mend it")
+
+
+def test_what_the_manager_holds_no_more_is_not_remembered_as_held() -> None:
+    bench, link, _ = withheld_from_a_worker()
+    held = {"id": "n-1", "node": PEER, "kind": "nacked", "paths": [str(at(B))], "reason": "no"}
+    bench.hear(link, View(json.dumps({"held": [held]})))
+    bench.hear(link, View(json.dumps({"held": []})))
+    assert HELD_NOTE not in bench.history.standing().notes
 
 
 def test_bytes_that_only_the_last_manager_has_are_asked_for_and_the_cluster_goes_on() -> None:
