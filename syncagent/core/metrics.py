@@ -78,9 +78,28 @@ def _cluster(status: JSON) -> Iterator[tuple[str, str, Iterable[Sample]]]:
         listed = status.get(key)
         if isinstance(listed, list):
             yield f"syncagent_{key}", about, [({}, float(len(listed)))]
+    yield (
+        "syncagent_paused",
+        "1 while a person has paused it.",
+        [({}, float(bool(status.get("paused"))))],
+    )
+    yield from _lease(status.get("leader"))
     listed = status.get("nodes")
     rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
     yield from _nodes([({"node": str(row.get("name"))}, row) for row in rows])
+
+
+def _lease(leader: JSON) -> Iterator[tuple[str, str, Iterable[Sample]]]:
+    """Yield what is known of the lease; nothing where a person promotes."""
+    if not isinstance(leader, dict):
+        return
+    for key, about in (
+        ("renewed", "How long ago the manager's lease was renewed."),
+        ("lease", "How long a lease lasts."),
+        ("unavailable", "For how long the lease store has not answered."),
+    ):
+        samples = list(_numbers([({}, leader.get(f"{key}_s"))]))
+        yield f"syncagent_leader_{key}_seconds", about, samples
 
 
 def _nodes(

@@ -301,6 +301,9 @@ def _lines(wish: Wish, gateway: Gateway | None) -> Iterator[str]:
         yield f'kind = "auto"  # the answers of {gateway.label} are read from its log'
     else:
         yield 'kind = "none"  # no runtime was found: nobody is asked what became of the files'
+    yield ""
+    yield "# [http]  # for load balancers and monitors: they follow the manager by it"
+    yield '# listen = "10.0.0.11:7480"'
 
 
 def _manager(wish: Wish) -> str:

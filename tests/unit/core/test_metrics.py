@@ -28,6 +28,8 @@ ROW: dict[str, JSON] = {
 }
 STATUS: dict[str, JSON] = {
     "epoch": 3,
+    "paused": {"by": "gw-1"},
+    "leader": {"holder": "gw-1", "renewed_s": 1.5, "lease_s": 15.0, "unavailable_s": None},
     "revision": 1234567,
     "nodes": [ROW, {"name": 'od"d\\\n', "role": "worker", "state": "Held"}, "nonsense"],
     "held": [{}],
@@ -62,6 +64,9 @@ def test_the_numbers_are_those_of_the_status() -> None:
         "syncagent_revision 1234567",
         "syncagent_held 1",
         "syncagent_alarms 2",
+        "syncagent_paused 1",
+        "syncagent_leader_renewed_seconds 1.5",
+        "syncagent_leader_lease_seconds 15",
         'syncagent_node_state{node="gw-1",state="Synced"} 1',
         'syncagent_node_state{node="gw-1",state="Held"} 0',
         'syncagent_node_manager{node="gw-1"} 1',
@@ -76,6 +81,7 @@ def test_the_numbers_are_those_of_the_status() -> None:
 def test_what_nobody_knows_is_left_out() -> None:
     text = "\n".join(lines(STATUS))
     assert "seen_seconds" not in text
+    assert "unavailable_seconds" not in text
     assert 'state="pending"' not in text
 
 
