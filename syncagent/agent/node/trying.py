@@ -370,7 +370,8 @@ class Trying:
         if not self.trials or not self._state.leads:
             return None
         if self._gone_at is not None:
-            return self._gone_at + AWAY_S
+            untried = any(not (tr.proven or tr.nacked_by) for tr in self.trials.values())
+            return self._gone_at + AWAY_S if untried else None
         pause = LOOK_S if not self._answered else len(self.trials) / A_LOOK_PER_S / 2
         return self._looked_at + pause
 

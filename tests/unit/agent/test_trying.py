@@ -479,6 +479,19 @@ def test_what_kills_the_deployer_of_the_canary_goes_no_further() -> None:
     assert not cluster.bench.said(Offer)
 
 
+def test_nobody_is_woken_for_what_is_held_while_the_canary_is_away() -> None:
+    cluster = Cluster()
+    bad = api("b", text="bad")
+    cluster.gateway.refuses = lambda _path, content: "no" if content == bad else ""
+    cluster.edit(b=bad)
+    cluster.bench.pass_(60.0)
+    assert cluster.holds()
+    cluster.gateway.kill()
+    cluster.bench.pass_(120.0)
+    assert cluster.holds()
+    assert cluster.bench.wake_at > cluster.bench.at
+
+
 def test_a_canary_that_died_is_decided_on_once_whatever_it_had_not_taken_up() -> None:
     cluster = Cluster(dialect=SYNAPSE)
     bad, good = api("a", "s", text="bad"), api("b", text="new")
