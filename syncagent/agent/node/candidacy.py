@@ -25,7 +25,7 @@ class Candidacy:
     faults: int = 0
     """How many attempts came to nothing."""
     blocked_since: float | None = None
-    """Since when catching up has been held up by something outside."""
+    """When catching up was first held up by something outside."""
     forced: bool = False
     request: int | None = None
     acquiring: bool = False

@@ -167,6 +167,7 @@ class Succeeding:
         if self._state.role is not Role.CATCHING_UP or candidacy is None:
             return
         if fault is None:
+            candidacy.blocked_since = None
             self._state.role = Role.ADMITTING
             self.go_on(now)
             return
@@ -183,11 +184,10 @@ class Succeeding:
         if candidacy is None or self._state.role is not Role.CATCHING_UP:
             return
         blocked = bool(candidacy.fault) if job is None else job.phase in BLOCKED
-        if not blocked:
-            candidacy.blocked_since = None
-        elif candidacy.blocked_since is None:
+        if blocked and candidacy.blocked_since is None:
             candidacy.blocked_since = now
-        elif self._state.auto_failover and now >= candidacy.blocked_since + PATIENCE_S:
+        late = candidacy.blocked_since is not None and now >= candidacy.blocked_since + PATIENCE_S
+        if blocked and late and self._state.auto_failover:
             self.pass_on((job.reason if job is not None else "") or candidacy.fault, now)
             return
         if job is None and now >= candidacy.until:
