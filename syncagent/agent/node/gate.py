@@ -15,7 +15,8 @@ restarts beside a gateway that has served all the while finds its gate open, and
 runtime that can't say which start it is (or no runtime) counts as the one of before.
 
 A node that hears of no manager for `ALONE_S` opens with the last good revision, as a cluster that
-comes up without its manager has to serve what it has. A node that never had a revision waits.
+comes up without its manager has to serve what it has; and so it does at once in a cluster that a
+person has paused. A node that never had a revision waits.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ class Gate:
     def _why_not_here(self, now: float) -> str:
         why = self._waiting.why_not_here(now)
         since = self._alone_since
-        if why and since is not None and now - since >= ALONE_S and self._waiting.has_last_good:
+        alone = since is not None and now - since >= ALONE_S
+        if why and (alone or self._state.paused) and self._waiting.has_whole:
             return ""
         return why

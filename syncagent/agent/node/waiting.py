@@ -127,9 +127,11 @@ class Waiting:
         return hold.text if hold else node.reporting.why_not_synced(now) or self._still(_HERE, 0.0)
 
     @property
-    def has_last_good(self) -> bool:
-        """Whether a whole revision is here, and there is no manager to say if it is the newest."""
-        return self._last_good(_HERE)
+    def has_whole(self) -> bool:
+        """Whether a whole revision is here, be it the newest or not."""
+        return (
+            self._node.state.standing.revision.number > 0 and self._idle() and self._whole(_ANSWERS)
+        )
 
     def _begin(self, waiter: Waiter, now: float) -> None:
         waiter.start_revision = self._node.state.standing.revision.number

@@ -97,6 +97,18 @@ def test_without_a_manager_the_last_good_revision_opens_it_after_a_while() -> No
     assert gate(bench) == (True, "")
 
 
+def test_in_a_paused_cluster_the_last_good_revision_opens_it() -> None:
+    bench = worker().start()
+    link = view(bench, 2)
+    bench.pass_(1.0)
+    assert not gate(bench)[0]
+    word = {"number": 1, "on": True, "by": "ann@gw-2", "ago_s": 5, "left_s": None}
+    bench.hear(link, View(json.dumps({"revision": 2, "nodes": [], "pause": word})))
+    assert bench.state.paused
+    bench.pass_(1.0)
+    assert gate(bench) == (True, "")
+
+
 def test_a_node_that_never_had_a_revision_stays_shut() -> None:
     bench = worker({}, standing=False).start()
     bench.pass_(10 * ALONE_S)
