@@ -5,6 +5,9 @@ its deadline also while the renewer hangs. Both sleep on conditions, in slices, 
 machine stops the clock that conditions wait by, but not the boot-time clock that leases count by.
 
 `on_change` is called in the order of events, under the elector's lock: it must only post.
+
+What a store is not prepared for ends the thread that met it, and is told to `on_crash`: an agent that
+would never stand again, and says nothing, is worse than one that is started anew.
 """
 
 from __future__ import annotations
@@ -45,11 +48,13 @@ class Elector:
         election: Election,
         clock: Clock,
         on_change: Callable[[LeadChange], None],
+        on_crash: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._store = store
         self._election = election
         self._clock = clock
         self._on_change = on_change
+        self._on_crash = on_crash
         self._changed = threading.Condition()
         self._stopping = False
         self._threads: list[threading.Thread] = []
@@ -139,7 +144,7 @@ class Elector:
         if not self._store.auto_failover:
             return
         for target, name in ((self._renew_for_ever, "renewer"), (self._watch, "lease-watchdog")):
-            thread = threading.Thread(target=target, name=name, daemon=True)
+            thread = threading.Thread(target=self._run, args=(target,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -154,6 +159,14 @@ class Elector:
         self._store.close()
 
     # The threads.
+
+    def _run(self, target: Callable[[], None]) -> None:
+        try:
+            target()
+        except BaseException as error:
+            if self._on_crash is None:
+                raise
+            self._on_crash(error)
 
     def _renew_for_ever(self) -> None:
         while True:

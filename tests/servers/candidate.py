@@ -79,7 +79,8 @@ class Candidate:
             never_expires=not store.auto_failover,
             jitter=self._chance.random,
         )
-        self.elector = Elector(store, election, BootClock(), self._note)
+        self.crashes: list[BaseException] = []
+        self.elector = Elector(store, election, BootClock(), self._note, self.crashes.append)
         self._pusher = threading.Thread(target=self._push_for_ever, name=f"pusher-{node}")
 
     def start(self, floor: int = 0) -> Self:
@@ -108,6 +109,7 @@ class Candidate:
         if self._pusher.ident is not None:
             self._pusher.join(JOIN_S)
         self.elector.close()
+        assert self.crashes == []
 
     @property
     def leads(self) -> bool:

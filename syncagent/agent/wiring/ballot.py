@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from syncagent.agent import effects as fx
 from syncagent.agent import lease_effects as lx
 from syncagent.agent import results as rs
+from syncagent.agent.hands.lanes import Crashed
 from syncagent.core.election import Election, Lost
 from syncagent.core.errors import SyncagentError
 from syncagent.core.lease import Candidate
@@ -50,7 +51,7 @@ class Ballot:
             never_expires=not store.auto_failover,
             jitter=random.Random().random,  # noqa: S311 - no secret
         )
-        self.elector = Elector(store, election, clock, self._changed)
+        self.elector = Elector(store, election, clock, self._changed, self._crashed)
 
     def do(self, effect: Effect) -> object | None:
         """Carry out one wish. It may take its time: a guard under a long commit, a database."""
@@ -88,3 +89,7 @@ class Ballot:
             self._post(rs.NotElected(change.reason, lost=True, token=change.token))
         else:
             self._post(rs.Elected(change.token))
+
+    def _crashed(self, error: BaseException) -> None:
+        """End the agent: see `hands.lanes`."""
+        self._post(Crashed("election", error))

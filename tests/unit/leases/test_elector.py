@@ -51,7 +51,10 @@ class Node:
             never_expires=not store.auto_failover,
             jitter=random.Random(name).random,
         )
-        self.elector = Elector(store, election, self.clock, self.changes.append)
+        self.crashes: list[BaseException] = []
+        self.elector = Elector(
+            store, election, self.clock, self.changes.append, self.crashes.append
+        )
         self.elector.start()
 
     @property
@@ -127,6 +130,21 @@ def test_the_watchdog_ends_the_belief_while_the_store_hangs(node: Callable[[str]
     hanging.set()
     wait_for(lambda: cast("MemoryStore", one.store).calls[-1] == "observe", "it looks again")
     assert not one.leads
+
+
+def test_what_a_store_is_not_prepared_for_is_told_and_the_watchdog_goes_on(
+    node: Callable[[str], Node],
+) -> None:
+    one = node("gw-1")
+    one.elector.acquire(0)
+    wait_for(lambda: one.leads, "it leads")
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    cast("MemoryStore", one.store).stall = broken
+    wait_for(lambda: len(one.changes) == 2, "the belief ends in time")
+    assert [type(error) for error in one.crashes] == [ZeroDivisionError]
 
 
 def test_a_fenced_node_leads_again_only_above_that_epoch(node: Callable[[str], Node]) -> None:
