@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from syncagent.core.lease import PRIORITY_MAX
@@ -12,6 +11,7 @@ from syncagent.settings.section import Key, Section
 from syncagent.settings.shapes import (
     NAME,
     AbsolutePath,
+    Address,
     Choice,
     Count,
     Duration,
@@ -50,24 +50,32 @@ class DatabaseUrl(Shape):
 
 @dataclass(frozen=True)
 class Addresses(TextList):
-    """A list of addresses of a pattern. `what` says in words what fits, by an example."""
+    """A list of `host:port`, each behind one of `schemes` if there are any."""
 
-    pattern: str
-    what: str
+    schemes: tuple[str, ...] = ()
 
     def _parse(self, raw: object) -> Value:
         items = self._items(raw)
         for item in items:
-            if re.fullmatch(self.pattern, item) is None:
-                raise WrongValueError(f"{shown(item)} in the list is no address; write {self.what}")
+            self._check(item)
         return tuple(items)
 
+    def _check(self, item: str) -> None:
+        scheme, mark, place = item.rpartition("://") if self.schemes else ("", "", item)
+        if self.schemes and scheme not in self.schemes:
+            raise WrongValueError(
+                f'{shown(item)} in the list: write "{self.schemes[0]}://HOST:PORT"'
+            )
+        try:
+            Address().parse(place.removesuffix("/") if mark else place)
+        except ValueError as error:
+            raise WrongValueError(f"{shown(item)} in the list: {error}") from error
+
     def _schema(self) -> dict[str, Json]:
-        return {"type": "array", "items": {"type": "string", "pattern": f"^(?:{self.pattern})$"}}
+        scheme = f"({'|'.join(self.schemes)})://" if self.schemes else ""
+        pattern = f"^{scheme}.+:[0-9]{{1,5}}/?$"
+        return {"type": "array", "items": {"type": "string", "pattern": pattern}}
 
-
-_ENDPOINTS = Addresses(r"https?://[^\s/?#@]+/?", "https://HOST:2379")
-_HOSTS = Addresses(r"[^\s/,@]+", "HOST:2181")
 
 ELECTION = Section(
     "election",
@@ -83,8 +91,8 @@ ELECTION = Section(
         Key("manager", Text(**NAME), "With static: the first manager's node name."),
         Key("url", DatabaseUrl(), "With sql: the database that keeps the lease.", ""),
         Key("url_file", AbsolutePath(), "A file that holds this URL, password and all.", ""),
-        Key("endpoints", _ENDPOINTS, "With etcd: its members.", ()),
-        Key("hosts", _HOSTS, "With zookeeper: its servers.", ()),
+        Key("endpoints", Addresses(("https", "http")), "With etcd: its members.", ()),
+        Key("hosts", Addresses(), "With zookeeper: its servers.", ()),
         Key(
             "authority",
             AbsolutePath(),

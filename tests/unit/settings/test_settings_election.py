@@ -29,7 +29,7 @@ kind = "generic"
 path = "/nonexistent/tree"
 """
 ETCD = '[election]\nbackend = "etcd"\nendpoints = ["https://a:2379", "https://[::1]:2379"]\n'
-ZOOKEEPER = '[election]\nbackend = "zookeeper"\nhosts = ["a:2181", "b"]\n'
+ZOOKEEPER = '[election]\nbackend = "zookeeper"\nhosts = ["a:2181", "b:2181"]\n'
 SQL = f'[election]\nbackend = "sql"\nurl = "{URL}"\n'
 
 
@@ -73,7 +73,7 @@ def test_who_may_not_be_elected_needs_no_store(more: str) -> None:
 
 def test_the_members_of_a_store_are_kept_in_their_order() -> None:
     assert loaded(ETCD, "gw-2").election.endpoints == ("https://a:2379", "https://[::1]:2379")
-    assert loaded(ZOOKEEPER, "gw-2").election.hosts == ("a:2181", "b")
+    assert loaded(ZOOKEEPER, "gw-2").election.hosts == ("a:2181", "b:2181")
 
 
 def test_who_only_observes_is_not_elected() -> None:
@@ -93,14 +93,18 @@ def test_who_only_observes_is_not_elected() -> None:
         (f'backend = "sql"\nurl = "{URL}"\nmanager = "gw-9"', "election.manager = 'gw-9' is no node"),
         (f'backend = "sql"\nurl = "{URL}"\npriority = 11', "this has to be from 0 to 10"),
         ('backend = "etcd"', 's.toml:14: election.backend = "etcd" needs endpoints, or nofailover = true'),
-        ('backend = "etcd"\nendpoints = ["a:2379"]', 's.toml:15: election.endpoints = ["a:2379"]: "a:2379" in the list is no address; write https://HOST:2379'),
-        ('backend = "etcd"\nendpoints = "https://a"', "this has to be a list of texts"),
-        ('backend = "etcd"\nendpoints = ["http://a"]\nauthority = "/a"', "s.toml:16: election.authority is of no use at http://a; write https://"),
-        ('backend = "etcd"\nendpoints = ["https://a"]\ncertificate = "/a"', "certificate and certificate_key belong together"),
-        ('backend = "etcd"\nendpoints = ["https://a"]\nuser = "a"', "s.toml:16: election.user and password_file belong together"),
-        ('backend = "etcd"\nendpoints = ["https://a"]\nuser = "a:b"\npassword_file = "/p"', "a name without blanks and colons"),
+        ('backend = "etcd"\nendpoints = ["a:2379"]', 's.toml:15: election.endpoints = ["a:2379"]: "a:2379" in the list: write "https://HOST:PORT"'),
+        ('backend = "etcd"\nendpoints = "https://a:1"', "this has to be a list of texts"),
+        ('backend = "etcd"\nendpoints = ["http://a:1"]\nauthority = "/a"', "s.toml:16: election.authority is of no use at http://a:1; write https://"),
+        ('backend = "etcd"\nendpoints = ["https://a:1"]\ncertificate = "/a"', "certificate and certificate_key belong together"),
+        ('backend = "etcd"\nendpoints = ["https://a:1"]\nuser = "a"', "s.toml:16: election.user and password_file belong together"),
+        ('backend = "etcd"\nendpoints = ["https://a:1"]\nuser = "a:b"\npassword_file = "/p"', "a name without blanks and colons"),
         ('backend = "zookeeper"', 's.toml:14: election.backend = "zookeeper" needs hosts'),
-        ('backend = "zookeeper"\nhosts = ["a,b"]', "write HOST:2181"),
+        ('backend = "zookeeper"\nhosts = ["a"]', 's.toml:15: election.hosts = ["a"]: "a" in the list: write "HOST:PORT"'),
+        ('backend = "zookeeper"\nhosts = ["a:2181,b:2181"]', "in the list: write"),
+        ('backend = "etcd"\nendpoints = ["https://a:66000"]', "the port has to be from 1 to 65535"),
+        ('backend = "etcd"\nendpoints = ["https://u@a:1"]', "neither a host name nor an IP address"),
+        ('backend = "etcd"\nendpoints = ["ftp://a:1"]', 'write "https://HOST:PORT"'),
         (f'backend = "sql"\nurl = "{URL}"\nlease = "12s"\nrenew = "4s"', "election.lease = 12s is too short"),
     ],
 )  # fmt: skip
