@@ -144,7 +144,7 @@ class Agent:
     def run(self, *arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run one command of the program against this node, whatever it exits with."""
         return subprocess.run(
-            [sys.executable, "-m", "syncagent", *arguments],
+            [*self.place.prefix, sys.executable, "-m", "syncagent", *arguments],
             cwd=self.folder,
             env=self._environment(),
             stdin=subprocess.DEVNULL,

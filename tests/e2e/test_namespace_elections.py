@@ -7,9 +7,19 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.artifacts import api, fill
-from tests.e2e.cluster import Agent, Cluster, files_of, until
+from tests.e2e.cluster import Agent, files_of, until
 from tests.e2e.hosts import Hosts, Network, needs_namespaces
-from tests.e2e.test_namespaces import agreed, epochs, kept, never_went_back, status
+from tests.e2e.parted import (
+    Parted,
+    agreed,
+    edited,
+    epochs,
+    kept,
+    never_went_back,
+    role,
+    rows,
+    status,
+)
 from tests.servers.process import Server, program
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root, pytest.mark.needs_servers]
@@ -19,42 +29,6 @@ LEASE = {"lease": "6s", "renew": "1s", "operation": "1s", "margin": "2s"}
 LOSS_PERCENT = 10
 STORE_PORT = 2379
 HEALTHY = "import sys, urllib.request as u; sys.exit(b'true' not in u.urlopen(sys.argv[1]).read())"
-
-
-class Parted:
-    """Three agents and an etcd, each a host; who leads is found out by asking."""
-
-    def __init__(self, network: Network, cluster: Cluster) -> None:
-        self.network = network
-        self.cluster = cluster
-
-    @property
-    def leaders(self) -> list[Agent]:
-        """Return those that say of themselves that they lead."""
-        return [agent for agent in self.cluster if role(agent) == "manager"]
-
-    def settled(self, among: list[Agent]) -> Agent | None:
-        """Return who leads, if all of `among` say the same."""
-        named = {str(status(agent)["manager"]) for agent in among}
-        if len(named) != 1 or not named <= {agent.name for agent in among}:
-            return None
-        found = self.cluster[named.pop()]
-        return found if role(found) == "manager" else None
-
-    def leader(self, *, without: Agent | None = None) -> Agent:
-        """Wait until the others of the cluster agree who leads; return it."""
-        among = [agent for agent in self.cluster if agent is not without]
-        until(lambda: self.settled(among), "they agree who leads")
-        found = self.settled(among)
-        assert found is not None
-        return found
-
-    def others(self, *agents: Agent) -> list[Agent]:
-        return [agent for agent in self.cluster if agent not in agents]
-
-
-def role(agent: Agent) -> object:
-    return agent.own_row()["role"]
 
 
 @pytest.fixture
@@ -116,17 +90,6 @@ def in_flight(parted: Parted, manager: Agent) -> None:
         until(
             lambda worker=worker: network.unread(manager.name, sender=worker.name),  # type: ignore[misc]
             "its answer lies unread",
-        )
-
-
-def edited(manager: Agent, others: list[Agent], note: str) -> None:
-    """Save something at the manager, and wait until the others have it."""
-    content = api("Api000", note=note)
-    (manager.tree / "api/Api000.xml").write_bytes(content)
-    for other in others:
-        until(
-            lambda other=other: files_of(other.tree)["api/Api000.xml"] == content,  # type: ignore[misc]
-            f"{other.name} has what {manager.name} got: {note}",
         )
 
 
@@ -223,12 +186,6 @@ def test_without_its_store_nobody_leads_and_lost_packets_only_delay(parted: Part
     for agent in parted.cluster:
         never_went_back(agent)
         assert epochs(agent)[-1] > epoch, "a lease that ended is not taken up again"
-
-
-def rows(agent: Agent) -> list[dict[str, object]]:
-    found = status(agent)["nodes"]
-    assert isinstance(found, list)
-    return found
 
 
 def says_why(agent: Agent) -> bool:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from syncagent.core.desk import JSON
 from tests.e2e.artifacts import api, fill
-from tests.e2e.cluster import Agent, Cluster, files_of, until
+from tests.e2e.cluster import Cluster, files_of, until
 from tests.e2e.hosts import Hosts, Network, needs_namespaces
+from tests.e2e.parted import agreed, epochs, events, kept, never_went_back, row, status
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
@@ -32,60 +32,6 @@ def cluster(network: Network, tmp_path: Path) -> Iterator[Cluster]:
         made.start()
         made.wait_synced()
         yield made
-
-
-def status(agent: Agent) -> dict[str, JSON]:
-    found = agent.answer("status")
-    assert isinstance(found, dict)
-    return found
-
-
-def events(agent: Agent, what: str) -> list[JSON]:
-    found = agent.ask("events")
-    assert isinstance(found, list)
-    return [event for event in found if event["what"] == what]
-
-
-def epochs(agent: Agent) -> list[int]:
-    """Return under which epochs a node's revisions were declared, oldest first."""
-    found = agent.ask("get", "revisions")
-    assert isinstance(found, list)
-    rows = sorted(found, key=lambda row: row["number"])
-    return [row["epoch"] for row in rows]
-
-
-def led_by(agents: list[Agent], name: str) -> bool:
-    return all(status(agent)["manager"] == name for agent in agents)
-
-
-def row(agent: Agent, name: str) -> dict[str, JSON]:
-    rows = status(agent)["nodes"]
-    assert isinstance(rows, list)
-    found = next(each for each in rows if each["name"] == name)
-    assert isinstance(found, dict)
-    return found
-
-
-def kept(agent: Agent, path: str) -> bool:
-    """Tell whether a node's quarantine has bytes that were at `path`."""
-    found = agent.ask("get", "quarantine")
-    assert isinstance(found, list)
-    return any(each["path"] == path for each in found)
-
-
-def agreed(cluster: Cluster, manager: Agent) -> bool:
-    """Tell whether all follow one manager, are synced, and have the same bytes."""
-    if not led_by(list(cluster), manager.name):
-        return False
-    found = status(manager)
-    return all(files_of(agent.tree) == files_of(manager.tree) for agent in cluster) and all(
-        row["state"] == "Synced" and row["revision"] == found["revision"] for row in found["nodes"]
-    )
-
-
-def never_went_back(agent: Agent) -> None:
-    found = epochs(agent)
-    assert found == sorted(found), f"{agent.name} took an older epoch's revision after a newer one"
 
 
 def test_what_a_frozen_manager_was_told_is_too_late_when_another_leads(

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, Self
 import psycopg
 import pymysql
 
-from tests.e2e.cluster import free_ports
+from tests.e2e.cluster import Place, free_ports
 from tests.servers.process import Server, need, program, reached
 
 if TYPE_CHECKING:
@@ -138,14 +138,19 @@ class Database(ABC):
 
 
 class PostgreSQL(Database):
-    """`clock`: its processes get their time from libfaketime, and `step_clock` moves it."""
+    """`clock`: its processes get their time from libfaketime, and `step_clock` moves it.
 
-    def __init__(self, *, clock: bool = False) -> None:
+    `place`: where it runs, if not on loopback. Its administrator comes by a socket in its folder.
+    """
+
+    def __init__(self, *, clock: bool = False, place: Place = Place()) -> None:  # noqa: B008 - frozen
         self._clock = clock
+        self._place = place
         super().__init__()
 
     def url_at(self, port: int) -> str:
-        return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/{DATABASE}?sslmode=disable"
+        where = f"{self._place.address}:{port}"
+        return f"postgresql://{USER}:{PASSWORD}@{where}/{DATABASE}?sslmode=disable"
 
     def step_clock(self, seconds: int) -> None:
         """Have its clock stand `seconds` before or behind ours, from now on."""
@@ -153,7 +158,7 @@ class PostgreSQL(Database):
         (self.folder / "clock").write_text(f"{seconds:+d}")
 
     def ask(self, statement: str) -> list[tuple[object, ...]]:
-        url = f"postgresql://postgres@127.0.0.1:{self.port}/{DATABASE}"
+        url = f"postgresql://postgres@/{DATABASE}?host={self.folder}&port={self.port}"
         with psycopg.connect(url, connect_timeout=ASK_S, autocommit=True) as connection:
             done = connection.execute(statement.encode())
             return done.fetchall() if done.description else []
@@ -183,10 +188,7 @@ class PostgreSQL(Database):
         how = ["--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8"]
         subprocess.run([*as_user, *initdb, *how], check=True, capture_output=True)
         # Only what comes over the wire with a password gets in, but for the administrator.
-        (data / "pg_hba.conf").write_text(
-            "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-            "local all all trust\n"
-        )
+        (data / "pg_hba.conf").write_text("host all all all scram-sha-256\nlocal all all trust\n")
         script = (
             f"CREATE DATABASE {DATABASE};\nCREATE USER {USER} PASSWORD '{PASSWORD}';\n"
             f"ALTER DATABASE {DATABASE} OWNER TO {USER};\n"
@@ -194,7 +196,7 @@ class PostgreSQL(Database):
         single = [str(found[-1]), "--single", "-D", str(data), "postgres"]
         subprocess.run([*as_user, *single], input=script.encode(), check=True, capture_output=True)
         options = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self._place.address,
             "port": str(self.port),
             "unix_socket_directories": str(self.folder),
             "max_connections": "150",
@@ -206,7 +208,10 @@ class PostgreSQL(Database):
         arguments = [f"-c{key}={value}" for key, value in options.items()]
         # `env` comes after the change of user: what it preloads has to be that user's.
         env = [program("env"), *(f"{key}={value}" for key, value in self._env().items())]
-        return Server([*as_user, *env, str(found[-1]), "-D", str(data), *arguments], self.folder)
+        return Server(
+            [*self._place.prefix, *as_user, *env, str(found[-1]), "-D", str(data), *arguments],
+            self.folder,
+        )
 
     def _as_user(self) -> list[str]:
         if os.geteuid() != 0:
