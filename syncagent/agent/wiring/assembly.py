@@ -218,8 +218,8 @@ class Assembly:
 
     def _save_cache(self) -> None:
         try:
-            if self.disk.save_cache():
-                heap.trim()  # trees were read, so there is something to give back
+            if self.disk.save_cache() or heap.grown():
+                heap.trim()  # trees were read or peers served: there is something to give back
         except DiskError as error:
             LOG.warning("the scan cache was not saved, the next start reads more: %s", error)
 

@@ -1,8 +1,8 @@
 """Memory that nobody uses any more: what the C library keeps of it, and who looks for it, when.
 
 glibc gives each thread a heap of its own and keeps freed pages for the next request, which after
-the first scan of ten thousand artifacts is a quarter of the process. Elsewhere (musl) these calls
-are missing and nothing is done.
+the first scan of ten thousand artifacts is a quarter of the process, and some megabytes after each
+worker that was filled. Elsewhere (musl) these calls are missing and nothing is done.
 
 The interpreter frees nearly everything at once, by counting; only for what refers to itself does it
 go through all objects, and nobody else runs meanwhile: 12 ms for the program alone, several times
@@ -16,6 +16,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import resource
+from pathlib import Path
 
 HEAPS = 2
 """Heaps that all threads share: they seldom allocate at once, since the interpreter lets one run."""
@@ -29,6 +31,26 @@ NEW_MAX = 50_000
 _M_TRIM_THRESHOLD = -1  # malloc.h
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
+GROWN_BYTES = 4 * 1024 * 1024
+"""What a process has grown by when free memory is worth giving back: what serving a full sync leaves."""
+
+
+class _Trimmed:
+    """What is known of the last `trim`."""
+
+    resident = 0
+    """Bytes that the process had in memory after it."""
+
+
+def _resident() -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return 0
+
+
+def grown() -> bool:
+    """Tell whether the process has become so much larger since the last `trim` that one would pay."""
+    return _resident() - _Trimmed.resident >= GROWN_BYTES
 
 
 def tame() -> None:
@@ -54,3 +76,4 @@ def trim() -> None:
         gc.freeze()
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+    _Trimmed.resident = _resident()

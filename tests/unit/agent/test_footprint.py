@@ -49,6 +49,23 @@ def test_giving_back_may_be_asked_for_at_any_time() -> None:
     heap.trim()
 
 
+GROWN = """
+from syncagent.agent.wiring import heap
+
+heap.tame()
+heap.trim()
+before = heap.grown()
+blocks = [bytes(1000) for _ in range(2 * heap.GROWN_BYTES // 1000)]
+after = heap.grown()
+heap.trim()
+print(int(before), int(after), int(heap.grown()))
+"""
+
+
+def test_giving_back_pays_when_much_has_come_since_it_was_done_last() -> None:
+    assert run(GROWN) == ["0", "1", "0"]
+
+
 ASIDE = """
 import gc, weakref
 from syncagent.agent.wiring import heap
