@@ -33,6 +33,8 @@ class Because(StrEnum):
     """this node takes it up later: its runtime can take so many at once, or in this order"""
     REJECTED = "rejected"
     """the local runtime did not take it, and what is there now is the runtime's own doing"""
+    REFUSED = "refused"
+    """this node's own validation refuses it, or what it needs, and took the rest of the revision"""
     UNDEPLOYED = "undeployed"
     """a person took it away from this node for a while"""
 

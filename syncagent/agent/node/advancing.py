@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Backfill, CommitIntent, Discard, Recover, Seal, Send
 from syncagent.agent.node.gathering import Gathering
+from syncagent.agent.node.goingwithout import leave, leave_the_rest
 from syncagent.agent.node.job import (
     Job,
     Stage,
@@ -175,9 +176,8 @@ class Advancing:
         self.wanted = target if waits and job.why is Why.OFFER else None
         self._planning.plan(job, target, [change.path for change in changes])
         if not self._state.settings.apply and job.steps:
-            self._decline(
-                job, "observing", f"apply = false: {len(job.steps)} changes not made", now
-            )
+            why = f"apply = false: {len(job.steps)} changes not made"
+            self._decline(job, "observing", why, now)
             return
         if hold is not None:
             job.phase, job.hold = Stage.HELD, hold
@@ -190,8 +190,7 @@ class Advancing:
     # --- gathering, staging -----------------------------------------------------------------
 
     def _gather(self, job: Job, now: float) -> None:
-        fault = self._gathering.begin(job)
-        self._gathered(job, fault, now)
+        self._gathered(job, self._gathering.begin(job), now)
 
     def _gathered(self, job: Job, fault: str | None, now: float) -> None:
         if fault is not None:
@@ -222,12 +221,17 @@ class Advancing:
         if job is None or job.txid != result.txid or job.phase is not Stage.BLOBS:
             return
         fault = self._gathering.staged(job, result)
-        if result.refused:
+        if result.refused and not leave(job, result.refused):
             self._refuse(job, result.refused, now)
         else:
             self._gathered(job, fault, now)
 
     def _staged_all(self, job: Job, now: float) -> None:
+        if job.leaving:
+            leave_the_rest(job, self._state, self._observing)
+            self._state.do(Discard(job.txid))
+            self._judge(job, now)
+            return
         refused, strays = self._planning.cross_check(job)
         if strays:
             self.lay(job, self._planning.displace(job, strays))
@@ -315,9 +319,8 @@ class Advancing:
             self._state.do(Backfill(unkept))
         self._state.remember_made(made_by(job))
         self._state.alarm("disk", None)
-        self._state.event(
-            "committed", why=job.why, revision=job.revision.number, changes=len(job.steps)
-        )
+        number, count = job.revision.number, len(job.steps)
+        self._state.event("committed", why=job.why, revision=number, changes=count)
         for kept in result.committed.kept:
             self._state.event("kept", id=kept.id, path=str(kept.path), reason=kept.reason)
         if job.why is Why.OFFER and job.link is not None:
@@ -356,9 +359,8 @@ class Advancing:
         job = self.job
         if job is not None and job.phase is Stage.STUCK and now >= job.retry_at:
             job.retry_at = now + STUCK_RETRY_S
-            self._state.do(
-                Recover(Intent(job.txid, job.revision, job.steps), job.change, job.record)
-            )
+            intent = Intent(job.txid, job.revision, job.steps)
+            self._state.do(Recover(intent, job.change, job.record))
         goes = job is not None and job.phase is Stage.READY and (job.go or job.why is not Why.OFFER)
         if job is not None and goes and self.may_write():
             self._ready(job, now)
@@ -393,7 +395,6 @@ class Advancing:
         for row in refused:
             self._state.event("refused", path=str(row.path), reason=row.problem.reason)
         if job.why is Why.OFFER and job.link is not None:
-            self._state.do(
-                Send(job.link, Declined(job.revision, "refused", reason, refused=refused))
-            )
+            said = Declined(job.revision, "refused", reason, refused=refused)
+            self._state.do(Send(job.link, said))
         self.drop(reason, now)

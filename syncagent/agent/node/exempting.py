@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from syncagent.agent.node.goingwithout import exemptions
 from syncagent.agent.node.job import Job, Why
 from syncagent.core.artifact import ArtifactPath, Kind, kind_of
 from syncagent.core.backoff import Backoff
@@ -55,7 +56,9 @@ class Exempting:
         self._advancing = advancing
         advancing.lay = self.lay
         self._lay: Exemptions = {}
-        self._lift: set[ArtifactPath] = set()
+        # Another version of this agent, or another runtime beside it, may take what it refused.
+        refused = (p for p, e in state.exempt.items() if e.because is Because.REFUSED)
+        self._lift: set[ArtifactPath] = set(refused)
         self._ask_at = 0.0
         self._txid = -1
         self._failures = 0
@@ -110,7 +113,7 @@ class Exempting:
         state = self._state
         laid = self._laid(job, rows)
         kept = {path: e for path, e in state.exempt.items() if path not in job.lift}
-        own = {**lasting(kept.values(), rows), **laid}
+        own = {**lasting(kept.values(), rows), **laid, **exemptions(job, rows, self._held())}
         job.note = to_note(own) if own != state.exempt else None
         withheld = self._withheld(job, rows)
         held_back = self._portion(job, overlay(rows, {**withheld, **own}))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from syncagent.core.intent import Step
     from syncagent.core.revision import Revision, RevisionId, Token
     from syncagent.core.safety import Hold
-    from syncagent.core.verdict import Examined, Refused
+    from syncagent.core.verdict import Examined, Problem, Refused
     from syncagent.core.wire.messages import ManifestPart
 
 
@@ -92,6 +92,10 @@ class Job:
     """What can't be left for later: it has a name that something of this job claims."""
     instead: dict[ArtifactPath, Entry | None] = field(default_factory=dict)
     """What stands there meanwhile, where its version is withheld."""
+    left: dict[ArtifactPath, Problem] = field(default_factory=dict)
+    """What this node goes without, and why: its validation refused it, or what it needs."""
+    leaving: bool = False
+    """True while it is still planned with some of that."""
     tripping: frozenset[ArtifactPath] = frozenset()
     """What the deployer here will stumble over: nothing else is to be updated beside it."""
     over: Mapping[ArtifactPath, Exemption] = field(default_factory=dict)

@@ -41,19 +41,30 @@ def names(refused: Iterable[Refused], job: Job, observing: Observing) -> frozens
 
 def waiting(job: Job, observing: Observing) -> list[Refused]:
     """Return the changes of a job that would not do without what was left out of it."""
+    changes = job.changes or () if job.without else ()
+    moves = [(change.path, change.after is None) for change in changes]
+    return waiting_for(job.without, moves, job, observing)
+
+
+def waiting_for(
+    without: frozenset[Name],
+    moves: Iterable[tuple[ArtifactPath, bool]],
+    job: Job,
+    observing: Observing,
+) -> list[Refused]:
+    """Return which of `moves` (a path, and whether it goes) would not do `without` those names."""
     found: list[Refused] = []
-    for change in job.changes or () if job.without else ():
-        path = change.path
+    for path, gone in moves:
         facts = _facts(path, job, observing)
         if facts is None:
             continue
-        if change.after is None:
+        if gone:
             kind = kind_of(observing.views[path.tree].kind, path.path)
             wanted = {_name(path.tree, kind, facts.name), _name(path.tree, kind, ANY)}
         else:
             wanted = {_name(path.tree, use.kind, use.key) for use in facts.references}
-        if wanted & job.without:
-            named = max(name for _, _, name in wanted & job.without)
+        if wanted & without:
+            named = max(name for _, _, name in wanted & without)
             reason = f"it waits for {named!r}, which is refused" if named else MAYBE_RENAMED
             found.append(Refused(path, Problem("waits", reason)))
     return found

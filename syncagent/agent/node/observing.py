@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from syncagent.core.events import WatchFault
     from syncagent.core.manifest import Manifest
     from syncagent.core.plan import Unknown
-    from syncagent.core.verdict import Examined
+    from syncagent.core.verdict import Examined, Facts
 
 BAD_TREE_SCAN_S = 5.0
 """How often a tree is looked at that can't be believed: it resumes by itself."""
@@ -315,6 +315,11 @@ class Observing:
     def examined(self, path: ArtifactPath) -> Examined | None:
         """Return the verdict on what is at `path`, None if it has none (yet)."""
         return self.views[path.tree].examined.get(path.path)
+
+    def facts(self, name: TreeName) -> Iterable[tuple[ArtifactPath, Facts]]:
+        """Return what the artifacts of a tree declare, as far as they were read."""
+        view = self.views[name]
+        return ((ArtifactPath(name, path), known.facts) for path, known in view.examined.items())
 
     def differing(self) -> tuple[ArtifactPath, ...]:
         """Return the paths where observed differs from base, sorted; not what is in doubt."""

@@ -16,6 +16,7 @@ from syncagent.agent.node.deployed import (
     rejected_rows,
     runtime_counts,
 )
+from syncagent.agent.node.goingwithout import left_out
 from syncagent.agent.node.hearsay import hearsay
 from syncagent.agent.node.job import Stage
 from syncagent.agent.node.leadership import leader_row, why_no_manager
@@ -206,7 +207,7 @@ class Reporting:
             "lag_s": 0.0,
             "artifacts": self._deploying.total(),
             **runtime_counts(self._deploying),
-            "refused": len(state.refused),
+            "refused": len(state.refused) + len(left_out(state)),
             "watch": watch,
             "seen_s": 0.0,
             "reason": reason,
@@ -232,7 +233,9 @@ class Reporting:
                 "OutOfSync",
                 f"{len(other)} differ from revision {state.standing.revision.number}",
             )
-        return "Synced", ""
+        left = left_out(state)
+        which = f"{left[0].path}: {left[0].problem.reason}" if left else ""
+        return ("OutOfSync", f"goes without {len(left)} of it: {which}") if left else ("Synced", "")
 
     def _busy(self) -> tuple[str, str] | None:
         """Return the state of a node that is on its way somewhere, or not allowed to be; else None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from syncagent.agent.node.goingwithout import left_out
 from syncagent.core.artifact import kind_of, stem_of
 from syncagent.core.diff import diff
 from syncagent.core.errors import RefusedError
@@ -151,6 +152,8 @@ def artifact_row(
         # The name was written down when its bytes could still be read.
         row["name"] = exemption.detail.partition("/")[2] or row["name"]
         row["state"], row["reason"] = "Unknown", f"undeployed until {when(exemption.until)}"
+    if exemption is not None and exemption.because is Because.REFUSED:
+        row["state"], row["reason"] = "Refused", exemption.detail
     refused = state.refused.get(path)
     if refused is not None:
         row["state"] = "Refused"
@@ -208,9 +211,8 @@ def own_holds(state: State) -> list[dict[str, JSON]]:
 
 def own_refused(state: State) -> list[dict[str, JSON]]:
     """Return the rows of what this node refuses."""
-    return [
-        refused_row(row, state.me, state.since(str(row.path))) for row in state.refused.values()
-    ]
+    refused = [*state.refused.values(), *left_out(state)]
+    return [refused_row(row, state.me, state.since(str(row.path))) for row in refused]
 
 
 def local_changes(

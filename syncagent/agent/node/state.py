@@ -368,7 +368,7 @@ class State:
 
     def forget_noticed(self) -> None:
         """Forget when things were first listed that are on no list any more."""
-        listed = {*self.holds, *(str(path) for path in self.refused)}
+        listed = {*self.holds, *(str(path) for path in (*self.refused, *self.exempt))}
         for what in self.noticed.keys() - listed:
             del self.noticed[what]
 
