@@ -5,7 +5,8 @@ the agent's loop answers. Everything that crosses is JSON, so that a door need k
 this module. The verbs and what each answers:
 
     status     {}                       {apiVersion, cluster, mode, manager, epoch, revision, digest,
-                                         state, nodes: [node], held: [entry], alarms: [text]}
+                                         state, nodes: [node], held: [entry], alarms: [text],
+                                         leader, paused}
     nodes      {}                       [node]
     artifacts  {}                       [{tree, path, kind, name, digest, state, reason?}]
     revisions  {limit}                  [{number, epoch, digest, author, note, at, added, updated,
@@ -41,7 +42,12 @@ this module. The verbs and what each answers:
 
     node    {name, role, state, revision, lag_s, artifacts, deployed, pending, rejected, unknown,
              restart_required, dormant, refused, watch, seen_s, reason, runtime, undeployed,
-             waits_for_canary?}; numbers that nobody knows are null
+             waits_for_canary?, eligible, unfit, ready}; numbers that nobody knows are null; unfit is
+             why it can't lead, ready whether its runtime is, or there is none to be asked
+    leader  {holder, epoch, backend, automatic, renewed_s, lease_s, unavailable_s, why}: the lease;
+             renewed_s: how old its last renewal is, unavailable_s: for how long its store has not
+             answered, why: why nobody leads, empty if somebody does
+    paused  what `pause` answers; null while nothing is paused
     runtime {kind, label, phase, detail, answers, scan_s, pause_s}: the one beside that node's
              agent; null where none answers
     undeployed  [{tree, path, kind, name, until, left_s}]: what a person took away from that node

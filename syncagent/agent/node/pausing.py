@@ -57,7 +57,7 @@ class Pausing:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._word = _read(state.standing.notes.get(NOTE, ""))
+        self._word = read_word(state.standing.notes.get(NOTE, ""))
         self.resumed: Callable[[float], None] = lambda _now: None
         self._show()
 
@@ -123,16 +123,7 @@ class Pausing:
 
     def row(self) -> dict[str, JSON] | None:
         """Return what `status` shows; None while nothing is paused."""
-        word, wall = self._word, self._state.wall()
-        if not word.holds(wall):
-            return None
-        end = word.until
-        return {
-            "since": when(word.since),
-            "by": word.by,
-            "until": None if end is None else when(end),
-            "left_s": None if end is None else max(0.0, round(end - wall, 1)),
-        }
+        return paused_row(self._word, self._state.wall())
 
     # --- time -------------------------------------------------------------------------------
 
@@ -160,7 +151,20 @@ class Pausing:
         self._state.changed = True
 
 
-def _read(note: str) -> Word:
+def paused_row(word: Word, wall: float) -> dict[str, JSON] | None:
+    """Return what `status` shows of a word at wall time `wall`; None if nothing is paused."""
+    if not word.holds(wall):
+        return None
+    end = word.until
+    return {
+        "since": when(word.since),
+        "by": word.by,
+        "until": None if end is None else when(end),
+        "left_s": None if end is None else max(0.0, round(end - wall, 1)),
+    }
+
+
+def read_word(note: str) -> Word:
     """Return what the ledger has."""
     if not note:
         return Word()

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from syncagent.agent.node.pausing import NOTE, paused_row, read_word
 from syncagent.agent.wiring import heap
-from syncagent.agent.wiring.assembly import LOG, Assembly
+from syncagent.agent.wiring.assembly import LOG, Assembly, SystemClock
 from syncagent.agent.wiring.logs import start_logging
 from syncagent.agent.wiring.place import control_path
 from syncagent.agent.wiring.seat import Seat
@@ -134,12 +135,26 @@ def offline_status(settings: Settings) -> Mapping[str, JSON]:
         "watch": "not running",
         "seen_s": None,
         "reason": "the agent is not running",
+        "eligible": None,
+        "unfit": None,
+        "ready": None,
     }
     return {
         "apiVersion": API_VERSION,
         "cluster": settings.cluster,
         "mode": settings.mode,
         "manager": holder,
+        "leader": {
+            "holder": holder,
+            "epoch": guard.epoch,
+            "backend": settings.election.backend,
+            "automatic": settings.election.backend != "static",
+            "renewed_s": None,
+            "lease_s": None,
+            "unavailable_s": None,
+            "why": "",
+        },
+        "paused": paused_row(read_word(standing.notes.get(NOTE, "")), SystemClock().wall()),
         "epoch": guard.epoch,
         "revision": standing.revision.number,
         "digest": standing.revision.digest,

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from syncagent.agent.node.pausing import NOTE, paused_row, read_word
 from syncagent.core.errors import BusyError, SettingsError
 from syncagent.core.revision import REVISION_ZERO
 from syncagent.core.settings import Writers
@@ -226,3 +227,14 @@ def test_an_offer_that_was_made_before_is_still_taken() -> None:
     bench.offer(link, token, new)
     assert entry(sequence("new")).digest
     assert bench.node.advancing.job is not None
+
+
+def test_files_alone_say_it_too() -> None:
+    bench, _ = leading()
+    bench.answer("pause", by="ann", for_s=60)
+    bench.rest()
+    word = read_word(bench.history.standing().notes[NOTE])
+    assert paused_row(word, bench.wall() + 61) is None
+    shown = paused_row(word, bench.wall() + 10)
+    assert shown is not None
+    assert (shown["by"], shown["left_s"]) == ("ann", 50.0)
