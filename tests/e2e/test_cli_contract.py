@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 STATUS = {
     *("apiVersion", "cluster", "mode", "manager", "epoch", "revision", "digest", "state"),
-    *("nodes", "held", "alarms"),
+    *("nodes", "held", "alarms", "leader", "paused"),
 }
 NODE = {
     *("name", "role", "state", "revision", "lag_s", "artifacts", "deployed", "pending"),
