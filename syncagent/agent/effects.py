@@ -320,6 +320,8 @@ class Report:
 
     what: str
     fields: Mapping[str, str | int]
+    at: float | None = None
+    """When it happened, on people's clock; None: now."""
 
 
 @dataclass(frozen=True, slots=True)

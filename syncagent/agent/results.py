@@ -139,6 +139,8 @@ class CommitDone:
     txid: int
     committed: Committed
     change: StandingChange
+    at: float
+    """When the ledger had it, on people's clock."""
 
 
 @dataclass(frozen=True, slots=True)

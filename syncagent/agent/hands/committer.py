@@ -113,6 +113,7 @@ class Committer:
                 committed = self._disk.commit(intent) if intent.steps else Committed(intent)
                 begun = bool(intent.steps)
                 self._history.stand(effect.change)
+                at = self._clock.wall()
         except FencedError as error:
             return rs.CommitFenced(intent.txid, self._state(), str(error))
         except StateError as error:
@@ -120,7 +121,7 @@ class Committer:
         except DiskError as error:
             return rs.CommitFailed(intent.txid, str(error), stuck=begun)
         self._record(effect.revision)
-        return rs.CommitDone(intent.txid, committed, effect.change)
+        return rs.CommitDone(intent.txid, committed, effect.change, at)
 
     def _state(self) -> GuardState | None:
         try:
@@ -136,10 +137,11 @@ class Committer:
             if committed is None:
                 return rs.CommitFailed(txid, "its intent was never durable", stuck=False)
             self._history.stand(effect.change)
+            at = self._clock.wall()
         except (StateError, DiskError) as error:
             return rs.CommitFailed(txid, str(error), stuck=True)
         self._record(effect.revision)
-        return rs.CommitDone(txid, committed, effect.change)
+        return rs.CommitDone(txid, committed, effect.change, at)
 
     def _record(self, revision: Revision | None) -> None:
         """Remember a revision for people; the ledger has it already, so it may be lost."""

@@ -70,7 +70,8 @@ class Fetching:
     def report(self, effect: Report) -> None:
         """Write an event down, and log it: one line, words and numbers only."""
         try:
-            self._history.event(self._clock.wall(), effect.what, effect.fields)
+            at = self._clock.wall() if effect.at is None else effect.at
+            self._history.event(at, effect.what, effect.fields)
         except DiskError as error:
             # A full disk is when people need the log most: it goes on without the record.
             LOG.warning("the next line is only in this log: %s", error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Backfill, CommitIntent, Discard, Recover, Seal, Send
+from syncagent.agent.effects import Backfill, CommitIntent, Discard, Recover, Report, Seal, Send
 from syncagent.agent.node.gathering import Gathering
 from syncagent.agent.node.goingwithout import leave, leave_the_rest
 from syncagent.agent.node.job import (
@@ -23,6 +23,7 @@ from syncagent.agent.node.job import (
     own_changes,
     rows_without_blobs,
     take_rows,
+    told_of,
 )
 from syncagent.agent.node.planning import Planning
 from syncagent.core.diff import diff
@@ -319,8 +320,7 @@ class Advancing:
             self._state.do(Backfill(unkept))
         self._state.remember_made(made_by(job))
         self._state.alarm("disk", None)
-        number, count = job.revision.number, len(job.steps)
-        self._state.event("committed", why=job.why, revision=number, changes=count)
+        self._state.do(Report("committed", told_of(job), result.at))
         for kept in result.committed.kept:
             self._state.event("kept", id=kept.id, path=str(kept.path), reason=kept.reason)
         if job.why is Why.OFFER and job.link is not None:

@@ -203,6 +203,11 @@ def made_by(job: Job) -> list[Change]:
     ]
 
 
+def told_of(job: Job) -> Mapping[str, str | int]:
+    """Return what the event of a finished job tells."""
+    return {"why": job.why, "revision": job.revision.number, "changes": len(job.steps)}
+
+
 def rows_without_blobs(state: State, job: Job) -> tuple[tuple[ArtifactPath, Entry], ...]:
     """Return what a finished job found in place: nothing of it came over the wire or was staged."""
     if job.why is Why.REPAIR:

@@ -81,6 +81,7 @@ def test_a_commit_is_live_in_the_ledger_and_remembered() -> None:
     bench = standing()
     result = bench.do(committing(bench))
     assert isinstance(result, rs.CommitDone)
+    assert result.at == bench.wall()
     assert bench.files[A.path] == NEW
     assert bench.history.standing().txid == 7
     assert bench.history.revisions(1)[0][0].id == bench.history.standing().revision
@@ -526,3 +527,11 @@ def test_whichever_call_is_refused_a_question_is_answered(
         if refusing.left > 0:
             return
     raise AssertionError("it never ran through")
+
+
+def test_an_event_is_remembered_at_the_time_that_it_tells_else_now() -> None:
+    bench = standing()
+    bench.fetching.report(fx.Report("then", {}, at=123.0))
+    bench.fetching.report(fx.Report("now", {}))
+    told = [(at, what) for _, at, what, _ in bench.history.events(0, 100)]
+    assert told[-2:] == [(123.0, "then"), (bench.wall(), "now")]
