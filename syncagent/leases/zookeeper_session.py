@@ -186,11 +186,12 @@ class _Ear(logging.Logger):
 class _Sockets(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has no types
     """Makes kazoo's connections, and can cut the present one."""
 
-    def __init__(self, connect_s: float, trust: ssl.SSLContext | None) -> None:
+    def __init__(self, longest_s: float, trust: ssl.SSLContext | None) -> None:
         super().__init__()
-        self._connect_s = connect_s
+        self._longest_s = longest_s
         self._trust = trust
         self._present: socket.socket | None = None
+        self._since = 0.0
 
     def create_connection(
         self,
@@ -199,7 +200,7 @@ class _Sockets(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has n
         timeout: float | None = None,
         **_: object,
     ) -> socket.socket:
-        longest_s = self._connect_s if timeout is None else min(timeout, self._connect_s)
+        longest_s = self._longest_s if timeout is None else min(timeout, self._longest_s)
         made = socket.create_connection(address, longest_s)
         try:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -208,13 +209,16 @@ class _Sockets(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has n
         except OSError:
             made.close()
             raise
-        self._present = made
+        self._present, self._since = made, time.monotonic()
         return made
 
     def cut(self) -> None:
-        """Break the present connection, so that kazoo turns to the next server."""
+        """Break the present connection, so that kazoo turns to the next server.
+
+        Not one that is younger than an operation may last: it may still come to something.
+        """
         present = self._present
-        if present is None:
+        if present is None or time.monotonic() - self._since < self._longest_s:
             return
         try:
             present.shutdown(socket.SHUT_RDWR)
