@@ -109,7 +109,9 @@ class Leading:
         named = paths_digest(withheld)
         under_way = peer.phase in {Phase.OFFERED, Phase.PREPARED}
         same = (peer.offered, peer.offered_as) == (newest, named)
-        if (peer.standing, peer.withheld) == (newest, named) and (same or not under_way):
+        # Who declined may wait for a tree to come back: it is called back like who prepares.
+        holds_on = under_way or peer.phase is Phase.DECLINED
+        if (peer.standing, peer.withheld) == (newest, named) and (same or not holds_on):
             peer.phase = Phase.DONE
             return
         if peer.phase is Phase.COMMITTING:

@@ -1,6 +1,9 @@
 """The manager: its valid changes become revisions, and every worker is kept on the newest."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,6 +36,11 @@ from syncagent.core.wire.messages import (
     Want,
 )
 from tests.fakes.agent_bench import PEER, Bench, T, at, rows, sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncagent.core.revision import RevisionId
 
 ROOT = b"<definitions xmlns='http://ws.apache.org/ns/synapse'/>"
 FILES = {f"sequences/{name}.xml": sequence(name) for name in "abc"} | {"synapse.xml": ROOT}
@@ -305,7 +313,14 @@ def test_nobody_commits_before_the_revision_is_durable_here() -> None:
     assert bench.said(Commit) == [Commit(offer.token, offer.revision)]
 
 
-def test_an_early_offer_that_comes_to_nothing_is_called_back() -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [Prepared, lambda revision: Declined(revision, "tree", "its root is another")],
+    ids=["prepared", "waits for a tree"],
+)
+def test_an_early_offer_that_comes_to_nothing_is_called_back(
+    answer: Callable[[RevisionId], Prepared | Declined],
+) -> None:
     bench, link = leading()
     bench.put("sequences/d.xml", sequence("d"))
     while not any(isinstance(effect, fx.Declare) for effect in bench.hands):
@@ -315,7 +330,7 @@ def test_an_early_offer_that_comes_to_nothing_is_called_back() -> None:
             bench.step()
     (offer,) = bench.said(Offer, link)
     bench.hands.clear()
-    bench.hear(link, Prepared(offer.revision))
+    bench.hear(link, answer(offer.revision))
     bench.disk.remove(at("sequences/d.xml"))
     bench.handle(rs.Looked(T, {"sequences/d.xml": None}, {}))
     bench.handle(rs.DeclareFailed(offer.revision, "changed", (at("sequences/d.xml"),)))
