@@ -8,6 +8,7 @@ that can be shown, or None. So who reads a row may compare, hash and print what 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ TEXT_CHARS_MAX = 4_096
 LIST_MAX = 20_000
 DEPTH_MAX = 6
 """Report, row, list of rows, row, list of texts; and one to spare."""
+KNOWN_CHARS_MAX = 64
+KNOWN_MAX = 4_096
 NUMBER_MAX = 2**53
 """What every reader of JSON can take (RFC 8259, 6)."""
 
@@ -67,10 +70,17 @@ def _other(value: object, depth: int, *, named: bool = True) -> JSON:
 
 def _text(text: str) -> str:
     """Return a text without what a terminal would obey; its lines stay lines."""
-    text = text[:TEXT_CHARS_MAX]
+    return _known(text) if len(text) <= KNOWN_CHARS_MAX else _tamed(text[:TEXT_CHARS_MAX])
+
+
+def _tamed(text: str) -> str:
     if text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable():
         return text
     return "".join(
         letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
         for letter in text
     )
+
+
+_known = lru_cache(maxsize=KNOWN_MAX)(_tamed)
+"""Names and short words come with every report."""
