@@ -84,6 +84,7 @@ class Build:
     node: Callable[[State], Node] = Node
     committer: type[Committer] = Committer
     recover: Callable[[Disk, History], StandingChange | None] = finish_interrupted
+    guard: type[FakeGuard] = FakeGuard
     elector: type[DrawnElector] = DrawnElector
     election: type[Election] = Election
 
@@ -363,6 +364,7 @@ class Process:
         witness, token = self.machine.witness, self.state.token
         if effect.what == "leading" and token is not None:
             witness.leads(token, self.state.standing.revision)
+            witness.is_known(self, token)
         elif effect.what == "passed-over" and token is not None:
             # Nobody could give it, and every candidate had its turn to try.
             witness.passes_over(token, int(effect.fields["revision"]))
@@ -458,7 +460,7 @@ class Machine:
         self.disk.crash_at = self._point
         # What is older than the retention is forgotten by design: nothing is, in these minutes.
         self.history = FakeHistory(revisions_max=REVISIONS_MAX, fail=self._history_point)
-        self.guard = FakeGuard(self.settings.cluster, fail=self._history_point)
+        self.guard = self.build.guard(self.settings.cluster, fail=self._history_point)
         self.witness.meet(self)
 
     @property
@@ -681,6 +683,7 @@ class Machine:
         if name == "intent-durable":
             assert self.disk._intent is not None, "it has just become so"
             self.witness.begins(self, self.disk._intent.txid)
+        self.witness.order.at(self, name)
         self._maybe_cut()
         begun = name in {"intent-durable", "stepped", "synced"} or name.startswith("step ")
         if self.failing_until > self.world.at_s and self.world.chance(0.15):
@@ -690,6 +693,7 @@ class Machine:
                 raise DiskError(f"{name}: no space left", errno_name="ENOSPC")
         if self.races and begun and self.world.chance(self.races):
             self.witness.seen(self)
+            self.witness.order.spoilt(self)
             self.meddle(self)
         if self.races and self.process is not None and self.world.chance(self.races):
             self.process.lanes["eye"].carry_out()

@@ -13,5 +13,5 @@ OPEN_BESIDE: tuple[int, ...] = ()
 
 FOUND = (123, 147, 154, 174, 186, 192, 207, 247, 297, 1077, 1693)
 
-FOUND_ELECTED = (37,)
+FOUND_ELECTED = (37, 42, 73, 229)
 """Those that did so with managers that are elected."""

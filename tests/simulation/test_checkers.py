@@ -17,9 +17,12 @@ from syncagent.agent.hands.recovery import finish_interrupted
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import Role
 from syncagent.agent.node.trying import Trying
+from syncagent.core.guard import GuardState
 from syncagent.core.ledger import StandingChange
 from syncagent.core.outcome import Deployment
+from tests.fakes.history import FakeGuard
 from tests.simulation.cluster import run_seed
+from tests.simulation.faulty_candidates import Impatient, LateDeadline, Resuming
 from tests.simulation.machine import Build
 
 if TYPE_CHECKING:
@@ -102,6 +105,40 @@ class Halfway(Committer):
         return super()._commit(short if len(steps) > 1 else effect)
 
 
+class Backwards(Committer):
+    """Takes away before it puts, and puts what uses before what is used."""
+
+    def _commit(self, effect: fx.CommitIntent) -> Result:
+        steps = tuple(reversed(effect.intent.steps))
+        return super()._commit(replace(effect, intent=replace(effect.intent, steps=steps)))
+
+
+class Generous(FakeGuard):
+    """Admits an epoch once more, for another holder."""
+
+    def admit(self, token: Token, *, forced: bool = False) -> GuardState:
+        if token.epoch == self._state.epoch:
+            self._state = GuardState(self._state.cluster, token)
+        return super().admit(token, forced=forced)
+
+
+class Fleeting(FakeGuard):
+    """Forgets at each start what it admitted last."""
+
+    def __init__(self, cluster: str, **given: object) -> None:
+        super().__init__(cluster, **given)  # type: ignore[arg-type]
+        self._before = self._state.highest
+
+    def admit(self, token: Token, *, forced: bool = False) -> GuardState:
+        before = self._state.highest
+        state = super().admit(token, forced=forced)
+        self._before = before if state.highest != before else self._before
+        return state
+
+    def crash(self) -> FakeGuard:
+        return type(self)(self._state.cluster, highest=self._before)
+
+
 def without_memo(disk: Disk, history: History) -> StandingChange | None:
     """Finish what a crash cut, but forget to enter it into the ledger."""
     done = disk.recover(history.load().txid)
@@ -168,6 +205,39 @@ def leading_at_once(state: State) -> Node:
             node.electing.succeeding._lead(candidacy, now)
 
     node.electing.succeeding.go_on = conclude  # type: ignore[method-assign]
+    return node
+
+
+def leading_alone(state: State) -> Node:
+    """A node that leads as soon as it was elected, whoever it could ask."""
+    node = Node(state)
+    own_token = node.electing.succeeding.own_token
+
+    def won(result: rs.TokenAdmitted, now: float) -> None:
+        own_token(result, now)
+        if state.candidacy is not None:
+            state.candidacy.waiting.clear()
+            node.electing.succeeding.go_on(now)
+
+    node.electing.succeeding.own_token = won  # type: ignore[method-assign]
+    return node
+
+
+def clinging(state: State) -> Node:
+    """A node that leads on when its lease has run out."""
+    node = Node(state)
+    node.electing.check = lambda _now: None  # type: ignore[method-assign]
+    node.electing.not_elected = lambda *_: None  # type: ignore[method-assign]
+    node._handlers = node._table()
+    return node
+
+
+def forgetful(state: State) -> Node:
+    """A node that does not list what it was the only one to have."""
+    node = Node(state)
+    planning = node.advancing._planning
+    planning._strayed = lambda _job: False  # type: ignore[method-assign]
+    planning._kept = lambda _job, step: step  # type: ignore[method-assign]
     return node
 
 
@@ -238,6 +308,21 @@ BESIDE: dict[str, tuple[Build, set[str]]] = {
 }
 """Faults that show only beside runtimes."""
 
+ELECTED: dict[str, tuple[Build, set[str]]] = {
+    "token not checked where managers are elected": (Build(committer=Unfenced), {"one writer"}),
+    "an epoch admitted twice": (Build(guard=Generous), {"one writer"}),
+    "admitted, and forgotten": (Build(guard=Fleeting), {"one writer"}),
+    "deletions first": (Build(committer=Backwards), {"order"}),
+    "nobody asked": (Build(node=leading_alone), {"admission"}),
+    "no catching up after an election": (Build(node=leading_at_once), {"catch-up"}),
+    "leading without a lease": (Build(node=clinging), {"deadline"}),
+    "what was never sent is not listed": (Build(node=forgetful), {"nothing is lost"}),
+    "a deadline from the answer": (Build(elector=LateDeadline), {"deadline"}),
+    "an old lease resumed": (Build(election=Resuming), {"one manager", "deadline"}),
+    "a lease taken without waiting": (Build(election=Impatient), {"one manager"}),
+}
+"""Faults that show where managers are elected."""
+
 FAULTS: dict[str, tuple[Build, set[str]]] = {
     "token not checked": (Build(committer=Unfenced), {"one writer"}),
     "invalid declared": (Build(node=trusting), {"validated"}),
@@ -254,6 +339,12 @@ FAULTS: dict[str, tuple[Build, set[str]]] = {
 
 
 LIKELY = {
+    "token not checked where managers are elected": 36,
+    "an epoch admitted twice": 28,
+    "nobody asked": 33,
+    "no catching up after an election": 14,
+    "what was never sent is not listed": 4,
+    "a lease taken without waiting": 2,
     "token not checked": 42,
     "deletions not judged": 3,
     "any root believed": 1,
@@ -267,12 +358,14 @@ LIKELY = {
 """The seed that caught a fault last, which is tried first: where it no longer does, all are tried."""
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *BESIDE])
+@pytest.mark.parametrize("fault", [*FAULTS, *BESIDE, *ELECTED])
 def test_a_faulty_agent_is_caught(fault: str) -> None:
-    build, promises = {**FAULTS, **BESIDE}[fault]
+    build, promises = {**FAULTS, **BESIDE, **ELECTED}[fault]
     others: list[str] = []
     for seed in dict.fromkeys((LIKELY.get(fault, 0), *range(SEEDS_MAX))):
-        violation, _ = run_seed(seed, build=build, runtimes=fault in BESIDE)
+        violation, _ = run_seed(
+            seed, build=build, runtimes=fault in BESIDE, elections=fault in ELECTED
+        )
         if violation is not None and violation.promise in promises:
             return
         if violation is not None:

@@ -21,6 +21,7 @@ from syncagent.core.verdict import Severity
 from syncagent.core.wire.messages import Admitted, Commit
 from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import SECOND_NS
+from tests.simulation.sequel import Sequel
 from tests.simulation.truth import Truth
 from tests.simulation.world import Violation
 
@@ -104,6 +105,7 @@ class Witness:
         self._world = world
         self._validator = ArtifactValidator()
         self.truth = Truth(world)
+        self.order = Sequel()
         self.machines: dict[str, Machine] = {}
         self.of: dict[str, Seen] = {}
         self.known: dict[ArtifactPath, set[bytes]] = {}
@@ -241,6 +243,22 @@ class Witness:
                     f"{token.incarnation} leads from {standing}, and was told of {revision}",
                 )
 
+    def is_known(self, process: Process, token: Token) -> None:
+        """A node begins to lead: of those it could ask at least one has admitted its token."""
+        network, well = self._world.network, []
+        for peer in process.state.peers.values():
+            machine = self.machines[peer.name]
+            up = peer.link is not None and machine.process is not None
+            sound = machine.failing_until <= self._world.at_s and machine.pace.factor <= 1.0
+            if up and sound and network.reach(process.machine.settings.node, peer.name):
+                well.append(machine)
+        awake = [m for m in well if m.frozen_until <= self._world.at_s]
+        known = [m for m in awake if _epoch(m) >= token.epoch]
+        if len(awake) > 1 and not known:
+            raise Violation(
+                "admission", f"{token.incarnation} leads, and {[m.name for m in awake]} don't know"
+            )
+
     def passes_over(self, token: Token, number: int) -> None:
         """A node gives up a revision that it was told of."""
         told = self.answers.get(token, [])
@@ -357,13 +375,13 @@ class Witness:
                 raise Violation(
                     "nothing is lost", f"{machine.name} {path}: {content[:60]!r} is nowhere"
                 )
-            if (path, digest_of(content)) in seen.unsent and not self._listed(
-                machine, path, content
-            ):
-                raise Violation(
-                    "nothing is lost",
-                    f"{machine.name} {path}: {content[:60]!r} was sent to nobody and is not listed",
-                )
+            if (path, digest_of(content)) in seen.unsent:
+                seen.unsent.discard((path, digest_of(content)))
+                if not self._listed(machine, path, content):
+                    raise Violation(
+                        "nothing is lost",
+                        f"{machine.name} {path}: {content[:60]!r} was sent to nobody, and is not listed",
+                    )
             self.taken.append((machine.name, path, content, self._world.at_s))
         seen.displaced.clear()
 
@@ -438,6 +456,12 @@ class Witness:
             line.add(at)
             at = self.parents[at]
         seen = self.of[machine.name]
+        # What the line has come to have is not this node's alone any more.
+        seen.unsent = {
+            (path, digest)
+            for path, digest in seen.unsent
+            if not self._had(new.revision, path, digest)
+        }
         if old.revision.number == 0 or old.revision in line:
             return
         self._world.tell(machine.name, f"# leaves the line of {old.revision}")
@@ -574,6 +598,10 @@ class Witness:
     @staticmethod
     def _copy(machine: Machine) -> dict[TreeName, dict[str, Row]]:
         return {tree: dict(rows) for tree, rows in machine.disk.trees.items()}
+
+
+def _epoch(machine: Machine) -> int:
+    return machine.guard.state().epoch
 
 
 def _touched(old: Row | None, new: Row | None) -> bool:
