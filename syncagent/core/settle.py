@@ -152,6 +152,12 @@ class Settling:
             not_before = tree.fault_scan + min(BACKOFF_FIRST_S * 2**exponent, BACKOFF_MAX_S)
         self._wish_scan(tree, cap_at=now + min(FAULT_CAP_S, self._cap_s), not_before=not_before)
 
+    def hinted_at(self, name: TreeName, path: str) -> float | None:
+        """Return when the first hint came that a look at `path` is yet to answer; None if none did."""
+        tree = self._trees.get(name)
+        dirty = tree.dirty.get(path) if tree is not None else None
+        return dirty.first if dirty is not None else None
+
     def suspect(self, name: TreeName) -> bool:
         """Tell whether a fault of the tree still waits for its scan to be handed out."""
         tree = self._trees.get(name)

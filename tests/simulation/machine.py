@@ -360,7 +360,11 @@ class Process:
         self.machine.history.event(world.wall(), effect.what, effect.fields)
         if effect.what == "rollback":
             # The settings ask for it: what was not there before a change goes with it.
-            self.machine.witness.unwanted.update(self.node.trying.trials)
+            trials = self.node.trying.trials
+            self.machine.witness.unwanted.update(trials)
+            self.machine.witness.truth.back.update(
+                (path, trial.before.digest) for path, trial in trials.items() if trial.before
+            )
         witness, token = self.machine.witness, self.state.token
         if effect.what == "leading" and token is not None:
             witness.leads(token, self.state.standing.revision)

@@ -48,6 +48,8 @@ class Truth:
         self._pushed: dict[tuple[str, ArtifactPath], tuple[Digest, float]] = {}
         """What an agent put where, and when, as long as its revision wants just that."""
         self._refused: dict[Fact, float] = {}
+        self.back: set[tuple[ArtifactPath, Digest | None]] = set()
+        """What a rollback brings: every node ran it before, so it waits for no canary."""
 
     def turned(self, machine: Machine) -> None:
         """A runtime is about to do something, or has just done it."""
@@ -113,6 +115,8 @@ class Truth:
         """A manager makes these bytes a revision's: its own runtime tries them first."""
         gateway, process = machine.gateway, machine.process
         if gateway is None or process is None or path.tree != SYNAPSE:
+            return
+        if (path, digest) in self.back:
             return
         manager_tries = machine.settings.rollout.canary == "manager"
         if manager_tries and process.node.deploying.answers and gateway.state.phase is Phase.READY:

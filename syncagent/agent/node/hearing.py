@@ -93,7 +93,7 @@ class Hearing:
         self.saving.spoke(path, heard.at)
         self._readiness.spoke()
         self._loading.spoke(path.tree, heard.at, now)
-        if not self.unseen.takes(path, heard, now):
+        if not self.unseen.takes(path, heard, now, ready=self._readiness.ready):
             self._note(path, heard, now)
 
     def looked(self, path: ArtifactPath, now: float) -> None:
@@ -102,7 +102,8 @@ class Hearing:
         if heard is None:
             return
         here = self._observing.observed(path)
-        if known is None or here == known.digest or path in self._state.exempt:
+        moved = path in self._outcomes.waits and path in self._state.exempt
+        if known is None or here == known.digest or moved:
             self._note(path, heard, now)
         else:
             # Nobody knows which of the two it refused, or what was there between them.
@@ -330,8 +331,9 @@ class Hearing:
             return
         since = [h for h, _ in self._recent.get(path, ()) if before(known.at, h.at)]
         took = any(h.saying in {Saying.DEPLOYED, Saying.UPDATED} for h in since)
-        if took and self._observing.observed(path) != known.digest:
-            # What it has put back is what it took before this edit, and nobody has seen that.
+        here = self._observing.observed(path)
+        if here != known.digest and (took or here is None):
+            # It goes by what it took before that, which nobody has seen, or by nothing there.
             self._outcomes.turn(path, now, Deployment.UNKNOWN, STRAYED)
 
     def _let_go(self, path: ArtifactPath, heard: Heard, now: float) -> bool:

@@ -316,6 +316,10 @@ class Observing:
         """Return the verdict on what is at `path`, None if it has none (yet)."""
         return self.views[path.tree].examined.get(path.path)
 
+    def hinted_at(self, path: ArtifactPath) -> float | None:
+        """Return since when something is known to have happened at `path` that nobody looked at."""
+        return self._settling.hinted_at(path.tree, path.path)
+
     def facts(self, name: TreeName) -> Iterable[tuple[ArtifactPath, Facts]]:
         """Return what the artifacts of a tree declare, as far as they were read."""
         view = self.views[name]

@@ -43,17 +43,21 @@ class Unseen:
         """Tell whether any may be cleared up soon."""
         return any(self._observing.views[path.tree].ready for path in self._waiting)
 
-    def takes(self, path: ArtifactPath, heard: Heard, now: float) -> bool:
+    def takes(self, path: ArtifactPath, heard: Heard, now: float, *, ready: bool) -> bool:
         """Keep a saying, and have its file looked at, if it refuses what is not waited for.
 
-        Or what is, where nobody can look now, or it was said a while ago. Return whether it was kept.
+        Or what is, if that may have been written over: nobody can look now, somebody has written there
+        before it was said, that was a while ago, or the runtime is not `ready`: at a start it speaks of
+        whatever came while it was away. Return whether it was kept.
         """
         known = self._outcomes.known.get(path)
         if heard.saying is not Saying.REJECTED or known is None or path in self._outcomes.going:
             return False
-        late = self._outcomes.state.wall() - heard.at > LATE_S
+        ago = self._outcomes.state.wall() - heard.at
+        hinted_at = self._observing.hinted_at(path)
+        stale = not ready or ago > LATE_S or (hinted_at is not None and hinted_at < now - ago)
         owed = path in self._outcomes.waits and self._observing.views[path.tree].ready
-        if (owed and not late) or known.state is Deployment.REJECTED:
+        if (owed and not stale) or known.state is Deployment.REJECTED:
             return False
         if path not in self._waiting and len(self._waiting) >= WAITING_MAX:
             return False
@@ -67,8 +71,9 @@ class Unseen:
 
     def looked(self, path: ArtifactPath) -> Heard | None:
         """Return, once, what was said of `path` if it was looked at since."""
-        waiting = self._waiting.get(path)
-        if waiting is None or self._observing.views[path.tree].started < waiting.since:
+        waiting, view = self._waiting.get(path), self._observing.views[path.tree]
+        # What one scan has missed may be there, or not: the next one says.
+        if waiting is None or view.started < waiting.since or path.path in view.absent:
             return None
         del self._waiting[path]
         return waiting.heard

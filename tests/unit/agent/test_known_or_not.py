@@ -263,3 +263,33 @@ def test_what_was_deployed_may_be_what_a_start_refused_if_another_file_has_its_n
     assert bench.gateway.serves("sequences", "s") == bench.files["sequences/0.xml"]
     assert state_of(bench, "sequences/s.xml") is D.UNKNOWN
     assert state_of(bench, "api/B.xml") is D.DEPLOYED
+
+
+def test_a_refusal_of_what_is_being_written_over_waits_for_a_look() -> None:
+    bench = leading(OLD)
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(1.0)
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    bench.put("api/A.xml", api("A", "another"))
+    bench.at += 0.01
+    said = Heard(Saying.REJECTED, at("api/A.xml"), reason="no class", at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "m"))
+    assert state_of(bench, "api/A.xml") is D.PENDING, "nobody knows yet which of the two"
+    bench.pass_(0.4)
+    assert bench.events("rejected-edit")
+    assert [event["revision"] for event in bench.events("rejected")] != [2]
+
+
+def test_what_a_start_refuses_by_its_file_is_looked_at_first() -> None:
+    bench = following(OLD, CARBON)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bench.pass_(1.0)
+    bench.disk.put(at("api/A.xml"), api("A", "by hand")[:-6])
+    bench.gateway.boot()
+    while not bench.gateway.model.faults:
+        bench.pass_(0.1)
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    bench.pass_(1.0)
+    assert not bench.events("rejected")

@@ -362,3 +362,14 @@ def test_no_hint_is_lost_and_none_is_looked_at_before_it_is_quiet(
     assert not watched.open
     assert not watched.scan_open
     assert watched.settling.next_at() is None
+
+
+def test_a_path_is_hinted_at_from_its_first_hint_until_it_is_handed_out() -> None:
+    settling = make()
+    assert settling.hinted_at(TREE, "api/a.xml") is None
+    for now in (1.0, 1.01):
+        settling.hint(Hinted(TREE, "api/a.xml", HintKind.WRITTEN), now)
+    assert settling.hinted_at(TREE, "api/a.xml") == 1.0
+    assert settling.hinted_at(TREE, "api/b.xml") is None
+    assert settling.due(10.0).paths
+    assert settling.hinted_at(TREE, "api/a.xml") is None
