@@ -24,7 +24,9 @@ class StandBack:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """The lease may have come free: look at the store at once."""
+    """The lease may have come free: look at the store at once; `first`: it is meant for this node."""
+
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ this module. The verbs and what each answers:
 
     node    {name, role, state, revision, lag_s, artifacts, deployed, pending, rejected, unknown,
              restart_required, dormant, refused, watch, seen_s, reason, runtime, undeployed,
-             waits_for_canary?, eligible, unfit, ready}; numbers that nobody knows are null; unfit is
-             why it can't lead, ready whether its runtime is, or there is none to be asked
+             waits_for_canary?, eligible, unfit, ready, priority}; what nobody knows is null; unfit
+             is why it can't lead, ready whether its runtime is, or there is none to be asked
     leader  {holder, epoch, backend, automatic, renewed_s, lease_s, unavailable_s, why}: the lease;
              renewed_s: how old its last renewal is, unavailable_s: for how long its store has not
              answered, why: why nobody leads, empty if somebody does

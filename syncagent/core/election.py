@@ -139,6 +139,7 @@ class Election:
         self._ready: LeaseView | None = None
         self._take_at = 0.0
         self._give_back: Token | None = None
+        self._first = False
         self._renewed_at = 0.0
         self._unavailable_since: float | None = None
         self._fault = ""
@@ -199,9 +200,15 @@ class Election:
             self._campaigning = True
             self._poll_at = 0.0
 
-    def wake(self) -> None:
-        """The lease may have come free: look at the store now, whatever was seen so far."""
+    def wake(self, *, first: bool = False) -> None:
+        """The lease may have come free: look at the store now, whatever was seen so far.
+
+        `first`: it was given back for this node, so that its priority leaves it to nobody.
+        """
         self._poll_at = 0.0
+        if first:
+            self._first = True
+            self._ready = None
 
     def raise_floor(self, epoch: int) -> None:
         """Take note of an epoch that somebody has admitted: ours must be above it."""
@@ -242,7 +249,9 @@ class Election:
         if self._is_mine(view.token):
             self._give_back = view.token
         elif self._may_take(now, view):
-            self._ready, self._take_at = view, now + self._head_start_s
+            self._ready = view
+            self._take_at = now if self._first else now + self._head_start_s
+        self._first = False
 
     def took(self, sent: float, now: float, token: Token | None) -> LeadChange | None:
         """`TryAcquire`, sent at `sent`, was answered at `now`."""

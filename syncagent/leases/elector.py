@@ -85,10 +85,13 @@ class Elector:
         with self._changed:
             return self._election.outlook
 
-    def wake(self) -> None:
-        """The lease may have come free: look now. It is not taken a moment earlier for that."""
+    def wake(self, *, first: bool = False) -> None:
+        """The lease may have come free: look now. One that is held is taken no earlier for that.
+
+        `first`: it was given back for this node, which waits for no other candidate then.
+        """
         with self._changed:
-            self._election.wake()
+            self._election.wake(first=first)
             self._changed.notify_all()
 
     def resign(self, wait_s: float = 0.0) -> None:

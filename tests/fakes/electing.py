@@ -36,7 +36,7 @@ class StillElector:
     ) -> None:
         given = settings.election
         election = Election(
-            Candidate(settings.cluster, settings.node, incarnation),
+            Candidate(settings.cluster, settings.node, incarnation, priority=given.priority),
             Timing(given.lease_s, given.renew_s, given.operation_s, given.margin_s),
             server_expiry=store.server_expiry,
             never_expires=not store.auto_failover,
@@ -65,8 +65,8 @@ class StillElector:
                 self.elector.fenced(highest)
             case lx.Campaign(floor, forced):
                 self.elector.campaign(floor, forced=forced)
-            case lx.Wake():
-                self.elector.wake()
+            case lx.Wake(first):
+                self.elector.wake(first=first)
             case lx.StandBack():
                 self.elector.resign()
                 self._post(rs.StoodBack())

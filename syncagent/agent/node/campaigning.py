@@ -142,17 +142,17 @@ class Campaigning:
         self._state.waits_for, self._not_before = why, now + seconds
         self._called_until = now
 
-    def wake(self, now: float) -> None:
-        """The lease has come free: this node may take it now."""
+    def wake(self, now: float, *, first: bool = False) -> None:
+        """The lease has come free: this node may take it now; `first`: it is meant for it."""
         if self._state.auto_failover:
             self._not_before = now
             self.tick(now)
-            self._state.do(Wake())
+            self._state.do(Wake(first))
 
     def call(self, now: float) -> None:
         """The manager has chosen this node to be the next."""
         self._called_until = now + self._state.settings.election.lease_s
-        self.wake(now)
+        self.wake(now, first=True)
 
     # --- a person's word --------------------------------------------------------------------
 

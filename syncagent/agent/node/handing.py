@@ -137,14 +137,18 @@ class Handing:
         return peer
 
     def _best(self) -> Peer | None:
-        """Return who should lead next: ready and up to date first, then by name."""
+        """Return who should lead next: ready, up to date, by priority, then by name."""
         newest = self._node.leading.newest()
         able = [
             peer
             for peer in self._node.state.peers.values()
             if peer.link is not None and peer.admitted and _eligible(peer)
         ]
-        return min(able, key=lambda p: (not _ready(p), p.standing != newest, p.name), default=None)
+        return min(
+            able,
+            key=lambda p: (not _ready(p), p.standing != newest, -_priority(p), p.name),
+            default=None,
+        )
 
     # --- giving it away ---------------------------------------------------------------------
 
@@ -319,6 +323,11 @@ def _eligible(peer: Peer) -> bool:
 
 def _ready(peer: Peer) -> bool:
     return _row(peer).get("ready") is True
+
+
+def _priority(peer: Peer) -> float:
+    priority = _row(peer).get("priority")
+    return priority if isinstance(priority, int | float) else 0
 
 
 def _why_not(peer: Peer) -> str:

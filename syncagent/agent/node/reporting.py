@@ -44,7 +44,7 @@ EVERY_S = 10.0
 SOON_S = 0.25
 """A change is reported this long after it, so that a burst is one report."""
 STRANGERS_MAX = 50
-_STANDING = ("eligible", "unfit", "ready")
+_STANDING = ("eligible", "unfit", "ready", "priority")
 """What a node says of whether it can lead."""
 
 
@@ -202,6 +202,7 @@ class Reporting:
             "eligible": not state.unfit,
             "unfit": state.unfit,
             "ready": self.is_ready(),
+            "priority": state.settings.election.priority,
             "state": status,
             "revision": state.standing.revision.number,
             "lag_s": 0.0,

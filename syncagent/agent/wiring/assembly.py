@@ -187,7 +187,7 @@ class Assembly:
             lx.Campaign: self.lanes["election"].put,
             lx.StandBack: self.lanes["election"].put,
             lx.Depart: lambda _effect: self.post(Stop()),
-            lx.Wake: lambda _effect: self.elector.wake(),
+            lx.Wake: self._wake,  # type: ignore[dict-item]
         }
         routes.update(dict.fromkeys((fx.Look, fx.Scan, fx.StartWatch), self._look))  # type: ignore[arg-type]
         routes.update(dict.fromkeys(self.committer.kinds, self.lanes["commit"].put))
@@ -215,6 +215,9 @@ class Assembly:
     def _look(self, effect: fx.Look | fx.Scan | fx.StartWatch) -> None:
         """Have a tree looked at in its own lane: one that hangs delays no other."""
         self._eyes[effect.tree].put(effect)
+
+    def _wake(self, effect: lx.Wake) -> None:
+        self.elector.wake(first=effect.first)
 
     def _save_cache(self) -> None:
         try:

@@ -138,6 +138,7 @@ def offline_status(settings: Settings) -> Mapping[str, JSON]:
         "eligible": None,
         "unfit": None,
         "ready": None,
+        "priority": settings.election.priority,
     }
     return {
         "apiVersion": API_VERSION,

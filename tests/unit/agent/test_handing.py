@@ -19,7 +19,7 @@ from syncagent.core.errors import (
     UnreachableError,
 )
 from syncagent.core.lease import Candidate
-from syncagent.core.settings import PeerSettings
+from syncagent.core.settings import ElectionSettings, PeerSettings
 from syncagent.core.wire.messages import (
     Admit,
     Answered,
@@ -41,9 +41,16 @@ FILES = {f"sequences/{name}.xml": sequence(name) for name in "ab"}
 PEERS = (PeerSettings(PEER, "10.0.0.2:7421", ""), PeerSettings(THIRD, "10.0.0.3:7421", ""))
 
 
-def says(bench: Bench, link: int, *, eligible: bool = True, ready: bool = True) -> None:
+def says(
+    bench: Bench, link: int, *, eligible: bool = True, ready: bool = True, priority: int = 10
+) -> None:
     """Let a worker report whether it can lead."""
-    row = {"eligible": eligible, "ready": ready, "unfit": "" if eligible else "apply = false"}
+    row: dict[str, object] = {
+        "eligible": eligible,
+        "ready": ready,
+        "unfit": "" if eligible else "apply = false",
+    }
+    row["priority"] = priority
     bench.hear(link, Report(json.dumps({"row": {"state": "Synced", **row}})))
 
 
@@ -160,6 +167,13 @@ def test_where_nobody_takes_over_it_leads_again_and_says_so() -> None:
 def test_the_best_is_ready_and_up_to_date() -> None:
     bench, second, third = leading()
     says(bench, second, ready=False)
+    bench.ask("switchover")
+    assert told(bench, third) == [("take-over", 0)]
+
+
+def test_of_two_that_are_equal_the_one_of_higher_priority_is_better() -> None:
+    bench, second, third = leading()
+    says(bench, second, priority=3)
     bench.ask("switchover")
     assert told(bench, third) == [("take-over", 0)]
 
@@ -360,6 +374,17 @@ def test_who_is_called_takes_over_though_its_runtime_is_not_ready() -> None:
     bench.hear(link, Ask(1, "take-over", "{}"))
     assert table.token is not None
     assert table.token.holder == ME
+
+
+def test_who_is_called_takes_it_at_once_whatever_its_priority() -> None:
+    election = ElectionSettings("sql", eligible=(ME,), priority=1)
+    bench, link, table = following(election=election)
+    free(table)
+    bench.hear(link, Ask(1, "wake", "{}"))
+    bench.pass_(1)
+    assert table.token is None, "it leaves a lease that is free to others"
+    bench.hear(link, Ask(2, "take-over", "{}"))
+    assert table.token is not None
 
 
 def test_a_stranger_wakes_nobody() -> None:

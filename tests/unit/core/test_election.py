@@ -630,6 +630,25 @@ def test_who_is_woken_looks_at_once_and_takes_no_lease_a_moment_earlier(
     assert two.epoch == 2
 
 
+def test_a_lease_that_is_given_back_for_a_node_is_taken_at_once_by_it(
+    hand: Hand, table: MemoryTable
+) -> None:
+    low = Player("gw-1", table, hand)
+    low.election = Election(
+        replace(low.election.me, priority=1),
+        TIMING,
+        server_expiry=False,
+        never_expires=False,
+        jitter=lambda: 0.5,
+    )
+    low.election.campaign()
+    low.settle()
+    assert low.epoch is None, "it leaves it to others"
+    low.election.wake(first=True)
+    low.settle()
+    assert low.epoch == 1
+
+
 def test_a_person_s_word_takes_a_lease_that_is_held_once(hand: Hand, table: MemoryTable) -> None:
     one, two = Player("gw-1", table, hand), Player("gw-2", table, hand)
     one.settle()
