@@ -277,7 +277,7 @@ class Process:
             fx.Resign: lambda effect: self.elector.fenced(effect.highest_epoch),
             lx.Campaign: lambda e: self.elector.campaign(e.floor, forced=e.forced),
             lx.StandBack: lambda _effect: self._stand_back(),
-            lx.Wake: lambda _effect: self.elector.wake(),
+            lx.Wake: lambda effect: self.elector.wake(first=effect.first),
             lx.Depart: lambda _effect: self._later(0.0, self._depart),
         }
         # Writing the scan cache and looking for new tenants is not simulated.
