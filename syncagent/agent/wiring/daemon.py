@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from syncagent.core.desk import JSON
     from syncagent.core.settings import Settings
 
+_UNKNOWN_OFFLINE = (
+    *("lag_s", "deployed", "pending", "rejected", "refused", "seen_s"),
+    *("eligible", "unfit", "ready"),
+)
+"""Fields of a node's row that no file tells."""
 SWITCH_S = 0.0005
 """The interpreter's switch interval: its default of 5 ms would be the largest delay of a push."""
 
@@ -125,20 +130,12 @@ def offline_status(settings: Settings) -> Mapping[str, JSON]:
         "role": "manager" if holder == settings.node else "worker",
         "state": "Unknown",
         "revision": standing.revision.number,
-        "lag_s": None,
         "artifacts": artifacts,
-        "deployed": None,
-        "pending": None,
-        "rejected": None,
         "unknown": artifacts,
-        "refused": None,
         "watch": "not running",
-        "seen_s": None,
         "reason": "the agent is not running",
-        "eligible": None,
-        "unfit": None,
-        "ready": None,
         "priority": settings.election.priority,
+        **dict.fromkeys(_UNKNOWN_OFFLINE),
     }
     return {
         "apiVersion": API_VERSION,
