@@ -56,6 +56,8 @@ class Campaigning:
     def unfit(self) -> str:
         """Say why this node can't lead; empty if it can."""
         settings = self._state.settings
+        if "twin" in self._state.alarms:
+            return self._state.alarms["twin"]
         if not settings.apply:
             return f"{self._state.me} only observes (apply = false)"
         if self._state.auto_failover and not settings.stands:

@@ -258,10 +258,14 @@ class Electing:
         elif result.token == self._won:
             self._won = None
             self._state.event("not-manager", reason=result.reason)
-            if result.state is not None:
-                self._state.do(Campaign(result.state.epoch))
-            else:
+            known = result.state
+            overtaken = {Admission.FENCED, Admission.TIED}
+            if known is None or judge(known, result.token) not in overtaken:
                 self.succeeding.pass_on(result.reason, now)
+                if known is not None and known.highest is not None and self._is_twin(known.highest):
+                    self._give_way(now)
+                return
+            self._state.do(Campaign(known.epoch))
 
     def check(self, now: float) -> None:
         """Step down if the lease has run out, whether or not anybody has said so yet."""

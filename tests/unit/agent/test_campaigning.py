@@ -12,7 +12,7 @@ from syncagent.core.digest import digest_of
 from syncagent.core.errors import StateError
 from syncagent.core.events import DialFailed
 from syncagent.core.lease import Candidate
-from syncagent.core.revision import RevisionId
+from syncagent.core.revision import RevisionId, Token
 from syncagent.core.settings import PeerSettings
 from syncagent.core.wire.messages import Admit, Fenced, Missing, Offer, Prepared, Want
 from tests.fakes.agent_bench import (
@@ -303,3 +303,44 @@ def test_who_can_t_be_elected_is_not_woken_for_what_is_over() -> None:
     bench.node.campaigning.defer(1.0, "another node has its turn", bench.at)
     bench.pass_(5)
     assert bench.wake_at > bench.at
+
+
+# --- copies, and epochs that nobody can believe -----------------------------------------------------
+
+
+class Original(Bench):
+    incarnation = "key.folder-1.start"
+
+
+COPY = Token("c", 5, ME, "key.folder-2.start")
+
+
+def test_who_meets_the_token_of_its_copy_leaves_the_lease_to_others_for_good() -> None:
+    table = MemoryTable()
+    bench = Original(FILES, store=MemoryStore(table)).start()
+    link = bench.link()
+    bench.hear(link, Fenced(COPY, "another node named gw-1 led before"))
+    bench.pass_(120)
+    assert (bench.state.role, table.token) == (Role.WORKER, None)
+    assert "one of the two is a copy" in bench.state.waits_for
+
+
+def test_who_has_admitted_the_token_of_its_copy_does_not_lead() -> None:
+    table = MemoryTable()
+    bench = Original(FILES, store=MemoryStore(table))
+    bench.guard.admit(COPY)
+    bench.join(bench.history, bench.guard)
+    bench.start()
+    bench.pass_(120)
+    assert (bench.state.role, table.token) == (Role.WORKER, None)
+    assert "one of the two is a copy" in bench.state.waits_for
+
+
+def test_an_epoch_of_the_store_that_nobody_can_believe_is_not_asked_for_in_a_circle() -> None:
+    table = MemoryTable(epoch=5_000_000)
+    bench = voter(table).start()
+    bench.pass_(60)
+    assert bench.state.role is Role.WORKER
+    assert isinstance(bench.store, MemoryStore)
+    assert bench.store.calls.count("try_acquire") < 10
+    assert "more than 1000000 above" in bench.events("passed-on")[0]["reason"]  # type: ignore[operator]
