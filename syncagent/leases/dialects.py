@@ -25,7 +25,7 @@ from sqlalchemy.pool import NullPool
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sqlalchemy import Connection, CursorResult, Dialect, Engine, TextClause
+    from sqlalchemy import Connection, Dialect, Engine, TextClause
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from syncagent.core.storeurl import StoreUrl
@@ -57,21 +57,28 @@ class Database:
         self._engine = self._make_engine()
         self._connection: Connection | None = None
 
-    def execute(
-        self, statement: TextClause, values: Mapping[str, str | int]
-    ) -> CursorResult[tuple[object, ...]]:
-        """Carry out one statement that commits by itself. Raises SQLAlchemyError, TimeoutError."""
+    def look(self, statement: TextClause, values: Mapping[str, str | int]) -> list[object] | None:
+        """Return the first row of an answer, None if it has none. Raises like `change`."""
         with self._kept() as connection:
-            return connection.execute(statement, values)
+            row = connection.execute(statement, values).first()
+            return None if row is None else list(row)
+
+    def change(self, statement: TextClause, values: Mapping[str, str | int]) -> int:
+        """Carry out one statement, which commits by itself; return how many rows it changed.
+
+        Raises SQLAlchemyError, TimeoutError.
+        """
+        with self._kept() as connection:
+            return connection.execute(statement, values).rowcount
 
     def run_file(self, name: str) -> None:
-        """Carry out the one statement in a file of this package. Raises like `execute`."""
+        """Carry out the one statement in a file of this package. Raises like `change`."""
         statement = resources.files("syncagent.leases").joinpath(name).read_text(encoding="utf-8")
         with self._kept() as connection:
             connection.exec_driver_sql(statement)
 
     def has_table(self) -> bool:
-        """Tell whether the lease's table is there, for this user. Raises like `execute`."""
+        """Tell whether the lease's table is there, for this user. Raises like `change`."""
         with self._kept() as connection:
             return self._engine.dialect.has_table(connection, TABLE)
 

@@ -14,6 +14,7 @@ One connection is kept; after any failure it is thrown away, with whatever state
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
@@ -25,7 +26,9 @@ from syncagent.core.revision import Token
 from syncagent.leases.dialects import TABLE, Database, missing_table, plain
 
 if TYPE_CHECKING:
-    from sqlalchemy import CursorResult, Row, TextClause
+    from collections.abc import Iterator
+
+    from sqlalchemy import TextClause
 
     from syncagent.core.lease import Candidate, Timing
     from syncagent.core.storeurl import StoreUrl
@@ -75,7 +78,8 @@ class SqlStore:
 
     def observe(self) -> LeaseView:
         """Return what the row says. Raises StoreUnavailable, also if no row can look so."""
-        row = self._ask(_LOOK, {}).first()
+        with _unknown():
+            row = self._database.look(_LOOK, {"name": self._cluster})
         if row is None:
             return LeaseView(None, _EMPTY, 0, self._ttl_ms / 1000)
         return _view(self._cluster, row)
@@ -94,16 +98,16 @@ class SqlStore:
             "seen_holder": holder,
             "seen_incarnation": incarnation,
         }
-        return token if self._ask(_TAKE, {**values, **before}).rowcount == 1 else None
+        return token if self._change(_TAKE, {**values, **before}) == 1 else None
 
     def renew(self, token: Token) -> None:
         """Let the row change. Raises LeadershipLost if it is not `token`'s, StoreUnavailable."""
-        if self._ask(_RENEW, _holder(token)).rowcount != 1:
+        if self._change(_RENEW, _holder(token)) != 1:
             raise LeadershipLost(f"the lease of epoch {token.epoch} is another's, or is gone")
 
     def resign(self, token: Token) -> None:
         """Leave the row without a holder if it is still `token`'s. Raises StoreUnavailable."""
-        self._ask(_RESIGN, _holder(token))
+        self._change(_RESIGN, _holder(token))
 
     def close(self) -> None:
         """Close the connection."""
@@ -112,23 +116,29 @@ class SqlStore:
     def _begin(self, values: Values) -> bool:
         """Make the row; False if somebody else just did."""
         try:
-            return self._ask(_BEGIN, values).rowcount == 1
+            return self._change(_BEGIN, values) == 1
         except _TakenError:
             return False
 
-    def _ask(self, statement: TextClause, values: Values) -> CursorResult[tuple[object, ...]]:
-        """Carry out one statement. Raises StoreUnavailable: whether it was done is unknown."""
-        try:
-            return self._database.execute(statement, {"name": self._cluster, **values})
-        except IntegrityError as error:
-            raise _TakenError from error
-        except (SQLAlchemyError, OSError) as error:
-            if missing_table(error):
-                raise StoreUnavailable(
-                    f"the database has no table {TABLE}",
-                    hint="make it, with rights to do so: syncagent init --lease-table",
-                ) from error
-            raise StoreUnavailable(f"the database can't be asked: {plain(error)}") from error
+    def _change(self, statement: TextClause, values: Values) -> int:
+        with _unknown():
+            return self._database.change(statement, {"name": self._cluster, **values})
+
+
+@contextmanager
+def _unknown() -> Iterator[None]:
+    """Translate what a database fails with: whether a statement was done is unknown then."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise _TakenError from error
+    except (SQLAlchemyError, OSError) as error:
+        if missing_table(error):
+            raise StoreUnavailable(
+                f"the database has no table {TABLE}",
+                hint="make it, with rights to do so: syncagent init --lease-table",
+            ) from error
+        raise StoreUnavailable(f"the database can't be asked: {plain(error)}") from error
 
 
 class _TakenError(Exception):
@@ -143,9 +153,8 @@ def _holder(token: Token) -> Values:
     }
 
 
-def _view(cluster: str, row: Row[tuple[object, ...]]) -> LeaseView:
+def _view(cluster: str, fields: list[object]) -> LeaseView:
     """Return what a row says; one that no agent wrote is not believed."""
-    fields: list[object] = list(row)
     holder, incarnation = str(fields[0]), str(fields[1])
     numbers = [field for field in fields[_TEXTS:] if isinstance(field, int)]
     if len(numbers) < _NUMBERS or numbers[0] < (1 if holder else 0) or numbers[2] <= 0:
