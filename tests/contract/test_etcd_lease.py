@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_servers]
 
-TIMING = Timing(lease_s=2.0, renew_s=0.5, operation_s=0.5, margin_s=0.5)
+TIMING = Timing(lease_s=2.0, renew_s=0.5, operation_s=1.0, margin_s=0.5)
 LEADER = "/syncagent/apim/leader"
 EPOCH = "/syncagent/apim/epoch"
 WAIT_S = 20.0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_servers]
 
-TIMING = Timing(lease_s=2.0, renew_s=0.5, operation_s=0.5, margin_s=0.5)
+TIMING = Timing(lease_s=2.0, renew_s=0.5, operation_s=1.0, margin_s=0.5)
 LEADER = "/syncagent/apim/leader"
 EPOCH = "/syncagent/apim/epoch"
 WAIT_S = 20.0
@@ -74,7 +74,7 @@ def connect(one: ZooKeeper, hand: KazooClient) -> Iterator[Callable[[], ZooKeepe
 
 
 def store_at(zookeeper: ZooKeeper, lease_s: float = 2.0, **more: str) -> ZooKeeperStore:
-    timing = Timing(lease_s=lease_s, renew_s=0.5, operation_s=0.5, margin_s=0.5)
+    timing = Timing(lease_s=lease_s, renew_s=0.5, operation_s=1.0, margin_s=0.5)
     return ZooKeeperStore(ZooKeeperPlace(zookeeper.hosts, tick_s=TICK_S, **more), "apim", timing)
 
 
@@ -166,7 +166,7 @@ def test_nobody_there_is_unknown_and_says_where() -> None:
 
 @pytest.mark.parametrize("how", ["hang", "kill"])
 def test_a_lease_outlives_the_server_that_it_was_made_at(three: ZooKeeper, how: str) -> None:
-    timing = Timing(lease_s=6.0, renew_s=0.5, operation_s=0.5, margin_s=0.5)
+    timing = Timing(lease_s=8.0, renew_s=0.5, operation_s=1.0, margin_s=0.5)
     store = ZooKeeperStore(ZooKeeperPlace(three.hosts, tick_s=TICK_S), "apim", timing)
     token = acquire(store)
     member = three.members[three.serving(store._session.number)]

@@ -17,13 +17,13 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
 READY_S = 60.0
@@ -115,6 +115,7 @@ class Server:
     def hang(self) -> None:
         """Stop it where it is; its sockets stay open."""
         self._signal(signal.SIGSTOP)
+        reached(self._stands_still, "all its threads are stopped")
         self.hung = True
 
     def wake(self) -> None:
@@ -141,6 +142,15 @@ class Server:
         if self.running:
             self.process.kill()
         self.process.wait(STOP_S)
+
+    def _stands_still(self) -> bool:
+        assert self.process is not None
+        try:
+            tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+            stats = [(task / "stat").read_text() for task in tasks]
+        except (FileNotFoundError, ProcessLookupError):
+            return False  # a thread ended meanwhile
+        return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.process is not None, "it was not started"
