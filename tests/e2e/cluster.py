@@ -11,6 +11,7 @@ first node is the static manager. Everything is asked through the program's own 
 person would ask it. Leaving the `with` ends the agents that were started here, by their process ids.
 """
 
+import atexit
 import json
 import os
 import shutil
@@ -56,12 +57,34 @@ def until(fact: Callable[[], object], what: str, patience_s: float = PATIENCE_S)
         pause.wait(POLL_S)
 
 
+_CLAIMS: dict[int, socket.socket] = {}
+
+
+def _claim(port: int) -> bool:
+    """Keep a port from tests in other processes as long as this one lives; false if one has it.
+
+    What holds it is a UDP socket: an agent that is stopped for a while finds its port free again.
+    """
+    if port not in _CLAIMS:
+        claim = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            return False
+        _CLAIMS[port] = claim
+        atexit.register(claim.close)
+    return True
+
+
 def free_ports(count: int) -> list[int]:
     """Find ports of 127.0.0.1 that nobody listens on; different processes look from different ends."""
     found: list[int] = []
     start = os.getpid() * 37 % len(PORTS)
     for step in range(len(PORTS)):
         port = PORTS[(start + step) % len(PORTS)]
+        if not _claim(port):
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -138,7 +161,9 @@ class Agent:
         return f"{self.place.address}:{self.port}"
 
     def _environment(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("SYNCAGENT_")}
+        # pytest's workers set the width of a terminal, for which tables would be made.
+        ours = {key for key in os.environ if key.startswith("SYNCAGENT_")} | {"COLUMNS"}
+        kept = {key: value for key, value in os.environ.items() if key not in ours}
         return kept | self.environment | {"SYNCAGENT_CONFIG": str(self.settings)}
 
     def run(self, *arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
