@@ -154,7 +154,7 @@ class Candidate:
                     answer = _say(lines, step, belief.token, number)
                     if answer["refused"]:
                         # Above that one, also where it is our own number under another's name.
-                        self.elector.acquire(int(str(answer["highest"])))
+                        self.elector.campaign(int(str(answer["highest"])))
                     if step == "begun":
                         # Past the check and not yet committed: no check of its own helps any more.
                         self._ended.wait(self._chance.uniform(*PUSH_S))
