@@ -54,7 +54,7 @@ LOOKS_EXCUSED = 6
 """So many looks in a row prove that what differs stays so: what lacks something else waits 15 s."""
 NO_MANAGER_S = 90.0
 """How long a person waits for a manager before promoting somebody."""
-NOBODY_S = 240.0
+NOBODY_S = 120.0
 """How long it may take in peace until one node leads that was elected: others start meanwhile."""
 ELIGIBLE_MAX = 5
 AUTO_SHARE = 0.9

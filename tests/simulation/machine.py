@@ -205,7 +205,7 @@ class Process:
         house = machine.house
         store = StaticStore(NodeName(given.manager), machine.guard)
         election = machine.build.election(
-            Candidate(settings.cluster, settings.node, self.incarnation),
+            Candidate(settings.cluster, settings.node, self.incarnation, priority=given.priority),
             Timing(given.lease_s, given.renew_s, given.operation_s, given.margin_s),
             server_expiry=house.store.server_expiry if house else store.server_expiry,
             never_expires=house is None,

@@ -15,8 +15,8 @@ import pytest
 from tests.simulation.cluster import run_seed
 from tests.simulation.seeds import FOUND, FOUND_BESIDE, FOUND_ELECTED, OPEN_BESIDE
 
-SEEDS_EACH_RUN = 90
-ELECTED_EACH_RUN = 110
+SEEDS_EACH_RUN = 60
+ELECTED_EACH_RUN = 90
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

@@ -94,6 +94,8 @@ class Seen:
     wrote_into: set[TreeName] = field(default_factory=set)
     """Trees into which the agent has written while they were away."""
     wrote_at: float = 0.0
+    committed: int = 0
+    """The epoch under which it committed or declared last."""
     changed: bool = True
     """Whether there is anything to judge in the trees since they were last found right."""
 
@@ -430,6 +432,7 @@ class Witness:
         # A commit that the disk cut short is finished under the token under which it began.
         if new.txid != old.txid:
             highest = self.begun.get((machine.name, new.txid), highest)
+        self._in_turn(machine, highest)
         if new.revision not in self.revisions:
             self._declared(machine, old, new, highest)
             return
@@ -448,6 +451,16 @@ class Witness:
         here = held(machine, old)
         changes = diff(here, held(machine, new))
         self._consent(machine, here, changes, f"committed {new.revision}")
+
+    def _in_turn(self, machine: Machine, token: Token) -> None:
+        """Nothing lands of an epoch after something of a later one did."""
+        seen = self.of[machine.name]
+        if token.epoch < seen.committed:
+            raise Violation(
+                "one writer",
+                f"{machine.name} commits under epoch {token.epoch} after {seen.committed}",
+            )
+        seen.committed = token.epoch
 
     def _turned_aside(self, machine: Machine, old: Standing, new: Standing) -> None:
         """Note what a node leaves that follows another line: what this line never had."""
