@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node.naming import Naming
-from syncagent.agent.node.outcomes import WHOLE_S, before, well_before
+from syncagent.agent.node.outcomes import LET_GO, WHOLE_S, before, well_before
 from syncagent.agent.node.saving import SAYINGS, Saving
 from syncagent.agent.node.unseen import Unseen
 from syncagent.core.exempt import Because
@@ -40,7 +40,6 @@ UNCLEAR_S = 5.0
 LOST = "the runtime serves an older version that no file leads to: restart it"
 STRAYED = "the runtime goes by other bytes than the revision's, which are there now"
 UNTAKEN = "the runtime did not take it"
-LET_GO = "the runtime has let go of it, though its file is there"
 
 
 class Hearing:
@@ -102,7 +101,7 @@ class Hearing:
         if heard is None:
             return
         here = self._observing.observed(path)
-        moved = path in self._outcomes.waits and path in self._state.exempt
+        moved = path in self._state.exempt and self._outcomes.is_owed(path)
         if known is None or here == known.digest or moved:
             self._note(path, heard, now)
         else:

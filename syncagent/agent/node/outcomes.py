@@ -42,6 +42,8 @@ WHOLE_S = 1.5
 """By how much a time may lie where a file system or a log counts whole seconds."""
 COARSE_S = 0.05
 """... and where it does not: a kernel's file times lag some milliseconds."""
+LET_GO = "the runtime has let go of it, though its file is there"
+"""Why something is Pending whose file was gone for a moment: what came back may be other bytes."""
 LOADING = "its tenant is being loaded"
 """Why something of a tenant is Pending that no commit waits for."""
 _POLLS = frozenset({"synapse", "carbon"})
@@ -181,6 +183,10 @@ class Outcomes:
     def kind(self, path: ArtifactPath) -> Kind:
         """Return what is at `path`, by its place."""
         return kind_of(self._kinds[path.tree], path.path)
+
+    def is_owed(self, path: ArtifactPath) -> bool:
+        """Tell whether a word on what is known of `path` is waited for, since just that was put there."""
+        return path in self.waits and self.known[path].reason != LET_GO
 
     def counts(self, outcome: Outcome) -> bool:
         """Tell whether an outcome is about what this node holds, or was to hold and could not."""

@@ -56,7 +56,7 @@ class Unseen:
         ago = self._outcomes.state.wall() - heard.at
         hinted_at = self._observing.hinted_at(path)
         stale = not ready or ago > LATE_S or (hinted_at is not None and hinted_at < now - ago)
-        owed = path in self._outcomes.waits and self._observing.views[path.tree].ready
+        owed = self._outcomes.is_owed(path) and self._observing.views[path.tree].ready
         if (owed and not stale) or known.state is Deployment.REJECTED:
             return False
         if path not in self._waiting and len(self._waiting) >= WAITING_MAX:

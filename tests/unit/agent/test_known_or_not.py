@@ -293,3 +293,17 @@ def test_what_a_start_refuses_by_its_file_is_looked_at_first() -> None:
     assert state_of(bench, "api/A.xml") is D.PENDING
     bench.pass_(1.0)
     assert not bench.events("rejected")
+
+
+def test_what_came_back_after_the_runtime_let_go_is_not_blamed_for_what_was_there_meanwhile() -> None:
+    bench = leading(OLD)
+    gone = Heard(Saying.UNDEPLOYED, None, Kind.API, "A", at=bench.wall())
+    bench.handle(RuntimeHeard((gone,), "m"))
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    bench.disk.put(at("api/A.xml"), api("A", "another"))
+    bench.at += 0.1
+    said = Heard(Saying.REJECTED, at("api/A.xml"), reason="no class", at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "n"))
+    bench.pass_(0.2)
+    assert bench.events("rejected-edit")
+    assert not bench.events("rejected")
