@@ -295,7 +295,9 @@ def test_what_a_start_refuses_by_its_file_is_looked_at_first() -> None:
     assert not bench.events("rejected")
 
 
-def test_what_came_back_after_the_runtime_let_go_is_not_blamed_for_what_was_there_meanwhile() -> None:
+def test_what_came_back_after_the_runtime_let_go_is_not_blamed_for_what_was_there_meanwhile() -> (
+    None
+):
     bench = leading(OLD)
     gone = Heard(Saying.UNDEPLOYED, None, Kind.API, "A", at=bench.wall())
     bench.handle(RuntimeHeard((gone,), "m"))
