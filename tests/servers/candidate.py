@@ -87,7 +87,7 @@ class Candidate:
         """Stand for it, with an epoch above `floor`."""
         self.elector.start()
         self._pusher.start()
-        self.elector.acquire(floor)
+        self.elector.campaign(floor)
         return self
 
     def __enter__(self) -> Self:
