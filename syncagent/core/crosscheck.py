@@ -160,6 +160,21 @@ class Index:
         found = self._claimants.get(_name_claim(tree, kind, name), ())
         return tuple(path for path in found if self._artifacts[path].kind is kind)
 
+    def users(self, path: ArtifactPath) -> frozenset[ArtifactPath]:
+        """Return the others that refer to the name of `path`; none if another has it before, by path."""
+        known = self._artifacts.get(path)
+        name = known.claims[0] if known is not None and known.claims else None
+        if name is None or min(self._claimants[name]) != path:
+            return frozenset()
+        return frozenset(self._users.get(name, ())) - {path}
+
+    def uses(self, path: ArtifactPath) -> frozenset[ArtifactPath]:
+        """Return the others that `path` refers to; of several with one name the first by path."""
+        known = self._artifacts.get(path)
+        names = known.uses if known is not None else ()
+        found = (min(self._claimants[name]) for name in names if name in self._claimants)
+        return frozenset(found) - {path}
+
     def _is_defined(self, name: _Claim) -> bool:
         return name in self._claimants or name in self._beside
 

@@ -20,7 +20,7 @@ from syncagent.core import trials as t
 from syncagent.core.artifact import ArtifactPath, TreeName, kind_of
 from syncagent.core.change import Change
 from syncagent.core.exempt import Because
-from syncagent.core.groups import groups
+from syncagent.core.groups import groups, groups_of
 from syncagent.core.ledger import StandingChange
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import REASON_MAX, Phase
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import Kind
     from syncagent.core.outcome import Outcome
     from syncagent.core.revision import RevisionId
-    from syncagent.core.verdict import Examined
+    from syncagent.core.verdict import Examined, Facts
+
+    Verdicts = Mapping[ArtifactPath, Examined]
+    Artifacts = dict[ArtifactPath, tuple[Kind, Facts]]
 
 AWAY_S = 60.0
 """For so long the canary may be away (a restart), or have nothing to say of a change that it should
@@ -147,7 +150,7 @@ class Trying:
         self,
         changes: Sequence[Change],
         revision: int,
-        examined: Mapping[ArtifactPath, Examined] | None = None,
+        examined: Verdicts | None = None,
     ) -> None:
         """Put the changes of a revision that is about to be declared on trial.
 
@@ -182,10 +185,17 @@ class Trying:
     def _kind(self, path: ArtifactPath) -> Kind:
         return kind_of(self._state.settings.tree_kinds[path.tree], path.path)
 
-    def _groups(
-        self, changes: Sequence[Change], fresh: Mapping[ArtifactPath, Examined]
-    ) -> dict[ArtifactPath, str]:
+    def _groups(self, changes: Sequence[Change], fresh: Verdicts) -> dict[ArtifactPath, str]:
         """Return the group of each change; deletions alone are not tried, they only undeploy."""
+        paths = [change.path for change in changes if change.after is not None]
+        index = self._observing.index
+        few = None if fresh else groups_of(paths, index.users, index.uses)
+        group_of = few or groups(self._artifacts(changes, fresh))
+        puts = {path: str(group_of.get(path, path)) for path in paths}
+        halves = {gone: puts[new] for gone, new in t.ties(changes).items() if new in puts}
+        return {**puts, **halves}
+
+    def _artifacts(self, changes: Sequence[Change], fresh: Verdicts) -> Artifacts:
         known = {
             ArtifactPath(view.name, path): (kind_of(view.kind, path), examined.facts)
             for name in {change.path.tree for change in changes}
@@ -193,10 +203,7 @@ class Trying:
             for path, examined in view.examined.items()
         }
         known.update((path, (self._kind(path), examined.facts)) for path, examined in fresh.items())
-        by_path = groups(known)
-        puts = {c.path: str(by_path.get(c.path, c.path)) for c in changes if c.after is not None}
-        halves = {gone: puts[new] for gone, new in t.ties(changes).items() if new in puts}
-        return {**puts, **halves}
+        return known
 
     # --- answers ----------------------------------------------------------------------------
 

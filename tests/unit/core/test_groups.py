@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncagent.core.artifact import ArtifactPath, Kind, TreeName
-from syncagent.core.groups import groups
+from syncagent.core.crosscheck import Index
+from syncagent.core.groups import groups, groups_of
 from syncagent.core.verdict import Facts, Reference
 
 T = TreeName("synapse")
@@ -105,3 +106,75 @@ def test_every_artifact_has_a_group_and_a_group_is_used_from_outside_only_at_its
 def test_the_order_in_which_artifacts_come_plays_no_part(uses: dict[str, str]) -> None:
     backwards = dict(reversed(uses.items()))
     assert groups(tree(uses)) == groups(tree(backwards))
+
+
+def index_of(artifacts: dict[ArtifactPath, tuple[Kind, Facts]]) -> Index:
+    index = Index()
+    for path, (kind, facts) in artifacts.items():
+        index.take(path, kind, facts)
+    return index
+
+
+@settings(deadline=None, max_examples=500)
+@given(GRAPHS, st.data())
+def test_the_groups_of_a_few_are_those_of_all(uses: dict[str, str], data: st.DataObject) -> None:
+    artifacts = tree(uses)
+    paths = data.draw(st.lists(st.sampled_from(list(artifacts)), max_size=4)) if uses else []
+    index = index_of(artifacts)
+    few = groups_of(paths, index.users, index.uses)
+    if few is not None:
+        every = groups(artifacts)
+        assert few == {path: every[path] for path in paths}
+
+
+@settings(deadline=None, max_examples=300)
+@given(GRAPHS)
+def test_only_circles_need_a_look_at_all(uses: dict[str, str]) -> None:
+    # Who refers only to what comes later in the alphabet is in no circle.
+    straight = {path: "".join(u for u in used if u > path) for path, used in uses.items()}
+    artifacts = tree(straight)
+    index = index_of(artifacts)
+    assert groups_of(artifacts, index.users, index.uses) == groups(artifacts)
+
+
+@pytest.mark.parametrize(
+    ("uses", "path"),
+    [({"b": "c", "c": "bd", "d": ""}, "d"), ({"A": "f", "B": "f", "f": "e", "e": "f"}, "e")],
+)
+def test_a_circle_above_is_met(uses: dict[str, str], path: str) -> None:
+    index = index_of(tree(uses))
+    assert groups_of([ArtifactPath(T, path)], index.users, index.uses) is None
+
+
+def test_what_everybody_uses_costs_no_look_at_everybody() -> None:
+    artifacts = tree({"c": ""}) | {
+        ArtifactPath(T, f"A{number}"): (
+            Kind.API,
+            Facts(f"A{number}", references=(Reference(Kind.SEQUENCE, "c"),)),
+        )
+        for number in range(1_000)
+    }
+    index, asked = index_of(artifacts), []
+
+    def users(path: ArtifactPath) -> frozenset[ArtifactPath]:
+        asked.append(path)
+        return index.users(path)
+
+    assert groups_of([ArtifactPath(T, "c")], users, index.uses) == {
+        ArtifactPath(T, "c"): "synapse:c"
+    }
+    assert len(asked) == 3, "itself and two that differ"
+
+
+def test_of_two_with_one_name_the_first_by_path_is_the_one_that_is_used() -> None:
+    artifacts = tree({"A": "c", "c": ""})
+    twin = ArtifactPath(T, "d")
+    artifacts[twin] = artifacts[ArtifactPath(T, "c")]
+    index = index_of(artifacts)
+    found = groups_of([ArtifactPath(T, "c"), twin], index.users, index.uses)
+    assert found == {ArtifactPath(T, "c"): "synapse:A", twin: "synapse:d"}
+
+
+def test_what_is_not_known_is_alone() -> None:
+    index, path = Index(), ArtifactPath(T, "z")
+    assert groups_of([path], index.users, index.uses) == {path: "synapse:z"}
