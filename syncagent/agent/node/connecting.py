@@ -2,7 +2,12 @@
 
 Only a node that leads, or wants to, dials, and only peers whose address the settings name: any
 other may dial in, to lead this node. It never gives up: the pause between attempts grows to
-a minute and is jittered, so that a cluster that came up together does not dial in step.
+a minute and is jittered, so that a cluster that came up together does not dial in step. It grows only
+from when a peer is not waited for any more: agents that start together listen within moments.
+
+A manager in a long pause learns that a node is back by its knock: who starts, and is led by nobody
+soon after, dials once who may lead it, and hangs up. Whoever dials in is there, so it is dialled at once;
+not again for a while, because two that both want to lead would keep each other dialling.
 """
 
 from __future__ import annotations
@@ -22,11 +27,18 @@ if TYPE_CHECKING:
     from syncagent.core.events import DialFailed, LinkUp
 
 
+KNOCK_S = 1.0
+"""How long after its start a node waits to be led before it knocks."""
+HEARD_S = 15.0
+"""How long a peer that dialled in is not dialled at once again for that."""
+
+
 class Connecting:
     """Keeps one connection to each peer while this node leads or wants to."""
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._knock_at: float | None = None
         self.opened: Callable[[Peer, float], None] = lambda _peer, _now: None
         self.lost: Callable[[Peer, int, float], None] = lambda _peer, _link, _now: None
         self.failed: Callable[[NodeName, float], None] = lambda _name, _now: None
@@ -41,22 +53,45 @@ class Connecting:
             peer.expect(now)
         self.tick(now)
 
+    def start(self, now: float) -> None:
+        """Have whoever leads know in a moment that this node is there."""
+        self._knock_at = now + KNOCK_S
+
     def tick(self, now: float) -> None:
         """Dial who is due."""
+        if self._knock_at is not None and now >= self._knock_at:
+            self._knock_at = None
+            self._knock(now)
         if not self._wanted:
             return
         for peer in self._state.peers.values():
-            if _idle(peer) and now >= peer.dial_at:
-                peer.dialling = True
-                if peer.missed_since is None:
-                    peer.missed_since = now
-                self._state.do(Dial(peer.name))
+            if now >= peer.dial_at:
+                self._dial(peer, now)
+
+    def _knock(self, now: float) -> None:
+        """Dial who may lead this node, if nobody does."""
+        state = self._state
+        if self._wanted or state.manager_link is not None:
+            return
+        highest = state.guard.highest
+        may_lead = {state.settings.election.manager, highest.holder if highest else ""}
+        for peer in state.peers.values():
+            if peer.name in may_lead:
+                self._dial(peer, now)
+
+    def _dial(self, peer: Peer, now: float) -> None:
+        if not peer.dialable or peer.link is not None or peer.dialling:
+            return
+        peer.dialling = True
+        if peer.missed_since is None:
+            peer.missed_since = now
+        self._state.do(Dial(peer.name))
 
     def next_at(self) -> float | None:
         """Return when somebody is to be dialled next."""
-        if not self._wanted:
-            return None
-        return min((p.dial_at for p in self._state.peers.values() if _idle(p)), default=None)
+        idle = [p.dial_at for p in self._state.peers.values() if _idle(p)] if self._wanted else []
+        knock = [] if self._knock_at is None else [self._knock_at]
+        return min((*idle, *knock), default=None)
 
     def link_up(self, event: LinkUp, now: float) -> None:
         """A connection is open."""
@@ -66,6 +101,7 @@ class Connecting:
         peer.seen_at, peer.incarnation = now, event.incarnation
         self._state.changed = True
         if not event.dialled:
+            self._is_back(peer, now)
             return
         peer.dialling = False
         if not self._wanted:
@@ -78,6 +114,13 @@ class Connecting:
         peer.expect(now)
         self._state.event("connected", peer=peer.name)
         self.opened(peer, now)
+
+    @staticmethod
+    def _is_back(peer: Peer, now: float) -> None:
+        """A peer has dialled in: it can be reached."""
+        if peer.heard_at is None or now >= peer.heard_at + HEARD_S:
+            peer.heard_at = now
+            peer.expect(now)
 
     def link_down(self, event: LinkDown, now: float) -> None:
         """A connection is gone."""
@@ -127,7 +170,8 @@ class Connecting:
     def _later(self, peer: Peer, now: float) -> None:
         limits = self._state.settings.limits
         backoff = Backoff(limits.reconnect_first_s, limits.reconnect_max_s)
-        peer.failures += 1
+        # Who waits for it must not wait for a pause that chance makes long.
+        peer.failures = peer.failures + 1 if peer.given_up else 1
         peer.dial_at = now + backoff.pause_s(peer.failures, self._state.chance.random())
 
     @staticmethod

@@ -188,6 +188,7 @@ class Node:
         """Begin: watch, scan, and stand for managership if that is this node's part."""
         self.observing.start()
         self.electing.start(now)
+        self.connecting.start(now)
         self._settle(now)
 
     def handle(self, event: ShellEvent | Result, now: float) -> None:
