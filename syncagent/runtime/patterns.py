@@ -75,6 +75,8 @@ WORDS = {
 }
 """What the runtime calls a kind, in any of its messages."""
 
+_NAME = "(?P<name>.{1,512}?)"
+"""Bounded, because it may be looked for from every place of a line that somebody else has filled."""
 _WORD = "(?P<word>" + "|".join(sorted(map(re.escape, WORDS), key=len, reverse=True)) + ")"
 
 
@@ -101,17 +103,15 @@ def _says(
 SYNAPSE = (
     _says(
         Saying.DEPLOYED,
-        rf"^{_WORD} named '(?P<name>.+?)'? has been deployed from file : (?P<file>.+)$",
+        rf"^{_WORD} named '{_NAME}'? has been deployed from file : (?P<file>.+)$",
     ),
     _says(
         Saying.UPDATED,
-        rf"^{_WORD} named '(?P<name>.+?)'? has been updated? from file : (?P<file>.+)$",
+        rf"^{_WORD} named '{_NAME}'? has been updated? from file : (?P<file>.+)$",
     ),
-    _says(
-        Saying.UPDATED, rf"^{_WORD}: (?P<name>.+?) has been updated from the file: (?P<file>.+)$"
-    ),
-    _says(Saying.UNDEPLOYED, rf"^{_WORD}(?:: | named '?)(?P<name>.+?)'? has been undeployed$"),
-    _says(Saying.RESTORED, rf"^{_WORD} named '(?P<name>.+?)'? has been restored$"),
+    _says(Saying.UPDATED, rf"^{_WORD}: {_NAME} has been updated from the file: (?P<file>.+)$"),
+    _says(Saying.UNDEPLOYED, rf"^{_WORD}(?:: | named '?){_NAME}'? has been undeployed$"),
+    _says(Saying.RESTORED, rf"^{_WORD} named '{_NAME}'? has been restored$"),
     _says(
         Saying.BACKED_UP,
         r"^The (?:updated )?file has been backed up into : (?P<file>.+?)(?:\.\d+)?\.back$",
@@ -147,11 +147,11 @@ SYNAPSE = (
     ),
     _says(
         Saying.REJECTED,
-        rf"^{_WORD} configuration(?:: (?P<name>.+?))? cannot be built - Continue in (?:\w+ )*fail-safe mode",
+        rf"^{_WORD} configuration(?:: {_NAME})? cannot be built - Continue in (?:\w+ )*fail-safe mode",
     ),
     _says(
         Saying.REJECTED,
-        r"^The proxy service (?P<name>.+?) cannot be deployed - Continue in (?:\w+ )*fail-safe mode",
+        rf"^The proxy service {_NAME} cannot be deployed - Continue in (?:\w+ )*fail-safe mode",
         Kind.PROXY_SERVICE,
     ),
     _says(
@@ -167,12 +167,12 @@ _CONFIGURED = "the Synapse configuration successfully"
 OBSERVED = (
     Pattern(
         Saying.SAVED,
-        re.compile(rf"^{_WORD} : (?P<name>.+?) was (?:added to|updated from) {_CONFIGURED}$"),
+        re.compile(rf"^{_WORD} : {_NAME} was (?:added to|updated from) {_CONFIGURED}$"),
         aside=True,
     ),
     Pattern(
         Saying.DROPPED,
-        re.compile(rf"^{_WORD} : (?P<name>.+?) was +removed (?:from|to) {_CONFIGURED}$"),
+        re.compile(rf"^{_WORD} : {_NAME} was +removed (?:from|to) {_CONFIGURED}$"),
         aside=True,
     ),
     _says(None, rf"^{_WORD} : .+ was .*{_CONFIGURED} - "),

@@ -232,19 +232,21 @@ def test_an_update_is_served_everywhere_and_nothing_else_is_redeployed(carbons: 
 def test_what_a_publisher_saves_is_deployed_by_the_runtime_s_word_and_not_touched(
     carbons: Carbons,
 ) -> None:
-    home, file = carbons.homes["gw-1"], carbons.tree / "api/Published.xml"
-    for word, how in (("p1", "added to"), ("p2", "updated from")):
-        number = carbons.revision()
-        home.save_in_console("Published", api("Published", word))
-        assert home.serves("api", "Published") == api("Published", word)
-        assert not file.exists() or file.read_bytes() != api("Published", word), "not written yet"
-        until(lambda number=number: carbons.revision() > number, "its file is declared")  # type: ignore[misc]
-        carbons.deployed()
-        assert carbons.serve("Published", api("Published", word)) == ALL
-        assert carbons.states("api/Published") == dict.fromkeys(NAMES, "Deployed")
-        assert f"was {how} the Synapse configuration" in carbons.words("api/Published", "gw-1")
-    assert carbons.events("touched", "api/Published.xml") == 0
-    assert "API named 'Published'" not in home.text(), "its deployer never spoke of it"
+    home = carbons.homes["gw-1"]
+    saved = {"Published": "added to", "Token": "updated from"}
+    for name in saved:
+        home.save_in_console(name, api(name, "p"))
+        assert home.serves("api", name) == api(name, "p")
+    files = [carbons.tree / f"api/{name}.xml" for name in saved]
+    until(lambda: all(b'"p"' in f.read_bytes() for f in files if f.exists()), "they are written")
+    until(lambda: carbons.serve("Token", api("Token", "p")) == ALL, "the others have it")
+    carbons.deployed()
+    for name, how in saved.items():
+        assert carbons.serve(name, api(name, "p")) == ALL
+        assert carbons.states(f"api/{name}") == dict.fromkeys(NAMES, "Deployed")
+        assert f"was {how} the Synapse configuration" in carbons.words(f"api/{name}", "gw-1")
+        assert carbons.events("touched", f"api/{name}.xml") == 0
+        assert f"/api/{name}.xml" not in home.text(), "its deployer never spoke of it"
 
 
 # --- what a runtime refuses ---------------------------------------------------------------------------

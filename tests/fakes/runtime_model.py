@@ -74,8 +74,8 @@ class RuntimeModel:
 
     def _forget(self) -> None:
         self._deployer = Deployer(self.dialect, self.root, self._refused, self.faults)
-        self._writes: dict[str, tuple[float, bytes]] = {}
-        """What the console saved and is not in its file yet: from when it is written, and what"""
+        self._writes: dict[str, float] = {}
+        """What the console saved and is not in its file yet: when it is written"""
         self._known: dict[str, int] = {}
         self._jobs: list[tuple[str, bool]] = []
         self._began_at = self._load_at = self._ready_at = self._scan_at = self._job_at = NEVER
@@ -108,7 +108,7 @@ class RuntimeModel:
     def due(self) -> float:
         """Return the next instant at which it does something."""
         deploying = self._job_at if self._jobs else self._scan_at
-        writing = min((at for at, _ in self._writes.values()), default=NEVER)
+        writing = min(self._writes.values(), default=NEVER)
         return min(self._load_at, self._ready_at, deploying, writing)
 
     def serves(self, folder: str, name: str) -> bytes | None:
@@ -129,13 +129,21 @@ class RuntimeModel:
         folder = folder_of(path)
         there = (key_space(folder), name) in self._deployer.artifacts
         self._deployer.add(path, Read(name), content)
-        self._writes[path] = (now + self.dialect.persist_s, content)
+        self._writes[path] = now + self.dialect.persist_s
         return list(self._deployer.observed(folder, name, updated=there))
 
     def _persist(self, now: float) -> list[Deed]:
-        due = [path for path, (at, _) in self._writes.items() if at <= now]
-        self._deployer.restored.update(due)
-        return [Wrote(path, self._writes.pop(path)[1]) for path in due]
+        """Write what is in the configuration now, whoever put it there since."""
+        due = [path for path, at in self._writes.items() if at <= now]
+        deeds: list[Deed] = []
+        for path in due:
+            del self._writes[path]
+            name = self._deployer.names.get(path, "")
+            held = self._deployer.artifacts.get((key_space(folder_of(path)), name))
+            if held is not None:
+                self._deployer.restored.add(path)
+                deeds.append(Wrote(path, held.content))
+        return deeds
 
     def turn(self, now: float, files: Files) -> list[Deed]:
         """Do what is due at `now`, with the tree as it is then."""
@@ -145,8 +153,8 @@ class RuntimeModel:
         if now >= self._ready_at:
             self._ready_at = NEVER
             return self._ready(now)
-        if wrote := self._persist(now):
-            return wrote
+        if now >= min(self._writes.values(), default=NEVER):
+            return self._persist(now)
         if not self._jobs:
             self._scan(files)
         return self._go_on(now, files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from zlib import crc32
 
 from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from syncagent.core.change import Change
 
+Runtimes = bool | Literal["consoles"]
+"""Whether there are runtimes beside the agents; `consoles`: such in which people save artifacts too."""
 PEACE_S = 900.0
 """Longest virtual time from the end of all trouble to a cluster in sync."""
 STILL_S = 65.0
@@ -79,10 +81,11 @@ class Cluster:
         *,
         tracing: bool = False,
         build: Build | None = None,
-        runtimes: bool = False,
+        runtimes: Runtimes = False,
         elections: bool = False,
     ) -> None:
-        self.runtimes = runtimes
+        self.runtimes = bool(runtimes)
+        self.consoles = runtimes == "consoles"
         self.elections = elections
         self.world = World(seed, tracing=tracing)
         self.rng = self.world.rng
@@ -211,6 +214,8 @@ class Cluster:
 
         for machine in self.machines:
             dialect = rng.choice((SYNAPSE_RUNTIME, SYNAPSE_RUNTIME, CARBON, None))
+            if self.consoles and dialect is not None:
+                dialect = CARBON
             if dialect is not None:
                 everywhere = rng.random() < 0.7
                 machine.beside(dialect, refuses if everywhere else takes_all)
@@ -442,7 +447,7 @@ def run_seed(
     *,
     tracing: bool = False,
     build: Build | None = None,
-    runtimes: bool = False,
+    runtimes: Runtimes = False,
     elections: bool = False,
 ) -> tuple[Violation | None, Sequence[str]]:
     """Run one seed; return what was found, and the trace if it was asked for."""

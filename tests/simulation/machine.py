@@ -24,12 +24,13 @@ from syncagent.agent.hands.remembering import Remembering
 from syncagent.agent.hands.serving import Serving
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import State
-from syncagent.core.artifact import NodeName
+from syncagent.core.artifact import NodeName, stem_of
 from syncagent.core.election import Election, Lost
 from syncagent.core.errors import DiskError, StateError, SyncagentError
 from syncagent.core.events import HintKind, Received
 from syncagent.core.lease import Candidate, Timing
 from syncagent.core.runtime import Phase
+from syncagent.core.settings import Drift
 from syncagent.core.snapshot import Condition, Seen
 from syncagent.core.wire.messages import Report, View
 from syncagent.leases.elector import Elector
@@ -71,6 +72,8 @@ STOP_S = 90.0
 """How long an agent may take to stop before it is killed."""
 GIVING_BACK_S = 0.05
 """How often it is looked whether a lease has been given back."""
+SAVED_S = 10.0
+"""What was saved in a console has been written into its file, and looked at, after this time."""
 
 
 class Cut(BaseException):
@@ -458,6 +461,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         self._cut_in: int | None = None
+        self._saved_at: dict[ArtifactPath, float] = {}
         self._restarts = 0
         self._back_in_s = RESTART_S
         self.disk = FakeDisk(self.settings.tree_names, wall=self.world.wall)
@@ -486,8 +490,13 @@ class Machine:
 
     # --- operators ----------------------------------------------------------------------------
 
-    def put(self, path: ArtifactPath, content: bytes) -> None:
-        """Write a file as a person would; it is durable soon, so at once here."""
+    def put(self, path: ArtifactPath, content: bytes, *, again: bool = False) -> None:
+        """Write a file as a person would; it is durable soon, so at once here.
+
+        `again`: it was there, and was taken by accident.
+        """
+        if not again and self.world.at_s < self._saved_at.get(path, -NEVER_S) + SAVED_S:
+            return
         self.witness.person(self, path, content)
         self.disk.put(path, content)
         self.disk._durable[path.tree][path.path] = self.disk.trees[path.tree][path.path]
@@ -544,8 +553,44 @@ class Machine:
             self.gateway.kill()
             self.world.later(back_in_s, self.boot_runtime)
 
+    def save_in_console(self, path: ArtifactPath, content: bytes) -> None:
+        """Save an artifact as its runtime's console does, if it has one that takes it.
+
+        Nobody writes over its file meanwhile: of two that did so between two looks nobody can tell
+        from outside which one the runtime was.
+        """
+        gateway = self.gateway
+        if gateway is None or gateway.dialect.name == "synapse" or path.tree != gateway.tree:
+            return
+        if gateway.state.phase is not Phase.READY or gateway.refuses(path.path, content):
+            return
+        if any(tree.drift is Drift.REPORT for tree in self.settings.trees):
+            return  # Of most kinds an update is not announced, and here it is not put right either.
+        self.world.tell(self.name, f"! console saves {path}")
+        self.witness.known.setdefault(path, set()).add(content)
+        self.witness.truth.turned(self)
+        self._saved_at[path] = self.world.at_s
+        gateway.console(path.path, stem_of(path.path), content)
+        self.witness.truth.turned(self)
+        self.world.later(gateway.dialect.persist_s + BLINK_S, self._run_what_is_due)
+
     def _run_runtime(self) -> None:
-        """Have the runtime do what is due, now and whenever something is; what it writes is its own."""
+        """Have the runtime do what is due, now and whenever something is."""
+        self._run_what_is_due()
+        gateway = self.gateway
+        assert gateway is not None, "there is one"
+        due_s = gateway.due() - self.world.wall()
+        starts = gateway.state.incarnation
+        if due_s < NEVER_S:
+
+            def again() -> None:
+                if gateway.state.incarnation == starts and gateway.state.phase is not Phase.DOWN:
+                    self._run_runtime()
+
+            self.world.later(max(due_s, BLINK_S), again)
+
+    def _run_what_is_due(self) -> None:
+        """Have the runtime do what is due now; what it writes is its own."""
         gateway = self.gateway
         assert gateway is not None, "there is one"
         for tree in gateway.trees:
@@ -557,21 +602,15 @@ class Machine:
         for tree in gateway.trees:
             self.witness.accident(self, tree, done=True)
             self.disk._durable[tree] = dict(self.disk.trees[tree])
-        due_s = gateway.due() - self.world.wall()
-        starts = gateway.state.incarnation
-        if due_s < NEVER_S:
-
-            def again() -> None:
-                if gateway.state.incarnation == starts and gateway.state.phase is not Phase.DOWN:
-                    self._run_runtime()
-
-            self.world.later(max(due_s, BLINK_S), again)
 
     def _runtime_wrote(self, path: ArtifactPath) -> None:
         self.world.tell(self.name, f"! runtime wrote {path}")
         content = self.disk.content(path)
         if content is not None:
             self.witness.runtimes.add((self.name, path, content))
+            if path in self._saved_at:
+                # What the console saved, or what the deployer has made of it since.
+                self.witness.known.setdefault(path, set()).add(content)
         kind = HintKind.DELETED if content is None else HintKind.WRITTEN
         self.hint(path.tree, path.path, kind)
 

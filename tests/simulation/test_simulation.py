@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 BESIDE = [seed for seed in range(0, SEEDS_EACH_RUN, 5) if seed not in OPEN_BESIDE]
 """Every fifth seed has runtimes beside its agents."""
+CONSOLES = (3, 7, 25, 36, 51, 53)
+"""Seeds that found something while what a console saves was not told apart from what a person writes."""
 
 
 @pytest.mark.parametrize("seed", [seed for seed in range(SEEDS_EACH_RUN) if seed not in BESIDE])
@@ -46,6 +48,12 @@ def test_no_promise_is_broken_by_elected_managers(seed: int) -> None:
 def test_what_was_found_with_elected_managers_stays_mended(seed: int) -> None:
     violation, _ = run_seed(seed, elections=True)
     assert violation is None, f"scripts/simulate --elections --from {seed} --trace: {violation}"
+
+
+@pytest.mark.parametrize("seed", CONSOLES)
+def test_no_promise_is_broken_where_people_save_in_runtimes(seed: int) -> None:
+    violation, _ = run_seed(seed, runtimes="consoles")
+    assert violation is None, f"scripts/simulate --consoles --from {seed} --trace: {violation}"
 
 
 @pytest.mark.parametrize("seed", FOUND_BESIDE)

@@ -14,7 +14,7 @@ from syncagent.core.artifact import ArtifactPath
 from syncagent.core.events import HintKind
 from syncagent.core.safety import HoldReason
 from syncagent.core.snapshot import Condition
-from tests.simulation.artifacts import FILES, PATHS, all_paths, bad, good
+from tests.simulation.artifacts import FILES, PATHS, SYNAPSE, all_paths, bad, good
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,9 @@ class Trouble:
         if cluster.storm is not None:
             kinds |= cluster.storm.acts()
             kinds["depose"] = (self._depose, 2.0)
-        always = {"edit", "approve"}
+        if cluster.consoles:
+            kinds["console"] = (self._console, 10.0)
+        always = {"edit", "approve", "console"}
         share = self.rng.choice((0.2, 0.5, 0.8))
         chosen = [name for name in kinds if name in always or self.world.chance(share)]
         self._acts = [kinds[name][0] for name in chosen]
@@ -147,6 +149,12 @@ class Trouble:
         if tree is not None:
             path = self.rng.choice(all_paths(tree))
             machine.put(path, self.fresh(path))
+
+    def _console(self) -> None:
+        """Save something as a Publisher does: in a runtime first."""
+        machine = self._where()
+        path = self.rng.choice(all_paths(SYNAPSE))
+        machine.save_in_console(path, self.fresh(path))
 
     def _burst(self) -> None:
         machine = self._where()
@@ -426,7 +434,7 @@ class Trouble:
             del machine.away[tree]
             return
         for path in left[:1] if slowly else left:
-            machine.put(ArtifactPath(tree, path), stash[path])
+            machine.put(ArtifactPath(tree, path), stash[path], again=True)
         after_s = self.rng.uniform(0.0, 3.0) if slowly and not self.stopped else 0.0
         self.world.later(after_s, lambda: self._refill(machine, tree, stash))
 

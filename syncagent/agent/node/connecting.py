@@ -39,6 +39,8 @@ class Connecting:
     def __init__(self, state: State) -> None:
         self._state = state
         self._knock_at: float | None = None
+        self._heard: dict[NodeName, float] = {}
+        """When a peer dialled in, and was therefore dialled at once."""
         self.opened: Callable[[Peer, float], None] = lambda _peer, _now: None
         self.lost: Callable[[Peer, int, float], None] = lambda _peer, _link, _now: None
         self.failed: Callable[[NodeName, float], None] = lambda _name, _now: None
@@ -80,7 +82,7 @@ class Connecting:
                 self._dial(peer, now)
 
     def _dial(self, peer: Peer, now: float) -> None:
-        if not peer.dialable or peer.link is not None or peer.dialling:
+        if not _idle(peer):
             return
         peer.dialling = True
         if peer.missed_since is None:
@@ -115,11 +117,10 @@ class Connecting:
         self._state.event("connected", peer=peer.name)
         self.opened(peer, now)
 
-    @staticmethod
-    def _is_back(peer: Peer, now: float) -> None:
+    def _is_back(self, peer: Peer, now: float) -> None:
         """A peer has dialled in: it can be reached."""
-        if peer.heard_at is None or now >= peer.heard_at + HEARD_S:
-            peer.heard_at = now
+        if now >= self._heard.get(peer.name, float("-inf")) + HEARD_S:
+            self._heard[peer.name] = now
             peer.expect(now)
 
     def link_down(self, event: LinkDown, now: float) -> None:

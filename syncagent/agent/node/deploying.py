@@ -218,6 +218,7 @@ class Deploying:
         for path in paths:
             if not self._observing.views[path.tree].ready:
                 continue  # What is known of it is of before.
+            self._hearing.saving.seen(path)
             self._restores.looked((path,), now, owing=self.readiness.ready)
             self._hearing.looked(path, now)
             exemption = self.state.exempt.get(path)

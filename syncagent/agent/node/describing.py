@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from syncagent.agent.effects import Reply
 from syncagent.agent.node import rows
 from syncagent.agent.node.deployed import said_by_peer
-from syncagent.core.artifact import ArtifactPath, TreeName, kind_of, stem_of
+from syncagent.core.artifact import ArtifactPath, TreeName, stem_of
 from syncagent.core.errors import RefusedError, SyncagentError
 from syncagent.core.exempt import NONE_WITHHELD
 from syncagent.core.groups import groups
@@ -125,11 +125,7 @@ def describe(node: Parts, what: str) -> dict[str, JSON]:
 
 def _group(node: Parts, path: ArtifactPath) -> dict[str, JSON] | None:
     """Return what belongs together with an artifact, its head first; None if its bytes are not known."""
-    view = node.observing.views[path.tree]
-    known = {
-        ArtifactPath(view.name, there): (kind_of(view.kind, there), examined.facts)
-        for there, examined in view.examined.items()
-    }
+    known = node.observing.artifacts({path.tree})
     if path not in known:
         return None
     by_path = groups(known)

@@ -338,6 +338,14 @@ class Observing:
     def _doubted(self, view: TreeView) -> bool:
         return any(ArtifactPath(view.name, path) in self.doubts for path in view.differing)
 
+    def artifacts(self, trees: Iterable[TreeName]) -> dict[ArtifactPath, tuple[Kind, Facts]]:
+        """Return all that is known of what is in some trees."""
+        return {
+            ArtifactPath(view.name, path): (kind_of(view.kind, path), examined.facts)
+            for view in (self.views[name] for name in trees)
+            for path, examined in view.examined.items()
+        }
+
     # --- details ----------------------------------------------------------------------------
 
     def _learn(self, view: TreeView, path: str, examined: Examined | None) -> None:

@@ -6,18 +6,21 @@ then a thread of its own writes the file, within seconds, and marks it, so that 
 that change: it never says a word of it. The very same line stands beside the deployer's own, where
 a file was deployed. So bytes are taken for what was saved only if all of this is so:
 
-- it was said of this kind, name and tree, and no deployer has spoken of that artifact beside it;
-- the file was written after it was said, within the time that the thread may take, once, and not by
-  this node;
+- it was said of this kind, name and tree, and no deployer has spoken of that artifact beside it or
+  since;
+- the file was written after it was said, within the time that the thread may take, and not by this
+  node; that time is over, and no other version was seen there within it: somebody else may write
+  before the thread does, and what is written after it is passed over too;
 - it was not saved again after the file was written: then the file is about to be written anew.
 
-The log of a tenant that is being loaded says the same of all that it has, so only those that are known
-to be loaded count. What this node writes over a file that was saved a moment ago is passed over too.
+What can't be told is who wrote, of two that did so between two looks at the file, a moment after it was
+saved. The log of a tenant that is being loaded says the same of all that it has, so only those that are
+known to be loaded count. What this node writes over a file that was saved a moment ago is passed over.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node.outcomes import COARSE_S, WHOLE_S
@@ -31,9 +34,10 @@ if TYPE_CHECKING:
     from syncagent.agent.node.loading import Loading
     from syncagent.agent.node.outcomes import Outcomes
     from syncagent.core.artifact import ArtifactPath, Kind, TreeName
+    from syncagent.core.digest import Digest
 
 SAYINGS = frozenset({Saying.SAVED, Saying.DROPPED})
-WRITTEN_S = 7.0
+WRITTEN_S = 6.0
 """A file is written this soon after: Carbon's thread looks every 5 s for what there is to write."""
 BESIDE_S = 1.0
 """A deployer's own word follows so soon, or never: it logs the two within milliseconds."""
@@ -48,8 +52,15 @@ class _Save:
 
     heard: Heard
     since: float
-    used: bool = False
-    """Whether its file was seen already: what is written there now is somebody else's."""
+    versions: set[Digest] = field(default_factory=set)
+    """What was seen in its file that may have been written since."""
+
+    def may_be(self, seen: Seen) -> bool:
+        """Tell whether a file was written when the runtime may have done it."""
+        written, at = seen.mtime_ns / 1e9, self.heard.at
+        # The file gets the time of a draft of it, which may count whole seconds.
+        lag = WHOLE_S if written.is_integer() or at.is_integer() else COARSE_S
+        return at - lag <= written <= at + WRITTEN_S
 
 
 class Saving:
@@ -75,13 +86,31 @@ class Saving:
         key = (heard.tree, heard.kind, heard.name)
         self._saves.pop(key, None)
         self._saves[key] = _Save(heard, now)
-        self._soon(now + BESIDE_S)
+        for path in self._outcomes.observing.index.named(*key):
+            self.seen(path)  # its line may be read late
+        self.look()
 
     def spoke(self, path: ArtifactPath, at: float) -> None:
-        """A deployer has said something of `path`: what was saved beside it was the file's."""
-        save = self._saves.get(self._key(path))
-        if save is not None and abs(at - save.heard.at) <= BESIDE_S:
-            del self._saves[self._key(path)]
+        """A deployer has said something of `path`: it holds that now, and it was said beside it.
+
+        Who has that name need not be known yet: all of its kind that was said beside it may be it.
+        """
+        own = self._key(path)
+        for key, save in list(reversed(self._saves.items())):
+            if save.heard.at < at - BESIDE_S:
+                break
+            if key[:2] == own[:2] and save.heard.at <= at + BESIDE_S:
+                del self._saves[key]
+        known = self._saves.get(own)
+        if known is not None and known.heard.at <= at:
+            del self._saves[own]
+
+    def seen(self, path: ArtifactPath) -> None:
+        """The file at `path` was looked at."""
+        save = self._saves.get(self._key(path)) if self._saves else None
+        there = self._outcomes.observing.views[path.tree].files.get(path.path)
+        if save is not None and isinstance(there, Seen) and save.may_be(there):
+            save.versions.add(there.entry.digest)
 
     def look(self) -> None:
         """Something waits that may have been saved, or dropped: see to it at the next tick."""
@@ -109,45 +138,33 @@ class Saving:
             save = self._saves.get((path.tree, gone.kind, gone.name))
             if save is None or save.heard.saying is not Saying.DROPPED:
                 continue
-            if gone.came - WRITTEN_S <= save.heard.at and self._is_alone(save, now):
+            alone = self._is_over(save.since + BESIDE_S, now)
+            if gone.came - WRITTEN_S <= save.heard.at and alone:
                 del self._outcomes.going[path]
                 self._state.changed = True
 
     def _saved(self, path: ArtifactPath, now: float) -> None:
         """Conclude that the runtime holds what is at `path`, if it does."""
         save, wait = self._saves.get(self._key(path)), self._outcomes.waits[path]
-        if save is None or save.heard.saying is not Saying.SAVED or save.used:
+        if save is None or save.heard.saying is not Saying.SAVED or wait.tries or not wait.found:
             return
-        seen = self._outcomes.observing.views[path.tree].files.get(path.path)
+        over = now + max(0.0, save.heard.at + WRITTEN_S - self._state.wall())
+        if not self._is_over(max(over, save.since + BESIDE_S), now):
+            return
+        there = self._outcomes.observing.views[path.tree].files.get(path.path)
         known = self._outcomes.known[path]
-        is_there = isinstance(seen, Seen) and seen.entry.digest == known.digest
-        if not is_there or not wait.found or wait.tries or not self._is_alone(save, now):
+        if not isinstance(there, Seen) or not save.may_be(there):
             return
-        assert isinstance(seen, Seen), "it is there"
-        written, at = seen.mtime_ns / 1e9, save.heard.at
-        # The file gets the time of a draft of it, which may count whole seconds.
-        lag = WHOLE_S if written.is_integer() or at.is_integer() else COARSE_S
-        if not at - lag <= written <= at + WRITTEN_S:
-            return
-        save.used = True
-        taken = replace(
-            known,
-            state=Deployment.DEPLOYED,
-            reason="",
-            excerpt=save.heard.excerpt,
-            at=max(at, written),
-        )
-        self._outcomes.put(taken, now)
+        if there.entry.digest == known.digest and save.versions == {known.digest}:
+            excerpt, at = save.heard.excerpt, max(save.heard.at, there.mtime_ns / 1e9)
+            taken = replace(known, state=Deployment.DEPLOYED, reason="", excerpt=excerpt, at=at)
+            self._outcomes.put(taken, now)
 
-    def _is_alone(self, save: _Save, now: float) -> bool:
-        """Tell whether no deployer will speak beside it any more; if not, look again."""
-        if now < save.since + BESIDE_S:
-            self._soon(save.since + BESIDE_S)
-            return False
-        return True
-
-    def _soon(self, at: float) -> None:
-        self._next_at = at if self._next_at is None else min(self._next_at, at)
+    def _is_over(self, until: float, now: float) -> bool:
+        """Tell whether an instant is reached; if not, have it seen to then."""
+        if now < until:
+            self._next_at = until if self._next_at is None else min(self._next_at, until)
+        return now >= until
 
     def _key(self, path: ArtifactPath) -> _Key:
         return path.tree, self._outcomes.kind(path), self._name_of(path)

@@ -89,8 +89,6 @@ class Peer:
     dial_at: float = 0.0
     missed_since: float | None = None
     given_up: bool = False
-    heard_at: float | None = None
-    """When it dialled in and was therefore dialled at once."""
     down_reason: str = "not contacted yet"
     seen_at: float | None = None
     surveyed: bool = False

@@ -36,10 +36,9 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import Kind
     from syncagent.core.outcome import Outcome
     from syncagent.core.revision import RevisionId
-    from syncagent.core.verdict import Examined, Facts
+    from syncagent.core.verdict import Examined
 
     Verdicts = Mapping[ArtifactPath, Examined]
-    Artifacts = dict[ArtifactPath, tuple[Kind, Facts]]
 
 AWAY_S = 60.0
 """For so long the canary may be away (a restart), or have nothing to say of a change that it should
@@ -190,20 +189,12 @@ class Trying:
         paths = [change.path for change in changes if change.after is not None]
         index = self._observing.index
         few = None if fresh else groups_of(paths, index.users, index.uses)
-        group_of = few or groups(self._artifacts(changes, fresh))
-        puts = {path: str(group_of.get(path, path)) for path in paths}
+        if few is None:
+            known = self._observing.artifacts({change.path.tree for change in changes})
+            few = groups({**known, **{p: (self._kind(p), e.facts) for p, e in fresh.items()}})
+        puts = {path: str(few.get(path, path)) for path in paths}
         halves = {gone: puts[new] for gone, new in t.ties(changes).items() if new in puts}
         return {**puts, **halves}
-
-    def _artifacts(self, changes: Sequence[Change], fresh: Verdicts) -> Artifacts:
-        known = {
-            ArtifactPath(view.name, path): (kind_of(view.kind, path), examined.facts)
-            for name in {change.path.tree for change in changes}
-            for view in (self._observing.views[name],)
-            for path, examined in view.examined.items()
-        }
-        known.update((path, (self._kind(path), examined.facts)) for path, examined in fresh.items())
-        return known
 
     # --- answers ----------------------------------------------------------------------------
 
