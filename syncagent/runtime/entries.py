@@ -3,6 +3,13 @@
 The head's layout is data (see `patterns`). A line without a head belongs to the entry before it:
 stack traces, messages of several lines. In a log of which no line has a head that is known here,
 every line that does not look like a stack trace is an entry of its own, without time and level.
+
+**What callers send is logged too.** A mediator may log a payload, and that may look like a runtime's own
+words. What protects: a message counts from its beginning only, with the head of its line, where a
+layout is known; the logger must be one of the runtime's own and no mediator's (`speaks`); a file counts
+by the path that the runtime gives it, below a root that is ours. Whoever can have line ends logged
+raw can write whole lines with heads, and no reader of the log can tell: a layout that encodes them
+(log4j2: `%encode{%m}{CRLF}`) is what helps against that.
 """
 
 from __future__ import annotations
@@ -17,6 +24,9 @@ if TYPE_CHECKING:
 
 ENTRY_CHARS_MAX = 64 * 1024
 """What is kept of one entry."""
+TEXT_CHARS_MAX = 8 * 1024
+"""... and of its message: the longest path and name fit. Patterns look through no more than that, however
+long a line somebody has a mediator log."""
 QUARTER_S = 900
 """Time zones differ by multiples of this."""
 
@@ -26,11 +36,27 @@ _EPOCH_YEAR, _MONTHS = 1970, 12
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)[,.](\d{3})")
 
 
+_OWN = ("org.apache.synapse.", "org.apache.axis2.", "org.wso2.", "o.a.s.", "o.a.a.", "o.w.")
+
+
+def speaks(logger: str) -> bool:
+    """Tell whether a logger may be one that says what a runtime deploys; "" where a log names none.
+
+    >>> speaks("org.apache.synapse.deployers.APIDeployer"), speaks("APIDeployer"), speaks("")
+    (True, True, True)
+    >>> speaks("org.apache.synapse.mediators.builtin.LogMediator"), speaks("com.acme.Deployer")
+    (False, False)
+    """
+    own = "." not in logger or logger.startswith(_OWN)
+    return own and ".mediators." not in logger and not logger.endswith("Mediator")
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry. `at` is its time (s) as if the log's clock showed UTC, 0.0 if it has none.
 
-    `text` is the message's first line, `more` what follows it; `whole` is the entry as it stands.
+    `text` is the message's first line, as far as it is kept, `more` what follows it; `whole` is the
+    entry as it stands.
     `known` is False where no layout fits: `text` is then the whole line.
     """
 
@@ -90,6 +116,11 @@ def has_head(raw: bytes) -> bool:
     return _HEAD.match(raw) is not None
 
 
+def has_heads(data: bytes) -> bool:
+    """Tell whether a line in `data` begins with a head that is known here."""
+    return _HEAD.search(data) is not None
+
+
 def parse(raw: bytes, layouts: Sequence[re.Pattern[str]]) -> Entry:
     """Return the entry in `raw`."""
     whole = raw[:ENTRY_CHARS_MAX].decode("utf-8", "replace").rstrip("\r\n")
@@ -105,8 +136,9 @@ def parse(raw: bytes, layouts: Sequence[re.Pattern[str]]) -> Entry:
                 part["level"],
                 part.get("logger", ""),
                 part.get("tenant", ""),
-                part["text"].strip(),
+                part["text"][:TEXT_CHARS_MAX].strip(),
                 more,
                 whole,
             )
-    return Entry(time_of(line[:200]), "", "", "", "", line.strip(), more, whole, known=False)
+    text = line[:TEXT_CHARS_MAX].strip()
+    return Entry(time_of(line[:200]), "", "", "", "", text, more, whole, known=False)

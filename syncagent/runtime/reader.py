@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from syncagent.core.runtime import EXCERPT_MAX, REASON_MAX, Heard, Saying
-from syncagent.runtime.entries import has_head, parse, split
+from syncagent.runtime.entries import has_head, has_heads, parse, speaks, split
 from syncagent.runtime.failures import Failure, Subject
 from syncagent.runtime.patterns import WORDS
 
@@ -42,6 +42,8 @@ CONTEXT_BYTES = 4 * 1024
 PART_BYTES = 512
 LEADS_MAX = 64
 OPEN_BYTES_MAX = 64 * 1024
+HEADS_BYTES = 16 * 1024
+"""How far lines are looked through for the first known head, each time until there is one."""
 
 _FAILED = {Saying.REJECTED, Saying.LOST_TRACK, Saying.BACKED_UP, Saying.RESTORED}
 
@@ -78,7 +80,8 @@ class Reader:
         self._names = names
         self.zone = 0.0
         self.starting = False
-        self._headless: bool | None = None
+        self._headless = True
+        """Whether no line was seen yet whose head is known here."""
         self._context = b""
         self._before = b""
         self._open = b""
@@ -98,6 +101,7 @@ class Reader:
     def take(self, lines: bytes, now: float) -> list[Said]:
         """Read whole lines; `now` is any clock that only rises (s). Returns what they say."""
         self._now = now
+        self._headless = self._headless and not has_heads(lines[:HEADS_BYTES])
         self._take(lines)
         return self._handed_out()
 
@@ -159,7 +163,7 @@ class Reader:
 
     def _read(self, lines: bytes) -> None:
         self._open = b""
-        parts = list(split(lines, headless=self._is_headless(lines)))
+        parts = list(split(lines, headless=self._headless))
         for part in parts[:-1]:
             self._entry(part)
         last = parts[-1]
@@ -169,12 +173,6 @@ class Reader:
             self._open, self._open_since = last, self._now
         else:
             self._entry(last)
-
-    def _is_headless(self, lines: bytes) -> bool:
-        """Tell whether this log has no heads that are known here; decided by its first lines."""
-        if self._headless is None or self._headless:
-            self._headless = not any(map(has_head, lines.splitlines()))
-        return self._headless
 
     def _end_open(self) -> None:
         if self._open:
@@ -190,7 +188,9 @@ class Reader:
         if self._doubt is not None and entry.at - self._doubt[0].at >= DOUBT_S:
             self._give_up(self._doubt[0])
         self._speaks(entry)
-        if self._matters(raw):
+        # Without a head it is the rest of a message, which somebody else may have written.
+        begins = entry.known or self._headless or has_head(raw)
+        if begins and self._matters(raw) and speaks(entry.logger):
             dialect = self._dialect if entry.known else self._dialect.loose
             if self._turned(entry, dialect):
                 return
@@ -230,7 +230,7 @@ class Reader:
     def _lead_before(self, thread: str) -> Entry | None:
         """Return the last error of a thread in what was passed over right before, if there is one."""
         before, self._before = self._before, b""
-        for part in reversed(list(split(before, headless=bool(self._headless)))):
+        for part in reversed(list(split(before, headless=self._headless))):
             entry = parse(part, self._dialect.layouts)
             if entry.bad and entry.thread == thread:
                 return entry

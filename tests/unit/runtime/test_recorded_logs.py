@@ -193,7 +193,7 @@ def test_a_reason_without_a_hint_is_found_across_looks_if_it_is_near(between: in
     reason = f"{head} ERROR {{x.APIFactory}} - Attribute 'name' is required\n"
     other = f"{head}  INFO {{x.Mediator}} - {'x' * between}\n"
     failed = (
-        f"{head} ERROR {{x.APIDeployer}} - "
+        f"{head} ERROR {{o.a.s.d.APIDeployer}} - "
         "API deployment from the file : /opt/synapse/repository/conf/synapse-config/api/a.xml : Failed.\n"
     )
     one = Reader(CARBON_3, Names([TREE], lambda path: path))
