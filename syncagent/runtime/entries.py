@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ENTRY_CHARS_MAX = 64 * 1024
 """What is kept of one entry."""
+LINES_TELLING = 20
+"""Before the first line with a head there may be a few without: a banner, the end of a stack trace."""
 TEXT_CHARS_MAX = 8 * 1024
 """... and of its message: the longest path and name fit. Patterns look through no more than that, however
 long a line somebody has a mediator log."""
@@ -119,6 +121,21 @@ def has_head(raw: bytes) -> bool:
 def has_heads(data: bytes) -> bool:
     """Tell whether a line in `data` begins with a head that is known here."""
     return _HEAD.search(data) is not None
+
+
+def layout_fault(sample: bytes, layouts: Sequence[re.Pattern[str]]) -> str | None:
+    """Say why a log can't be read as it is meant to be; None if it can, "" if that can't be told yet.
+
+    `sample` are lines of it, the first and the last of which may be parts.
+    """
+    lines = [line for line in sample.splitlines() if line.strip()]
+    if any(parse(line, layouts).known for line in lines):
+        return None
+    if lines and sum(line.lstrip().startswith(b'{"') for line in lines) * 2 > len(lines):
+        return "it is written as JSON, which is not read here: give its appender a PatternLayout"
+    if len(lines) < LINES_TELLING:
+        return ""
+    return "its layout is not known here: files are recognised in it, names, times and tenants not"
 
 
 def parse(raw: bytes, layouts: Sequence[re.Pattern[str]]) -> Entry:

@@ -284,8 +284,11 @@ class Listener:
             self._mark = Mark(self._follower.place, self._run)
 
     def _gap(self) -> str:
+        """Say why what is read is less than was said."""
         lost = self._follower is not None and self._follower.gaps > 0
-        return "a part of its log was gone before it was read" if lost else ""
+        gone = "a part of its log was gone before it was read" if lost else ""
+        layout = f"its log {self._log}: {self._reader.layout}" if self._reader.layout else ""
+        return "; ".join(filter(None, (gone, layout)))
 
     # What it said.
 

@@ -42,6 +42,8 @@ LAYOUT_CARBON_2 = re.compile(
 )
 """2.x: `TID: [%T] [%S] [%d] %P%5p {%c} - %x %m {%c}%n`: the logger stands at the end again."""
 
+LAYOUTS = (LAYOUT_APACHE, LAYOUT_CARBON, LAYOUT_CARBON_2)
+
 WORDS = {
     "API": Kind.API,
     "Sequence": Kind.SEQUENCE,

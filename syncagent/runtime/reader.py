@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from syncagent.core.runtime import EXCERPT_MAX, REASON_MAX, Heard, Saying
-from syncagent.runtime.entries import has_head, has_heads, parse, speaks, split
+from syncagent.runtime.entries import has_head, has_heads, layout_fault, parse, speaks, split
 from syncagent.runtime.failures import Failure, Subject
 from syncagent.runtime.patterns import WORDS
 
@@ -82,6 +82,8 @@ class Reader:
         self.starting = False
         self._headless = True
         """Whether no line was seen yet whose head is known here."""
+        self._layout: str | None = ""
+        self._sample = b""
         self._context = b""
         self._before = b""
         self._open = b""
@@ -98,10 +100,18 @@ class Reader:
         """Whether nothing is half heard."""
         return not self._open and self._failure is None and self._doubt is None
 
+    @property
+    def layout(self) -> str:
+        """What is wrong with the log's layout, "" if nothing is, as far as is known."""
+        return self._layout or ""
+
     def take(self, lines: bytes, now: float) -> list[Said]:
         """Read whole lines; `now` is any clock that only rises (s). Returns what they say."""
         self._now = now
         self._headless = self._headless and not has_heads(lines[:HEADS_BYTES])
+        if self._layout is not None:
+            self._sample = (self._sample + lines[:HEADS_BYTES])[-HEADS_BYTES:]
+            self._layout = layout_fault(self._sample, self._dialect.layouts)
         self._take(lines)
         return self._handed_out()
 

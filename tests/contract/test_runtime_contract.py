@@ -152,7 +152,7 @@ class LogWorld:
         if self.kind == "synapse":
             line = f"{stamp} [-] [Timer-0] {level:>5} APIDeployer {text}"
         else:
-            line = f"TID: [-1234] [] [{stamp}] {level:>5} {{org.x.APIDeployer}} - {text}"
+            line = f"TID: [-1234] [] [{stamp}] {level:>5} {{org.apache.synapse.deployers.APIDeployer}} - {text}"
         with self.log.open("a") as log:
             log.write(f"{line}\n")
 

@@ -30,7 +30,10 @@ from syncagent.history.guard import FileGuard
 from syncagent.history.home import inspect_home
 from syncagent.history.ledger import peek
 from syncagent.leases.choose import make_store
+from syncagent.runtime.entries import layout_fault
 from syncagent.runtime.listening import Means
+from syncagent.runtime.patterns import LAYOUTS
+from syncagent.runtime.reader import HEADS_BYTES
 from syncagent.settings.gateway import discover, refuse_synchronizer, with_new_trees
 from syncagent.settings.load import load
 from syncagent.ssh.keys import KEY_FILE, fingerprint, load_key
@@ -190,7 +193,7 @@ def _runtime(fs: OsFS, settings: Settings) -> Iterator[Check]:
         yield _program(settings.runtime.command[0], label)
         return
     try:
-        fs.close(fs.open(about.log, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+        fault = _layout_fault(fs, about.log)
     except FileNotFoundError:
         hint = "start the gateway once, or name its log: [runtime] log"
         yield Check("runtime", Found.WARN, f"{label}; {about.log} is not there yet", hint)
@@ -198,7 +201,21 @@ def _runtime(fs: OsFS, settings: Settings) -> Iterator[Check]:
         hint = "run the agent as the gateway's user, or let it read the log"
         yield Check("runtime", Found.FAIL, f"{label}; {about.log} can't be read", hint)
     else:
+        if fault:
+            hint = "give its log the layout with which the product was delivered"
+            yield Check("runtime", Found.WARN, f"{label}; {about.log}: {fault}", hint)
+            return
         yield Check("runtime", Found.OK, f"{label}, heard through {about.log}")
+
+
+def _layout_fault(fs: OsFS, log: str) -> str:
+    """Say why a log can't be read as it is meant to be, by its end; "" if it can. Raises OSError."""
+    fd = fs.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        fs.lseek(fd, max(0, fs.fstat(fd).st_size - HEADS_BYTES), os.SEEK_SET)
+        return layout_fault(fs.read(fd, HEADS_BYTES), LAYOUTS) or ""
+    finally:
+        fs.close(fd)
 
 
 def _program(program: str, label: str) -> Check:

@@ -266,6 +266,10 @@ def test_a_runtime_is_found_with_its_log(call: CommandLine, tmp_path: Path) -> N
     call.settings.write_text(f'{gateway_text}[runtime]\nlog = "{log}"\n')
     word, text, _ = checks(call)["runtime"]
     assert (word, text.endswith(f"heard through {log}")) == ("ok", True)
+    log.write_text('{"level": "INFO", "message": "Server ready for processing..."}\n')
+    word, text, hint = checks(call)["runtime"]
+    assert (word, "it is written as JSON" in text) == ("warn", True)
+    assert "layout" in hint
     assert checks(call)["gateway"][1] == f"Apache Synapse 3.0.1 at {home}"
 
 

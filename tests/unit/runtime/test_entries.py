@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from syncagent.core.artifact import TreeKind, TreeName
 from syncagent.core.runtime import Heard, Saying
 from syncagent.core.settings import TreeSettings
-from syncagent.runtime.entries import ENTRY_CHARS_MAX, parse, split, time_of, zone_of
+from syncagent.runtime.entries import (
+    ENTRY_CHARS_MAX,
+    LINES_TELLING,
+    layout_fault,
+    parse,
+    split,
+    time_of,
+    zone_of,
+)
 from syncagent.runtime.names import Names
-from syncagent.runtime.patterns import APACHE_3, CARBON_3, Dialect
+from syncagent.runtime.patterns import APACHE_3, CARBON_3, LAYOUTS, Dialect
 from syncagent.runtime.reader import Reader
 
 AT = calendar.timegm((2026, 11, 21, 14, 22, 39)) + 0.493
@@ -132,3 +140,40 @@ def test_no_bytes_raise_anything(lines: list[bytes], portion: int) -> None:
         reader.take(b"".join(mixed[position : position + portion]), float(position))
     reader.flush(1e6)
     reader.flush(2e6)
+
+
+JSON_LINE = (
+    b'{"instant":{"epochSecond":1700000000,"nanoOfSecond":1},"thread":"main","level":"INFO",'
+    b'"loggerName":"org.apache.synapse.deployers.APIDeployer","message":"API named \'a\' has been'
+    b' deployed from file : /s/api/a.xml","endOfBatch":false}\n'
+)
+OWN_LINE = b"22 Nov 2026 14:00:00 INFO API named 'a' has been deployed from file : /s/api/a.xml\n"
+KNOWN_LINE = b"TID: [-1234] [] [2026-11-21 14:22:39,493]  INFO {a.B} - hello\n"
+
+
+def test_a_log_that_is_json_is_said_to_be() -> None:
+    assert "JSON" in (layout_fault(JSON_LINE, LAYOUTS) or "")
+    assert "JSON" in (layout_fault(b'"part of a line"}\n' + 3 * JSON_LINE, LAYOUTS) or "")
+
+
+def test_a_layout_of_its_own_is_said_after_enough_lines() -> None:
+    assert layout_fault(b"", LAYOUTS) == ""
+    assert layout_fault(OWN_LINE * (LINES_TELLING - 1), LAYOUTS) == ""
+    assert "not known" in (layout_fault(OWN_LINE * LINES_TELLING, LAYOUTS) or "")
+
+
+def test_one_line_of_a_known_layout_is_enough() -> None:
+    assert layout_fault(OWN_LINE * 100 + KNOWN_LINE, LAYOUTS) is None
+    assert layout_fault(b"cut off\n" + KNOWN_LINE + b"\tat a.B.c(D.java:1)\n", LAYOUTS) is None
+
+
+def test_a_reader_says_what_is_wrong_with_a_layout_until_a_line_is_understood() -> None:
+    reader = Reader(CARBON_3, NAMES)
+    assert reader.layout == ""
+    for _ in range(LINES_TELLING):
+        reader.take(OWN_LINE, 0.0)
+    assert "not known" in reader.layout
+    reader.take(KNOWN_LINE, 0.0)
+    assert reader.layout == ""
+    reader.take(JSON_LINE * 50, 0.0)
+    assert reader.layout == "", "what callers send is logged too"

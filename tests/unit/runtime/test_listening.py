@@ -169,6 +169,15 @@ def test_a_death_on_standard_error_is_a_rejection_of_its_kind_and_then_stuck(ben
     assert turned.state.detail.endswith(heard.heard[0].reason)
 
 
+def test_a_log_that_is_json_is_told_with_what_to_do(bench: Bench) -> None:
+    bench.boot()
+    bench.log.write_raw(b'{"level":"INFO","message":"Server ready for processing..."}\n' * 3)
+    bench.look()
+    detail = bench.states[-1].detail
+    assert f"its log {bench.log.path}: it is written as JSON" in detail
+    assert "PatternLayout" in detail
+
+
 def test_times_are_utc_whatever_zone_the_log_has(bench: Bench) -> None:
     bench.boot()
     bench.starts()
