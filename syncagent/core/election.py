@@ -13,6 +13,8 @@ The rules:
 4. A belief that ended is never taken up again: leading again needs a new acquire, so a new epoch.
    If the store still shows our old token (or one whose acquire we never heard of), it is given
    back first; else it would keep everybody out, ourselves included.
+   A lease that an earlier process of this node held is taken over at once, by compare-and-set and
+   with a higher epoch: that process has ended, and nobody else may have it yet.
 5. Whoever shows us a higher epoch ends our belief and raises the floor for the next.
 """
 
@@ -250,7 +252,8 @@ class Election:
             self._give_back = view.token
         elif self._may_take(now, view):
             self._ready = view
-            self._take_at = now if self._first else now + self._head_start_s
+            first = self._first or self._is_former(view.token)
+            self._take_at = now if first else now + self._head_start_s
         self._first = False
 
     def took(self, sent: float, now: float, token: Token | None) -> LeadChange | None:
@@ -339,7 +342,13 @@ class Election:
     def _may_take(self, now: float, view: LeaseView) -> bool:
         if view.token is None or self._never_expires or self.me.promoted:
             return True
-        return not self._server_expiry and now >= self._seen_since + view.lease_s
+        if self._server_expiry:
+            return False
+        return now >= self._seen_since + view.lease_s or self._is_former(view.token)
+
+    def _is_former(self, token: Token | None) -> bool:
+        """Tell whether the lease was this node's before its process started."""
+        return token is not None and token.is_of_former_start(self.me.node, self.me.incarnation)
 
     def _is_mine(self, token: Token | None) -> bool:
         if token is None or self._never_expires:

@@ -48,6 +48,15 @@ class Token:
         told = len(mine) == len(theirs) == _INCARNATION_PARTS
         return told and node == self.holder and mine[0] == theirs[0] and mine[1] != theirs[1]
 
+    def is_of_former_start(self, node: NodeName, incarnation: str) -> bool:
+        """Tell whether an earlier process of this node held it: one over the same state folder.
+
+        That process has ended: the folder's lock lets no second one run.
+        """
+        mine, theirs = self.incarnation.split("."), incarnation.split(".")
+        told = len(mine) == len(theirs) == _INCARNATION_PARTS
+        return told and node == self.holder and mine[:2] == theirs[:2] and mine != theirs
+
 
 class RevisionId(NamedTuple):
     """Names a revision. Tuples compare by epoch, then number: the greater is the newer.

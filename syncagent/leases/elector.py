@@ -151,9 +151,13 @@ class Elector:
             self._threads.append(thread)
             thread.start()
 
-    def close(self) -> None:
-        """Resign, stop the threads (a renewer that hangs in the store is left behind)."""
-        self.resign()
+    def close(self, *, keep: bool = False) -> None:
+        """Resign, stop the threads (a renewer that hangs in the store is left behind).
+
+        `keep`: the node starts again at once, and takes over its own lease then, if the store lets it.
+        """
+        if not keep or self._store.server_expiry:
+            self.resign()
         with self._changed:
             self._stopping = True
             self._changed.notify_all()

@@ -153,3 +153,12 @@ def test_a_store_that_is_away_ends_leadership_in_time_and_says_so(cluster: Elect
     cluster.wait_led()
     assert cluster.epoch() > epoch
     cluster.wait_synced()
+
+
+def test_a_manager_that_is_killed_and_started_at_once_leads_again(cluster: Electorate) -> None:
+    manager, epoch = cluster.manager, cluster.epoch()
+    manager.kill()
+    manager.start()
+    until(manager.live, "it runs again")
+    assert cluster.wait_led() is manager
+    assert cluster.epoch() == epoch + 1

@@ -317,8 +317,8 @@ class Assembly:
         """Have the loop end when what is under way is finished; safe in a signal handler."""
         self.post(rs.Leaving())
 
-    def stop(self) -> None:
-        """Close the doors, let the hands finish, close the files."""
+    def stop(self, *, again: bool = False) -> None:
+        """Close the doors, let the hands finish, close the files; `again`: another starts at once."""
         self.desk.close()
         self.hints.stop()
         self.runtime.stop()
@@ -329,7 +329,7 @@ class Assembly:
                 LOG.error("%s: a look hangs in its file system; it is left behind", name)
             else:
                 LOG.error("%s did not finish; what it did is recovered at the next start", name)
-        self.elector.close()
+        self.elector.close(keep=again)
         self._save_cache()
         self.history.close()
 

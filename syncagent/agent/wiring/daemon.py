@@ -105,7 +105,7 @@ def _live(agent: Assembly, seat: Seat) -> bool:
         again = agent.loop.run()
     finally:
         seat.shut(again=again)
-        agent.stop()
+        agent.stop(again=again)
     return again
 
 

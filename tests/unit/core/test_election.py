@@ -658,3 +658,36 @@ def test_a_person_s_word_takes_a_lease_that_is_held_once(hand: Hand, table: Memo
     run(hand, [one, two], RENEW_S + 1)
     assert [type(change) for change in one.told] == [Won, Lost]
     assert one.epoch is None
+
+
+def test_a_lease_of_an_earlier_start_is_taken_over_at_once_with_a_higher_epoch(
+    hand: Hand, table: MemoryTable
+) -> None:
+    one = Player("gw-1", table, hand, "key.folder.1")
+    one.settle()
+    other = Player("gw-2", table, hand, "key-2.folder-2.1")
+    other.settle()
+    again = Player("gw-1", table, hand, "key.folder.2")
+    again.settle()
+    assert (again.epoch, other.epoch) == (2, None)
+
+
+@pytest.mark.parametrize("start", ["key.another.2", "other.folder.2", "start-2"])
+def test_a_lease_of_a_copy_or_of_another_key_is_waited_for(
+    hand: Hand, table: MemoryTable, start: str
+) -> None:
+    Player("gw-1", table, hand, "key.folder.1").settle()
+    again = Player("gw-1", table, hand, start)
+    again.settle()
+    assert again.epoch is None
+    run(hand, [again], LEASE_S + 3)
+    assert again.epoch == 2
+
+
+def test_where_the_store_ends_leases_an_earlier_one_is_waited_for(
+    hand: Hand, table: MemoryTable
+) -> None:
+    Player("gw-1", table, hand, "key.folder.1").settle()
+    again = Player("gw-1", table, hand, "key.folder.2", server_expiry=True)
+    again.settle()
+    assert again.epoch is None

@@ -311,3 +311,21 @@ def test_what_the_store_said_last_is_told(node: Callable[[str], Node]) -> None:
     cast("MemoryStore", one.store).down = False
     one.elector.wake()
     wait_for(lambda: one.leads, "it leads")
+
+
+def test_who_starts_again_at_once_keeps_its_lease(
+    node: Callable[[str], Node], table: MemoryTable
+) -> None:
+    one = node("gw-1")
+    one.elector.campaign(0)
+    wait_for(lambda: one.leads, "it leads")
+    one.elector.close(keep=True)
+    assert table.token is not None
+
+
+def test_who_ends_gives_its_lease_back(node: Callable[[str], Node], table: MemoryTable) -> None:
+    one = node("gw-1")
+    one.elector.campaign(0)
+    wait_for(lambda: one.leads, "it leads")
+    one.elector.close()
+    assert table.token is None
