@@ -38,6 +38,9 @@ AFTER_NACK_S = 5.0
 which it puts back: its next look at the folder is later."""
 UNCLEAR_S = 5.0
 LOST = "the runtime serves an older version that no file leads to: restart it"
+DUPLICATE = "Duplicate resource definition by the name"
+"""How Synapse refuses a name that it has already. Within a revision names are unique, so that what it
+has is an older version, of a file that it knows no more."""
 STRAYED = "the runtime goes by other bytes than the revision's, which are there now"
 UNTAKEN = "the runtime did not take it"
 
@@ -307,6 +310,7 @@ class Hearing:
         reason = (known.reason if again else "") or heard.reason or UNTAKEN
         wait = self._outcomes.waits.get(known.path)
         lost = heard.saying is Saying.LOST_TRACK or (wait is not None and wait.lost)
+        lost = lost or reason.startswith(DUPLICATE)
         if lost and LOST not in reason:
             reason = f"{reason}; {LOST}"
         excerpt = (known.excerpt if again else "") or heard.excerpt
