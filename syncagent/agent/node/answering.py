@@ -125,7 +125,7 @@ class Answering:
             self.deciding.next_at(),
             self.directing.next_at(),
             self.describing.next_at(),
-            self.handing.next_at(),
+            self.handing.next_at(now),
         )
         return min((at for at in instants if at is not None), default=None)
 

@@ -177,11 +177,12 @@ class Handing:
                 why = f"{handover.target} has not got the newest revision in time"
                 self._end(DeadlineError(why, hint=f"syncagent status {handover.target}"))
 
-    def next_at(self) -> float | None:
-        """Return when `tick` has something to do."""
+    def next_at(self, now: float) -> float | None:
+        """Return when `tick` has something to do; what was due had its chance."""
         if self._now is not None:
             return self._now.until
-        return None if self._unready_since is None else self._unready_since + UNREADY_S
+        due = None if self._unready_since is None else self._unready_since + UNREADY_S
+        return due if due is not None and due > now else None
 
     def _drained(self, handover: Handover) -> bool:
         """Tell whether nothing is under way, and the chosen one has all that there is."""

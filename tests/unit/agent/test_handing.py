@@ -504,6 +504,7 @@ def test_where_no_runtime_is_ready_it_stays() -> None:
     bench.node.campaigning.ready = lambda: False
     bench.pass_(90)
     assert bench.state.leads
+    assert bench.wake_at > bench.at, "it looks now and then, not without end"
 
 
 def test_a_runtime_that_comes_back_in_time_changes_nothing() -> None:
