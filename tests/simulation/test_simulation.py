@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.cluster import run_seed
-from tests.simulation.seeds import FOUND, FOUND_BESIDE, FOUND_ELECTED, OPEN_BESIDE
+from tests.simulation.seeds import (
+    FOUND,
+    FOUND_BESIDE,
+    FOUND_ELECTED,
+    FOUND_ELECTED_BESIDE,
+    OPEN_BESIDE,
+)
 
 SEEDS_EACH_RUN = 60
 ELECTED_EACH_RUN = 90
@@ -54,6 +60,13 @@ def test_what_was_found_with_elected_managers_stays_mended(seed: int) -> None:
 def test_no_promise_is_broken_where_people_save_in_runtimes(seed: int) -> None:
     violation, _ = run_seed(seed, runtimes="consoles")
     assert violation is None, f"scripts/simulate --consoles --from {seed} --trace: {violation}"
+
+
+@pytest.mark.parametrize("seed", FOUND_ELECTED_BESIDE)
+def test_what_was_found_with_elected_managers_beside_runtimes_stays_mended(seed: int) -> None:
+    violation, _ = run_seed(seed, elections=True, runtimes=True)
+    hint = f"scripts/simulate --elections --runtimes --from {seed} --trace"
+    assert violation is None, f"{hint}: {violation}"
 
 
 @pytest.mark.parametrize("seed", FOUND_BESIDE)
