@@ -213,6 +213,8 @@ class Leash:
                 timer, self._timer = self._timer, None
             if timer is not None:
                 timer.cancel()
+                # Not under the lock, which the timer may be waiting for.
+                timer.join()
 
     def _start(self) -> None:
         self._timer = threading.Timer(self._limit_s, self._pull)
