@@ -166,7 +166,7 @@ class Process:
         self.alive = True
         world, settings = machine.world, machine.settings
         machine.lives += 1
-        self.incarnation = f"{settings.node}.{machine.lives}"
+        self.incarnation = f"key-{settings.node}.folder-{settings.node}.{machine.lives}"
         self.hints = FakeHints([t for t in settings.tree_names if machine.rooted(t)], self.post)
         self.links = world.network.join(
             settings.node, self.post, incarnation=self.incarnation, cluster=settings.cluster
