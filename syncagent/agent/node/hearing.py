@@ -61,6 +61,7 @@ class Hearing:
         loading.claim = self.give
         self._readiness = readiness
         self._naming = Naming(outcomes)
+        self.overtaken = restores.overtaken
         self.name_of, self.forget = self._naming.name_of, self._naming.forget
         self.unseen = Unseen(outcomes)
         self.saving = Saving(outcomes, loading, self.name_of)
@@ -108,11 +109,15 @@ class Hearing:
         if known is None or here == known.digest or moved:
             self._note(path, heard, now)
         else:
-            # Nobody knows which of the two it refused, or what was there between them.
+            # Nobody knows which of the two it refused, or what was there between them. It may be what
+            # is on its way into a revision.
             self._rejected_edit(path, heard, now)
+            self._keep(path, heard, answered=False)
 
     def _note(self, path: ArtifactPath, heard: Heard, now: float) -> None:
-        answered = self._apply(path, heard, now)
+        self._keep(path, heard, answered=self._apply(path, heard, now))
+
+    def _keep(self, path: ArtifactPath, heard: Heard, *, answered: bool) -> None:
         recent = self._recent.pop(path, deque(maxlen=RECENT_EACH))
         if len(self._recent) >= RECENT_PATHS:
             del self._recent[next(iter(self._recent))]

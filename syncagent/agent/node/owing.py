@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node.loading import NEXT_START, NOT_LOADED
-from syncagent.agent.node.outcomes import Going, Taking, Wait, taking
+from syncagent.agent.node.outcomes import WHOLE_S, Going, Taking, Wait, taking
 from syncagent.core.outcome import Deployment, Outcome
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class Owing:
         self, path: ArtifactPath, digest: Digest, revision: int, now: float, *, updated: bool = True
     ) -> None:
         """Bytes are there that are of a revision now, and that this node did not write."""
-        made = pending(path, digest, revision, self._hearing.seen_at(path))
+        moved_at = self._hearing.overtaken(path)
+        came = self._hearing.seen_at(path) if moved_at is None else moved_at - WHOLE_S
+        made = pending(path, digest, revision, came)
         self.came(made, now, updated=updated, found=True)
 
     def came(

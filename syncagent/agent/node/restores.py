@@ -37,6 +37,8 @@ lines, and is told when none has followed for a moment."""
 LATE_S = 0.5
 """How long after a write its line may be read. Less than Carbon's files settle, so that it keeps
 nobody waiting but who has everything looked at at once."""
+OVERTAKEN_S = 60.0
+"""A revision takes this long at most from the look at a file until it is durable."""
 LICENCES_MAX = 1_000
 NEVER = float("-inf")
 
@@ -63,6 +65,8 @@ class Restores:
         self.doubts: dict[ArtifactPath, float] = {}
         """Until when each difference is in doubt."""
         self._cleared: dict[ArtifactPath, object] = {}
+        self._moved: dict[ArtifactPath, float] = {}
+        """When the runtime last moved each file away."""
         self._begun: dict[ArtifactPath, float] = {}
         """When the last look at each difference began."""
         outcomes.observing.doubts = self.doubts
@@ -220,9 +224,25 @@ class Restores:
             del self._licences[path, Saying.RESTORED]
             self._licences.pop((path, Saying.BACKED_UP), None)
             return self._take(path, seen.entry)
-        if seen is not None or self._licences.pop((path, Saying.BACKED_UP), None) is None:
+        moved = self._licences.pop((path, Saying.BACKED_UP), None) if seen is None else None
+        if moved is None:
             return False
+        if len(self._moved) >= LICENCES_MAX:
+            self._moved.clear()
+        self._moved[path] = moved.at
         return self._take(path, None)
+
+    def overtaken(self, path: ArtifactPath) -> float | None:
+        """Return when the runtime moved away what has become the revision's only now.
+
+        It met it before this node had made a revision of it: that the file is gone is no deletion.
+        """
+        moved_at = self._moved.pop(path, None)
+        there = path.path in self._observing.views[path.tree].files
+        if moved_at is None or there or self._state.wall() - moved_at > OVERTAKEN_S:
+            return None
+        self._exempt(path, None, "the runtime moved it away before it was a revision's")
+        return moved_at
 
     def _wrote(self, path: ArtifactPath, seen: Seen) -> bool:
         """Tell whether what was seen at `path` is what the runtime said that it put there."""

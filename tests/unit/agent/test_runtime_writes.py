@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncagent.agent.effects import CommitIntent, Look
+from syncagent.agent.effects import CommitIntent, Declare, Look
 from syncagent.core.artifact import Kind
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
@@ -136,3 +136,30 @@ def test_an_edit_that_was_seen_just_before_the_runtime_wrote_over_it_is_not_the_
     bench.pass_(1.0)
     after = bench.state.exempt[at("api/A.xml")].here
     assert after == entry(restored)
+
+
+def test_what_the_runtime_moved_away_before_it_was_a_revision_is_no_deletion_of_it() -> None:
+    bench = leading(OLD)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bench.gateway.refuses = lambda path, _content: "no class" if path == "api/A.xml" else ""
+    bench.gateway.boot()
+    bench.pass_(30.0)
+    bench.put("api/A.xml", api("A", "new"))
+    while not any(isinstance(effect, Declare) for effect in bench.hands):
+        if not bench.step():
+            bench.at += 0.05
+            bench.tick()
+    # The runtime refuses it and moves it away while its revision goes to disk.
+    bench.gateway.scan()
+    declare = next(effect for effect in bench.hands if isinstance(effect, Declare))
+    bench.hands.remove(declare)
+    bench.pass_(1.2)
+    result = bench.do(declare)
+    assert result is not None
+    bench.handle(result)
+    bench.pass_(20.0)
+    assert "api/A.xml" not in bench.files
+    assert bench.state.standing.revision.number == 2
+    assert at("api/A.xml") in bench.state.rows
+    assert state_of(bench, "api/A.xml") is Deployment.REJECTED
