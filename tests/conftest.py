@@ -5,6 +5,13 @@ import signal
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+# Where everything is required a run judges a change, not luck: it tries the same examples each time.
+# Elsewhere they are new ones in every run, so that the search goes on.
+settings.register_profile("required", derandomize=True)
+if os.environ.get("SYNCAGENT_REQUIRE_ALL") == "1":
+    settings.load_profile("required")
 
 
 def pytest_configure() -> None:
