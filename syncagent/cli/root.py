@@ -68,6 +68,7 @@ COMMANDS: dict[str, Entry] = {
     "undeploy": Entry(
         "redeploy", "undeploy", "Take an artifact away from a node for a while, to debug that node."
     ),
+    "leader": Entry("leader", "leader", "Show who leads, by what right, and why nobody does."),
     "pause": Entry("lead", "pause", "Have the whole cluster stand still."),
     "resume": Entry("lead", "resume", "End a pause of the cluster."),
     "promote": Entry("lead", "promote", "Make this node the manager."),

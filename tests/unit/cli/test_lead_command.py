@@ -1,4 +1,4 @@
-"""`promote`, `switchover`, `pause`, `resume`: what they ask, what they say, how they exit."""
+"""`promote`, `switchover`, `pause`, `resume`, `leader`: what they ask, what they say, how they exit."""
 
 from __future__ import annotations
 
@@ -89,3 +89,33 @@ def test_resume_says_whether_there_was_anything_to_end(
     desk.answers["resume"] = {"resumed": was}
     shown = call("resume")
     assert (shown.code, shown.out) == (0, line)
+
+
+def test_who_leads_is_said_in_one_line_with_the_age_of_its_lease(
+    call: CommandLine, desk: FakeDesk
+) -> None:
+    lease = {"holder": "gw-2", "epoch": 8, "backend": "etcd", "renewed_s": 3.2, "why": ""}
+    desk.answers["status"] = {"manager": "gw-2", "leader": lease}
+    shown = call("leader")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out == "gw-2 is the manager (epoch 8, etcd, lease renewed 3s ago)\n"
+    assert call("leader", "-o", "json").json == {
+        "apiVersion": "syncagent/v1",
+        "manager": "gw-2",
+        **lease,
+    }
+
+
+def test_where_nobody_leads_it_says_why_and_its_exit_code_tells(
+    call: CommandLine, desk: FakeDesk
+) -> None:
+    why = "the lease store (sql) can't be asked since 03:00: refused"
+    lease = {"holder": "gw-2", "epoch": 8, "backend": "sql", "renewed_s": 70.0, "why": why}
+    desk.answers["status"] = {"manager": None, "leader": lease}
+    shown = call("leader")
+    assert (shown.code, shown.out) == (7, f"no manager (sql): {why}\n")
+    desk.answers["status"] = {
+        "manager": "gw-1",
+        "leader": {"holder": "gw-1", "epoch": 1, "backend": "static", "renewed_s": None, "why": ""},
+    }
+    assert call("leader").out == "gw-1 is the manager (epoch 1, static)\n"
