@@ -23,7 +23,7 @@ from syncagent.core.errors import ExitCode
 @config_option
 @pass_session
 def leader(session: Session) -> ExitCode:
-    """Show who leads, as this node knows it."""
+    """Show who leads, by what right, and why nobody does."""
     status = as_row(session.ask("status"))
     manager = text(status, "manager")
     answer = {"manager": status.get("manager"), **as_row(status.get("leader"))}
