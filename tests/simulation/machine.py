@@ -32,7 +32,7 @@ from syncagent.core.lease import Candidate, Timing
 from syncagent.core.runtime import Phase
 from syncagent.core.settings import Drift
 from syncagent.core.snapshot import Condition, Seen
-from syncagent.core.wire.messages import Report, View
+from syncagent.core.wire.messages import Commit, Report, View
 from syncagent.leases.elector import Elector
 from syncagent.leases.static import StaticStore
 from syncagent.ports import LinkId
@@ -348,6 +348,8 @@ class Process:
     # --- what the wiring does -----------------------------------------------------------------
 
     def _send(self, link: int, message: object) -> None:
+        if isinstance(message, Commit) and link in self.state.links:
+            self.machine.commits(self.machine, self.state.links[link])
         self.links.send(LinkId(link), message)  # type: ignore[arg-type]
 
     def _tell(self, effect: fx.TellRuntime) -> None:
@@ -456,6 +458,8 @@ class Machine:
     """Called in the midst of a commit: an operator who edits at the worst instant."""
     unlucky: Callable[[Machine, Effect, float], float] = lambda _machine, _effect, _after: 0.0
     """Called when an effect begins: what happens meanwhile, and how much longer it takes (s)."""
+    commits: Callable[[Machine, NodeName], None] = lambda _machine, _worker: None
+    """Called when it tells a worker to commit, before that is on its way."""
     held: tuple[Standing, Manifest] | None = None
     """What its trees should hold, as it was last worked out (see `witness.held`)."""
 

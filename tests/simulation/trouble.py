@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from syncagent.agent.effects import Effect, Reply
-    from syncagent.core.artifact import TreeName
+    from syncagent.core.artifact import NodeName, TreeName
     from syncagent.core.safety import Hold
     from tests.simulation.cluster import Cluster
     from tests.simulation.machine import Machine
@@ -74,6 +74,7 @@ class Trouble:
         if cluster.storm is not None:
             kinds |= cluster.storm.acts()
             kinds["depose"] = (self._depose, 2.0)
+            kinds["strand"] = (lambda: None, 0.0)
         if cluster.consoles:
             kinds["console"] = (self._console, 10.0)
         always = {"edit", "approve", "console"}
@@ -87,6 +88,8 @@ class Trouble:
         for machine in cluster.machines:
             machine.meddle = self._meddle
             machine.unlucky = self._unlucky
+            if "strand" in chosen:
+                machine.commits = self._strand
 
     def begin(self) -> None:
         """Start."""
@@ -330,6 +333,16 @@ class Trouble:
 
         after_s = self.rng.choice((0.0, 0.5, 2.0, 4.0)) * self.rng.random()
         self.world.later(after_s, lambda: machine.freeze(for_s))
+
+    def _strand(self, machine: Machine, worker: NodeName) -> None:
+        """Its word to commit stays on the way, while the manager stands still and loses its lease."""
+        if self.stopped or not self.world.chance(0.15):
+            return
+        for_s = machine.settings.election.lease_s * self.rng.uniform(1.2, 2.8)
+        self.world.tell(machine.name, f"! its word to {worker} is held up for {for_s:.1f} s")
+        self.world.network.deafen(worker, machine.settings.node)
+        machine.freeze(for_s - 1.0)
+        self.world.later(for_s, self.world.network.heal)
 
     def _cut_off(self) -> None:
         """The manager reaches only its workers, only the store, or neither."""

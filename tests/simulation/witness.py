@@ -6,6 +6,7 @@ an accident does to a tree. What has changed in between was the agent.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import REVISION_ZERO
 from syncagent.core.settings import Writers
 from syncagent.core.verdict import Severity
-from syncagent.core.wire.messages import Admitted, Commit
+from syncagent.core.wire.messages import Admit, Admitted, Commit, Offer
 from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.disk import SECOND_NS
 from tests.simulation.sequel import Sequel
@@ -123,12 +124,16 @@ class Witness:
         self.revisions: dict[RevisionId, Manifest] = {REVISION_ZERO: EMPTY}
         self.orders: set[tuple[str, Token, RevisionId]] = set()
         self.answers: dict[Token, list[tuple[float, RevisionId]]] = {}
+        self.asked: set[tuple[str, Token]] = set()
+        """Who has been asked to admit what."""
         self.forced: set[str] = set()
         """Incarnations that a person has forced to lead, whatever they had been told."""
         self.begun: dict[tuple[str, int], Token] = {}
         self.parents: dict[RevisionId, RevisionId] = {}
         self.reign: Reign | None = None
         """Who watches the lease, in seeds that have one."""
+        self.happened: Counter[str] = Counter()
+        """How often something happened that seeds are made for."""
         self.taken: list[tuple[str, ArtifactPath, bytes, float]] = []
 
     def meet(self, machine: Machine) -> None:
@@ -228,6 +233,12 @@ class Witness:
 
     def told(self, machine: Machine, message: Message) -> None:
         """A message has arrived."""
+        if isinstance(message, Admit):
+            self.asked.add((machine.name, message.token))
+        pushed = isinstance(message, Commit | Offer)
+        if pushed and message.token.epoch < machine.guard.state().epoch:
+            # Of a manager that was deposed before this arrived: it must come to nothing.
+            self.happened[f"stale {type(message).__name__}"] += 1
         if isinstance(message, Commit):
             self.orders.add((machine.name, message.token, message.revision))
         elif isinstance(message, Admitted) and message.token.holder == machine.name:
@@ -236,6 +247,7 @@ class Witness:
 
     def leads(self, token: Token, standing: RevisionId) -> None:
         """A node begins to lead: nobody had told it of a newer revision, unless forced."""
+        self.happened["led"] += 1
         if token.incarnation in self.forced:
             return
         for at, revision in self.answers.get(token, ()):
@@ -246,7 +258,7 @@ class Witness:
                 )
 
     def is_known(self, process: Process, token: Token) -> None:
-        """A node begins to lead: of those it could ask at least one has admitted its token."""
+        """A node begins to lead: of those it could ask at least one was asked to admit its token."""
         network, well = self._world.network, []
         for peer in process.state.peers.values():
             machine = self.machines[peer.name]
@@ -255,14 +267,15 @@ class Witness:
             if up and sound and network.reach(process.machine.settings.node, peer.name):
                 well.append(machine)
         awake = [m for m in well if m.frozen_until <= self._world.at_s]
-        known = [m for m in awake if _epoch(m) >= token.epoch]
-        if len(awake) > 1 and not known:
+        asked = [m for m in awake if (m.name, token) in self.asked]
+        if len(awake) > 1 and not asked:
             raise Violation(
-                "admission", f"{token.incarnation} leads, and {[m.name for m in awake]} don't know"
+                "admission", f"{token.incarnation} leads; {[m.name for m in awake]} weren't asked"
             )
 
     def passes_over(self, token: Token, number: int) -> None:
         """A node gives up a revision that it was told of."""
+        self.happened["passed over"] += 1
         told = self.answers.get(token, [])
         self.answers[token] = [row for row in told if row[1].number != number]
 
@@ -379,6 +392,7 @@ class Witness:
                 )
             if (path, digest_of(content)) in seen.unsent:
                 seen.unsent.discard((path, digest_of(content)))
+                self.happened["never sent, and kept"] += 1
                 if not self._listed(machine, path, content):
                     raise Violation(
                         "nothing is lost",
@@ -478,6 +492,7 @@ class Witness:
         if old.revision.number == 0 or old.revision in line:
             return
         self._world.tell(machine.name, f"# leaves the line of {old.revision}")
+        self.happened["left a line"] += 1
         for change in diff(new.manifest, old.manifest):
             entry = change.after
             if entry is None or any(self._had(one, change.path, entry.digest) for one in line):
@@ -611,10 +626,6 @@ class Witness:
     @staticmethod
     def _copy(machine: Machine) -> dict[TreeName, dict[str, Row]]:
         return {tree: dict(rows) for tree, rows in machine.disk.trees.items()}
-
-
-def _epoch(machine: Machine) -> int:
-    return machine.guard.state().epoch
 
 
 def _touched(old: Row | None, new: Row | None) -> bool:
