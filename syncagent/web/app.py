@@ -144,9 +144,7 @@ def _timeout_of(verb: str, arguments: Mapping[str, JSON]) -> float:
     if isinstance(asked, bool) or not isinstance(asked, int | float):
         raise _TransportError("400 Bad Request", "timeout_s is not a number")
     if not 0 <= asked <= TIMEOUT_S_MAX:
-        raise _TransportError(
-            "400 Bad Request", f"timeout_s is {asked:g}; 0 to {TIMEOUT_S_MAX:g} are allowed"
-        )
+        raise _TransportError("400 Bad Request", f"timeout_s: 0 to {TIMEOUT_S_MAX:g} are allowed")
     return float(asked)
 
 

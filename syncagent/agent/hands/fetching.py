@@ -38,6 +38,8 @@ TEXT_BYTES_MAX = 200_000
 REVISIONS_MAX = 10_000
 """How far back a deleted artifact is looked for; what is older was forgotten long ago."""
 TEXTS_MAX = 200
+COUNT_MAX = 2**63 - 1
+"""The largest number that the records count to (SQLite's integers have 64 bits)."""
 
 
 class Fetching:
@@ -290,8 +292,9 @@ def _newest(rows: Sequence[Kept], arguments: Mapping[str, JSON]) -> Sequence[Kep
 
 
 def _count(value: JSON, default: int) -> int:
-    """Return a whole number out of a request, `default` if it has none."""
+    """Return a whole number out of a request, `default` if it has none that counts anything."""
     try:
-        return int(str(value))
+        number = int(str(value))
     except ValueError:
         return default
+    return number if 0 <= number <= COUNT_MAX else default

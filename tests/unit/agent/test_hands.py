@@ -1,7 +1,9 @@
 """The hands: what they carry out, and that no refusal of disk, guard or history ends the agent."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,8 @@ from syncagent.core.revision import RevisionId
 from syncagent.core.snapshot import Condition, Seen
 from syncagent.core.wire.messages import Blobs, Delta, ManifestPart, Missing, Want
 from syncagent.core.wire.packing import apply_delta, compress_batch, make_delta, split_batch
+from syncagent.fsio import OsFS
+from syncagent.history.node_history import NodeHistory
 from syncagent.validation.validator import ArtifactValidator
 from tests.fakes.agent_bench import (
     PEER,
@@ -527,6 +531,25 @@ def test_whichever_call_is_refused_a_question_is_answered(
         if refusing.left > 0:
             return
     raise AssertionError("it never ran through")
+
+
+@pytest.mark.parametrize("number", ["-1", "9223372036854775808", '"9223372036854775808"'])
+@pytest.mark.parametrize("what", ["revisions", "events", "diff", "quarantine"])
+def test_a_number_that_counts_nothing_is_answered_as_if_none_was_given(
+    tmp_path: Path, what: str, number: str
+) -> None:
+    bench = standing()
+    history = NodeHistory(OsFS(), str(tmp_path), wall=bench.wall)
+    history.load()
+    history.event(1.0, "x", {})
+    hand = Fetching(bench.disk, history, bench, {T: TreeKind.SYNAPSE}, lambda _n, _k: {})
+    asked = json.dumps(dict.fromkeys(("limit", "after", "from"), json.loads(number)))
+    result, plain = hand.do(fx.Fetch(1, what, asked)), hand.do(fx.Fetch(2, what, "{}"))
+    history.close()
+    if what == "diff":
+        assert "is not remembered here" in str(result.error)
+    else:
+        assert (result.value, result.error) == (plain.value, None)
 
 
 def test_an_event_is_remembered_at_the_time_that_it_tells_else_now() -> None:

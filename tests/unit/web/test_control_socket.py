@@ -303,7 +303,7 @@ def test_a_body_that_is_no_json_object_is_a_clear_400(
     assert desk.asked == []
 
 
-@pytest.mark.parametrize("timeout", ['"soon"', "true", "-1", "1e9", "NaN"])
+@pytest.mark.parametrize("timeout", ['"soon"', "true", "-1", "1e9", "NaN", "1" + "0" * 400])
 def test_a_deadline_that_is_none_is_a_clear_400(
     path: Path, desk: FakeDesk, server: ControlServer, timeout: str
 ) -> None:
