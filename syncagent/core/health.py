@@ -120,8 +120,9 @@ def manager(pulse: Pulse | None, belief: Leadership | None, now: float) -> Findi
 def worker(pulse: Pulse | None, now: float) -> Finding:
     """Tell whether this node serves as a worker: it does not lead, and its gate is open.
 
-    The gate is shut while its gateway is down or comes up. A revision on its way, a cut wire or a rejected artifact takes no worker out: it serves the last
-    good version. Who has to know how far it is behind looks at `/status` or `/metrics`.
+    The gate is shut while its gateway is down or comes up. A revision on its way, a cut wire or a
+    rejected artifact takes no worker out: it serves the last good version. Who has to know how far
+    it is behind looks at `/status` or `/metrics`.
     """
     if pulse is None:
         return Finding(good=False, reason=AWAY)

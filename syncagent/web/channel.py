@@ -8,9 +8,8 @@ connection at the same time, and waitress sends from its worker threads: each co
 
 A connection has `REQUEST_S` until its next request begins, the handshake included, and again as
 long until that is whole, however many bytes it sends; an answer has to be taken within `ANSWER_S`.
-At `CONNECTIONS_MAX` the one
-that has been without a whole request the longest gives way to a new one: who opens connections and
-says nothing can't keep out who asks.
+At `CONNECTIONS_MAX` the one that has been without a whole request the longest gives way to a new
+one: who opens connections and says nothing can't keep out who asks.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ waiting:
 
 Each is HEAD too. Where the answer is no it is 503, with the reason. Everything else that the
 control socket knows (`POST /v1/VERB`: lists, the contents of artifacts, every action) takes the
-bearer token, and is refused with 403 where no token is configured. Questions to the loop
-may take all but two of the server's threads.
+bearer token, and is refused with 403 where no token is configured. Questions to the loop may take
+all but two of the server's threads.
 """
 
 from __future__ import annotations
