@@ -48,7 +48,14 @@ def cluster(electorate: Electorate) -> Electorate:
     electorate.start()
     electorate.wait_led()
     electorate.wait_synced()
+    until(lambda: all_may_lead(electorate), "each has told that it can lead")
     return electorate
+
+
+def all_may_lead(electorate: Electorate) -> bool:
+    rows = electorate.status_of(electorate.manager)["nodes"]
+    assert isinstance(rows, list)
+    return all(row["eligible"] for row in rows)
 
 
 def edit(agent: Agent, name: str, text: str) -> bytes:

@@ -130,7 +130,7 @@ class Handing:
             raise SettingsError(f"no node {name!r}", hint=f"nodes: {known}")
         if peer.link is None:
             raise UnreachableError(f"{name} is not connected: {peer.why_down}")
-        if not peer.admitted:
+        if not (peer.admitted and _row(peer)):
             raise BusyError(f"{name} is joining", hint="try again in a few seconds")
         if not _eligible(peer):
             raise RefusedError(f"{name} can't lead: {_why_not(peer)}", hint="syncagent status")

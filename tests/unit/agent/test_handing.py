@@ -197,6 +197,19 @@ def test_who_can_t_lead_is_not_handed_to(name: str, error: type[Exception], text
         bench.answer("switchover")
 
 
+def test_who_has_told_nothing_of_itself_yet_is_joining_and_not_unfit() -> None:
+    bench, second, _ = leading()
+    bench.cut(second)
+    link = bench.link(PEER)
+    bench.admit(link)
+    catch_up(bench, link)
+    with pytest.raises(BusyError, match="gw-2 is joining"):
+        bench.answer("switchover", node=str(PEER))
+    says(bench, link)
+    bench.ask("switchover", node=str(PEER))
+    assert told(bench, link) == [("take-over", 0)]
+
+
 def test_a_switchover_to_the_manager_itself_is_done() -> None:
     bench, _, _ = leading()
     assert bench.answer("switchover", node=str(ME)) == {"epoch": 1, "manager": ME}
