@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from syncagent.core.desk import JSON
     from tests.e2e.cluster import Sections
 
-LEASE_S = 6.0
-BELIEVED_S = 4.0
-"""From the last renewal: lease minus margin."""
 TIMES = {"lease": "6s", "renew": "1s", "operation": "1s", "margin": "2s"}
-SLACK_S = 10.0
-"""What a loaded machine may add to any of this."""
 
 
 class Electorate(Cluster):
