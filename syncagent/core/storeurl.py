@@ -19,9 +19,14 @@ DRIVERS: Final = {
 """The databases that a lease can be kept in, and the driver for each."""
 
 _FORM = re.compile(r"([A-Za-z0-9]+)(?:\+([A-Za-z0-9_]+))?://(.*)")
-_PASSWORD = re.compile(r"(//[^:/?]*:).*@")
+_PASSWORD = re.compile(r"(://(?!/)[^:@]*:).*@")
 _SECRET_ARGUMENT = re.compile(r"([?&][^=&]*pass[^=&]*=)[^&]*", re.IGNORECASE)
 _BLOT = r"\1***"
+_PLACE = re.compile(
+    r"(?:[^:/?@]*(?::[^@]*)?@)?"  # user and password
+    r"(?:\[[^]/?@]*\]|[^]\[:/?@]*)(?::[0-9]{1,5})?"  # host and port
+    r"(?:[/?].*)?"
+)
 _SQLITE_PATH = re.compile(r"/(/[^?]*[^/?])")
 
 
@@ -69,8 +74,18 @@ class StoreUrl:
             return f"a lease can't be kept in {kind!r}; there are {', '.join(DRIVERS)}"
         if driver not in {None, DRIVERS[kind]}:
             return f"{kind} is reached with the driver {DRIVERS[kind]} only; leave '+{driver}' out"
-        if kind == "sqlite" and not _SQLITE_PATH.fullmatch(rest):
-            return "an SQLite database is a file on this host: write sqlite:////PATH (four slashes)"
-        if kind != "sqlite" and not re.search(r"[^/?]", rest):
-            return "no host and no database are named"
+        return _fault_of_file(rest) if kind == "sqlite" else _fault_of_place(rest)
+
+
+def _fault_of_file(rest: str) -> str:
+    if _SQLITE_PATH.fullmatch(rest):
         return ""
+    return "an SQLite database is a file on this host: write sqlite:////PATH (four slashes)"
+
+
+def _fault_of_place(rest: str) -> str:
+    if not re.search(r"[^/?]", rest):
+        return "no host and no database are named"
+    if not _PLACE.fullmatch(rest):
+        return "it has to be USER:PASSWORD@HOST:PORT/DATABASE; in a password write %40 for @"
+    return ""

@@ -22,6 +22,8 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from syncagent.core.lease import StoreUnavailable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -143,8 +145,8 @@ class Database:
         arguments |= {"uri": True, "timeout": self._limit_s, "check_same_thread": False}
 
     def _connect_mysql(
-        self, _dialect: Dialect, _record: object, _places: list[str], arguments: Arguments
-    ) -> None:
+        self, dialect: Dialect, _record: object, places: list[str], arguments: Arguments
+    ) -> DBAPIConnection:
         whole_s = math.ceil(self._limit_s)
         arguments |= {
             "connect_timeout": self._limit_s,
@@ -154,6 +156,14 @@ class Database:
             "init_command": f"SET SESSION innodb_lock_wait_timeout={whole_s}"
             f" /*M! , max_statement_time={self._limit_s:g} */",
         }
+        try:
+            return dialect.connect(*places, **arguments)
+        except (TypeError, AttributeError, ValueError) as error:
+            # PyMySQL does not look at what it is given before it uses it.
+            raise StoreUnavailable(
+                f"the driver can't use what the URL says: {error}",
+                hint="what stands behind its ? are PyMySQL's names for what it takes",
+            ) from error
 
     def _connect_postgresql(
         self, dialect: Dialect, _record: object, places: list[str], arguments: Arguments

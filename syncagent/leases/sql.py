@@ -117,8 +117,10 @@ class SqlStore:
         """Make the row; False if somebody else just did."""
         try:
             return self._change(_BEGIN, values) == 1
-        except _TakenError:
-            return False
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, IntegrityError):
+                return False
+            raise
 
     def _change(self, statement: TextClause, values: Values) -> int:
         with _unknown():
@@ -130,8 +132,6 @@ def _unknown() -> Iterator[None]:
     """Translate what a database fails with: whether a statement was done is unknown then."""
     try:
         yield
-    except IntegrityError as error:
-        raise _TakenError from error
     except (SQLAlchemyError, OSError) as error:
         if missing_table(error):
             raise StoreUnavailable(
@@ -139,10 +139,6 @@ def _unknown() -> Iterator[None]:
                 hint="make it, with rights to do so: syncagent init --lease-table",
             ) from error
         raise StoreUnavailable(f"the database can't be asked: {plain(error)}") from error
-
-
-class _TakenError(Exception):
-    """The row is there already."""
 
 
 def _holder(token: Token) -> Values:

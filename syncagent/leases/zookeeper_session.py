@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -242,5 +243,7 @@ def _trust(place: ZooKeeperPlace) -> ssl.SSLContext | None:
 
 
 def _end(client: KazooClient) -> None:
-    client.stop()
-    client.close()
+    """End a session; one whose connection does not come back is left to the end of the process."""
+    with suppress(KazooException, OSError):
+        client.stop()
+        client.close()

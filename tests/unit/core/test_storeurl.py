@@ -19,6 +19,9 @@ from syncagent.core.storeurl import StoreUrl
             "postgresql://db/apim?user=u&password=***&sslmode=require&SSLPASSWORD=***",
         ),
         ("sqlite:////var/lib/lease.db", "sqlite:////var/lib/lease.db"),
+        ("sqlite:////var/a:b@c.db", "sqlite:////var/a:b@c.db"),
+        ("postgresql://a?b:s3cret@db/apim", "postgresql://a?b:***@db/apim"),
+        ("postgresql://a/b:s3cret@db/apim", "postgresql://a/b:***@db/apim"),
     ],
 )
 def test_a_password_is_never_shown(text: str, shown: str) -> None:
@@ -33,6 +36,8 @@ def test_a_password_is_never_shown(text: str, shown: str) -> None:
     [
         ("postgresql://u:p@db/x", "postgresql+psycopg://u:p@db/x"),
         ("mariadb://db/x", "mariadb+pymysql://db/x"),
+        ("mariadb://u:p%40@[::1]:3306/x", "mariadb+pymysql://u:p%40@[::1]:3306/x"),
+        ("postgresql://u@/x?host=/run&port=1", "postgresql+psycopg://u@/x?host=/run&port=1"),
         ("mysql+pymysql://db/x?ssl_ca=/a", "mysql+pymysql://db/x?ssl_ca=/a"),
         ("sqlite:////a b/c.db", "sqlite+pysqlite:////a b/c.db"),
     ],
@@ -56,6 +61,9 @@ def test_the_driver_is_the_one_that_comes_with_the_extra(text: str, complete: st
         ("sqlite:////folder/", "four slashes"),
         ("sqlite:////a.db?mode=memory", "four slashes"),
         ("mysql://", "no host and no database"),
+        ("mysql://u:p@db:s3cret/x", "USER:PASSWORD@HOST:PORT/DATABASE"),
+        ("postgresql://u:p@ss:s3cret@db:5432/x", "write %40 for @"),
+        ("postgresql://u:p@db:5432,s3cret:5432/x", "USER:PASSWORD@HOST:PORT/DATABASE"),
     ],
 )
 def test_what_no_lease_can_be_kept_in_is_told_without_a_secret(text: str, fault: str) -> None:
