@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from syncagent.core.settings import Settings
     from syncagent.settings.gateway import Gateway
 
-CONFIG_DEFAULT = "/etc/syncagent/syncagent.toml"
-"""Where the settings are when neither --config nor $SYNCAGENT_CONFIG says otherwise."""
-
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

@@ -87,25 +87,6 @@ class Asking:
 
         self.inquire(peer.link, asked.verb, asked.arguments, then)
 
-    def ask_then(
-        self,
-        peer: Peer,
-        verb: str,
-        arguments: Mapping[str, object],
-        then: Callable[[Mapping[str, object]], None],
-    ) -> None:
-        """Ask a peer; `then` takes `{"result": ...}`, or nothing where there is none.
-
-        Raises UnreachableError.
-        """
-        if peer.link is None:
-            raise UnreachableError(f"{peer.name} is not connected: {peer.why_down}")
-
-        def take(answer: Answer, _now: float) -> None:
-            then({"result": answer.result} if answer.error is None else {})
-
-        self.inquire(peer.link, verb, arguments, take)
-
     def inquire(
         self,
         link: int,
