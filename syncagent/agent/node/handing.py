@@ -1,6 +1,7 @@
 """Leadership handed over in order: `switchover`, `promote` elsewhere, a stop, a runtime that is down.
 
-First nothing new is declared, and what is under way is finished; whoever is to lead is brought to
+What was saved before a person asked is looked for first, so that it goes with the rest. Then nothing
+new is declared, and what is under way is finished; whoever is to lead is brought to
 the newest revision. Then the lease is given back while the connections still stand, and over them
 the workers are told to look at the store at once: the chosen one now, the others a little later.
 Without a lease store the chosen one is asked to promote itself, and its token ends this node's.
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 CAUGHT_UP_S = 60.0
 """How long a switchover waits until the chosen node has the newest revision."""
+LOOK_S = 20.0
+"""How long a switchover looks for what was saved before it was asked for."""
+CHECK_S = 0.05
+"""How often it looks meanwhile whether all was seen."""
 LEAVE_S = 20.0
 """How long a stop waits for what is being committed on workers."""
 SUCCESSOR_S = 10.0
@@ -54,6 +59,8 @@ class Handover:
     target: NodeName | None = None
     request: int = 0
     leaving: bool = False
+    look_from: float = 0.0
+    """Scans that began earlier do not count; 0.0: nothing is looked for."""
     given: bool = False
     """The lease was given back, or the chosen one was asked: now somebody has to take over."""
 
@@ -90,7 +97,10 @@ class Handing:
                 "no other node can lead at the moment", hint="syncagent status -o wide says why"
             )
         why = f"a person hands over to {target.name}"
-        self._begin(Handover(why, now + CAUGHT_UP_S, target.name, asked.request), now)
+        for tree in self._node.observing.views:
+            self._node.observing.want_scan(tree, now)
+        wish = Handover(why, now + CAUGHT_UP_S, target.name, asked.request, look_from=now)
+        self._begin(wish, now)
 
     def leave(self, now: float) -> None:
         """The agent is told to end: hand over first, if others can lead by themselves."""
@@ -154,7 +164,7 @@ class Handing:
 
     def _begin(self, handover: Handover, now: float) -> None:
         state = self._node.state
-        self._now, state.handing_over = handover, handover.why
+        self._now = handover
         state.event("handing-over", reason=handover.why)
         self.tick(now)
 
@@ -164,11 +174,13 @@ class Handing:
         handover = self._now
         if handover is None:
             return
+        if handover.leaving or not self._looks(handover, now):
+            self._node.state.handing_over = handover.why
         if handover.given:
             if now >= handover.until:
                 why = "nobody has taken over yet"
                 self._end(DeadlineError(why, hint="syncagent status says what they wait for"))
-        elif self._drained(handover):
+        elif self._node.state.handing_over and self._drained(handover):
             self._give(handover, now)
         elif now >= handover.until:
             if handover.leaving:
@@ -180,9 +192,19 @@ class Handing:
     def next_at(self, now: float) -> float | None:
         """Return when `tick` has something to do; what was due had its chance."""
         if self._now is not None:
-            return self._now.until
+            looks = not self._node.state.handing_over
+            return min(self._now.until, now + CHECK_S) if looks else self._now.until
         due = None if self._unready_since is None else self._unready_since + UNREADY_S
         return due if due is not None and due > now else None
+
+    def _looks(self, handover: Handover, now: float) -> bool:
+        """Tell whether something that was saved before may still become a revision."""
+        state, observing = self._node.state, self._node.observing
+        if state.handing_over or not handover.look_from or now >= handover.look_from + LOOK_S:
+            return False
+        if not (observing.scans_begun(handover.look_from) and observing.quiet):
+            return True
+        return not state.paused and bool(self._node.declaring.changes(now)[0])
 
     def _drained(self, handover: Handover) -> bool:
         """Tell whether nothing is under way, and the chosen one has all that there is."""

@@ -31,7 +31,7 @@ from syncagent.core.wire.messages import (
     Report,
     Survey,
 )
-from tests.fakes.agent_bench import ME, PEER, THIRD, Bench, sequence
+from tests.fakes.agent_bench import ME, PEER, THIRD, Bench, at, sequence
 from tests.fakes.leases import MemoryStore, MemoryTable
 
 if TYPE_CHECKING:
@@ -198,16 +198,29 @@ def test_who_can_t_lead_is_not_handed_to(name: str, error: type[Exception], text
 
 
 def test_who_has_told_nothing_of_itself_yet_is_joining_and_not_unfit() -> None:
-    bench, second, _ = leading()
-    bench.cut(second)
+    bench = Bench(FILES, store=MemoryStore(MemoryTable()), peers=PEERS).start()
     link = bench.link(PEER)
     bench.admit(link)
+    bench.pass_(6)
     catch_up(bench, link)
     with pytest.raises(BusyError, match="gw-2 is joining"):
         bench.answer("switchover", node=str(PEER))
     says(bench, link)
     bench.ask("switchover", node=str(PEER))
+    bench.pass_(1)
     assert told(bench, link) == [("take-over", 0)]
+
+
+def test_what_was_saved_just_before_a_switchover_goes_with_it() -> None:
+    bench, second, _ = leading()
+    bench.disk.put(at("sequences/c.xml"), sequence("c"))
+    before = bench.state.standing.revision.number
+    bench.ask("switchover", node=str(PEER))
+    bench.pass_(1)
+    assert bench.state.leads, "the other one has not got it"
+    assert bench.state.standing.revision.number == before + 1
+    catch_up(bench, second)
+    assert told(bench, second) == [("take-over", 0)]
 
 
 def test_a_switchover_to_the_manager_itself_is_done() -> None:
