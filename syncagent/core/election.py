@@ -12,7 +12,8 @@ The rules:
 3. Surely lost: down at once. Unknown: asked again until the deadline, then down.
 4. A belief that ended is never taken up again: leading again needs a new acquire, so a new epoch.
    If the store still shows our old token (or one whose acquire we never heard of), it is given
-   back first; else it would keep everybody out, ourselves included.
+   back first; else it would keep everybody out, ourselves included. So who stands back looks once
+   more if something may be left there: a session may keep it alive whatever we believe.
    A lease that an earlier process of this node held is taken over at once, by compare-and-set and
    with a higher epoch: that process has ended, and nobody else may have it yet.
 5. Whoever shows us a higher epoch ends our belief and raises the floor for the next.
@@ -141,6 +142,7 @@ class Election:
         self._ready: LeaseView | None = None
         self._take_at = 0.0
         self._give_back: Token | None = None
+        self._unsettled = False
         self._first = False
         self._renewed_at = 0.0
         self._unavailable_since: float | None = None
@@ -187,7 +189,7 @@ class Election:
             if now >= self._renew_at:
                 return Renew(self._leadership.token)
             return Rest(min(self._renew_at, self._leadership.expires))
-        if not self._campaigning:
+        if not (self._campaigning or self._unsettled):
             return Rest(NEVER)
         if self._ready is not None:
             may_take = self.me.promoted or now >= self._take_at
@@ -248,9 +250,10 @@ class Election:
             self._seen_since = now
         self._seen = view
         self.raise_floor(view.last_epoch)
+        self._unsettled = False
         if self._is_mine(view.token):
             self._give_back = view.token
-        elif self._may_take(now, view):
+        elif self._campaigning and self._may_take(now, view):
             self._ready = view
             first = self._first or self._is_former(view.token)
             self._take_at = now if first else now + self._head_start_s
@@ -319,6 +322,8 @@ class Election:
         if self._leadership is not None:
             self._renew_at = now + pause_s
         else:
+            # It may have been an acquire that was done, or a lease that was not given back.
+            self._unsettled = True
             self._poll_at = now + max(pause_s, self._timing.renew_s * POLL_SHARE)
 
     def expire(self, now: float) -> Lost | None:
@@ -327,6 +332,7 @@ class Election:
         if belief is None or belief.holds(now):
             return None
         # Not given back blindly: the store can't be asked, or answered too late.
+        self._unsettled = True
         return self._step_down("the lease could not be renewed in time", give_back=False)
 
     # Private.

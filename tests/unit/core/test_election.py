@@ -468,6 +468,63 @@ def test_standing_back_while_acquiring_gives_the_lease_back(hand: Hand, table: M
     assert (one.epoch, table.token, one.told) == (None, None, [])
 
 
+def test_a_lease_that_could_not_be_given_back_is_when_the_store_answers(
+    hand: Hand, table: MemoryTable
+) -> None:
+    """A session that goes on would keep it for ever, for nobody asks who does not stand for it."""
+    one = Player("gw-1", table, hand, server_expiry=True)
+    one.settle()
+    one.election.stand_back()
+    one.store.down = True
+    run(hand, [one], LEASE_S)
+    assert table.token is not None
+    one.store.down = False
+    run(hand, [one], RENEW_S)
+    assert (one.epoch, table.token) == (None, None)
+    assert one.election.next(hand.now) == Rest(NEVER)
+
+
+def test_an_acquire_of_unknown_outcome_is_looked_after_also_by_who_stands_back(
+    hand: Hand, table: MemoryTable
+) -> None:
+    one = Player("gw-1", table, hand, server_expiry=True)
+    one.step()
+
+    def stand_back() -> None:
+        one.election.stand_back()
+
+    one.store.answer_lost = True
+    one.store.after = stand_back
+    one.step()
+    one.store.after = lambda: None
+    assert table.token is not None
+    run(hand, [one], RENEW_S)
+    assert (one.epoch, table.token, one.told) == (None, None, [])
+
+
+def test_a_lease_that_ran_out_for_its_holder_is_given_back_though_it_stands_back(
+    hand: Hand, table: MemoryTable
+) -> None:
+    one = Player("gw-1", table, hand, server_expiry=True)
+    one.settle()
+    hand.now += LEASE_S
+    one.election.expire(hand.now)
+    one.election.stand_back()
+    run(hand, [one], RENEW_S)
+    assert (one.epoch, table.token) == (None, None)
+
+
+def test_who_only_looks_after_what_is_left_takes_nothing(hand: Hand, table: MemoryTable) -> None:
+    one = Player("gw-1", table, hand)
+    one.store.down = True
+    one.step()
+    one.election.stand_back()
+    one.store.down = False
+    run(hand, [one], RENEW_S)
+    assert table.epoch == 0
+    assert one.store.calls == ["observe", "observe"]
+
+
 def test_answers_about_another_token_change_nothing(hand: Hand, table: MemoryTable) -> None:
     one = Player("gw-1", table, hand)
     one.settle()
