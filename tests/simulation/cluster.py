@@ -104,7 +104,7 @@ class Cluster:
             self._start_runtimes()
         self._unled_since: float | None = None
         self._excused = False
-        """Whether the last look found differences that are right as long as something is refused."""
+        """Whether the last look found differences that may be right: they have to last."""
 
     # --- making it ----------------------------------------------------------------------------
 
