@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 NOTE = "pause"
 FOR_MAX_S = 30 * 86_400.0
 """How long a pause with an end may last: one that is meant for longer has none."""
+AGO_MAX_S = 3_650 * 86_400.0
+"""Another node's word is taken for no older: what lies outside of every calendar can't be shown."""
 WHO_CHARS_MAX = 80
 
 
@@ -109,12 +111,12 @@ class Pausing:
         """Take another node's word, if it is newer."""
         if not isinstance(said, dict):
             return
-        number, left, ago = said.get("number"), said.get("left_s"), said.get("ago_s")
+        number = said.get("number")
         if not isinstance(number, int) or number <= self._word.number:
             return
-        wall = self._state.wall()
-        until = wall + min(left, FOR_MAX_S) if isinstance(left, int | float) else None
-        since = wall - ago if isinstance(ago, int | float) else wall
+        wall, left = self._state.wall(), _length_s(said.get("left_s"), FOR_MAX_S)
+        until = None if left is None else wall + left
+        since = wall - (_length_s(said.get("ago_s"), AGO_MAX_S) or 0.0)
         by = str(said.get("by") or "somebody")[:WHO_CHARS_MAX]
         was = self._state.paused
         self._take(Word(number, on=said.get("on") is True, by=by, since=since, until=until))
@@ -149,6 +151,11 @@ class Pausing:
         holds = self._word.holds(self._state.wall())
         self._state.paused = self._word.text if holds else ""
         self._state.changed = True
+
+
+def _length_s(told: object, most_s: float) -> float | None:
+    """Return a length that another node told, within its limits; None if it told none."""
+    return min(max(told, 0.0), most_s) if isinstance(told, int | float) else None
 
 
 def paused_row(word: Word, wall: float) -> dict[str, JSON] | None:

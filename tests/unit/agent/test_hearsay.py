@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncagent.agent.node.hearsay import TEXT_CHARS_MAX, hearsay
+from syncagent.agent.node.hearsay import NUMBER_MAX, TEXT_CHARS_MAX, hearsay
 from syncagent.core.settings import PeerSettings, RolloutSettings
 from syncagent.core.wire.codec import encode
 from syncagent.core.wire.messages import Answered, Ask, Report, View
@@ -30,6 +30,7 @@ def api(text: str) -> bytes:
 OLD = {A: api("old"), S: sequence("s")}
 NONSENSE: tuple[object, ...] = (
     *(None, True, -5, 10**400, float("nan"), float("inf"), "x", "\ud800\x1b[31m"),
+    *(NUMBER_MAX, -NUMBER_MAX),
     *([], [[]], [None], {}, {"a": {}}, {"row": {"row": {"row": {}}}}),
     [{"tree": [], "path": {}, "id": [], "state": [], "node": {}, "name": [[]]}],
 )

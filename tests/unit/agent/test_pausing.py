@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from syncagent.agent.node.hearsay import NUMBER_MAX
 from syncagent.agent.node.pausing import NOTE, paused_row, read_word
 from syncagent.core.errors import BusyError, SettingsError
 from syncagent.core.revision import REVISION_ZERO
@@ -77,6 +78,16 @@ def test_a_paused_manager_is_not_woken_for_who_declined() -> None:
     bench.answer("pause", by="ann")
     bench.pass_(40)
     assert bench.wake_at > bench.at
+
+
+@pytest.mark.parametrize("name", ["ago_s", "left_s"])
+@pytest.mark.parametrize("length", [NUMBER_MAX, -NUMBER_MAX])
+def test_a_length_that_no_calendar_has_is_taken_for_the_longest(name: str, length: int) -> None:
+    bench, link = following()
+    told(bench, link, **{name: length})
+    bench.pass_(1)
+    assert bool(bench.state.paused) == (length > 0 or name == "ago_s")
+    bench.answer("status")
 
 
 def test_a_pause_ends_by_itself() -> None:
