@@ -289,9 +289,9 @@ class Loading:
         return [*found, *before] if named else found
 
     def _came(self, path: ArtifactPath, known: Outcome | None, wait: Wait | None) -> float | None:
-        """Return the wall time at which the bytes came, None if nothing says it."""
+        """Return the wall time at which the bytes were there, None if nothing says it."""
         if wait is not None:
-            return wait.came
+            return wait.loaded_by
         if known is not None:
             return known.at
         return self._written(path) or None

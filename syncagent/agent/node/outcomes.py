@@ -87,6 +87,8 @@ class Wait:
 
     came: float
     due: float | None = None
+    there: float = 0.0
+    """Wall time at which they were surely there: a commit begins to write long before its end."""
     updated: bool = False
     unclear_from: float | None = None
     """From this wall time to `came` a saying may be about these bytes or those before."""
@@ -105,6 +107,11 @@ class Wait:
     """Wall time at which its tenant was heard to be loaded: it is loaded with it."""
     found: bool = False
     """Whether it was not this node that wrote them."""
+
+    @property
+    def loaded_by(self) -> float:
+        """The wall time from which a runtime that starts has met these bytes, and no others."""
+        return max(self.came, self.there)
 
     def is_older(self, at: float) -> bool:
         """Tell whether what was said at this wall time is no (clear) answer."""

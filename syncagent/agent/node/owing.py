@@ -58,26 +58,28 @@ class Owing:
         """New bytes are there: wait for what is said of them, or conclude what nobody says.
 
         They came at the wall time `made.at`; or until `latest`, and what is said before then may be
-        about those that were there before (see `until`). `found`: this node did not write them.
+        about those that were there before (see `until`). `found`: this node did not write them; what it
+        wrote itself is surely there only now, so what was started since may have been without.
         """
-        path = made.path
+        path, there = made.path, made.at if found else self._state.wall()
         self._loading.moved(path)
         self._outcomes.going.pop(path, None)
         how = taking(self._about, self._outcomes.kind(path))
         if how is Taking.NEVER or not self._outcomes.counts(made):
             return
         if how is Taking.AT_START:
-            held = replace(made, state=Deployment.RESTART_REQUIRED, reason=NEXT_START)
+            held = replace(made, state=Deployment.RESTART_REQUIRED, reason=NEXT_START, at=there)
             self._outcomes.put(held, now)
         elif not self._loading.is_loaded(path.tree):
-            self._outcomes.put(replace(made, state=Deployment.DORMANT, reason=NOT_LOADED), now)
+            dormant = replace(made, state=Deployment.DORMANT, reason=NOT_LOADED, at=there)
+            self._outcomes.put(dormant, now)
         else:
             missed = self._hearing.may_miss(path, made.at)
-            wait = Wait(made.at, updated=updated, missed=missed, found=found)
+            wait = Wait(made.at, there=there, updated=updated, missed=missed, found=found)
             if latest is not None or self._hearing.unanswered(path, made.at):
                 wait.unclear_from = made.at
                 wait.came = (made.at if latest is None else latest) + OVERLAP_S
-            self._outcomes.put(replace(made, at=wait.came), now, wait)
+            self._outcomes.put(replace(made, at=wait.loaded_by), now, wait)
             self._hearing.replay(path, made.at, now)
             self._hearing.saving.look()
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from syncagent.core.artifact import Kind
-from syncagent.core.events import RuntimeHeard, WatchFault, WatchTrouble
+from syncagent.core.events import Received, RuntimeHeard, WatchFault, WatchTrouble
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Heard, Phase, Saying
 from syncagent.core.settings import Writers
 from syncagent.core.snapshot import Condition
-from syncagent.core.wire.messages import Propose
-from tests.fakes.agent_bench import PEER, XMLNS, Bench, Files, T, at, sequence
+from syncagent.core.wire.messages import Blobs, Commit, Prepared, Propose
+from syncagent.core.wire.packing import compress_batch
+from tests.fakes.agent_bench import (
+    PEER,
+    XMLNS,
+    Bench,
+    Files,
+    T,
+    adds,
+    at,
+    entry,
+    revision,
+    sequence,
+)
 from tests.fakes.runtime_words import CARBON, SYNAPSE
 from tests.unit.agent.test_deploying import (
     OLD,
@@ -309,3 +321,40 @@ def test_what_came_back_after_the_runtime_let_go_is_not_blamed_for_what_was_ther
     bench.pass_(0.2)
     assert bench.events("rejected-edit")
     assert not bench.events("rejected")
+
+
+def held_up(bench: Bench, seconds: float) -> None:
+    """Let time pass in which this node's hands do nothing."""
+    assert bench.gateway is not None
+    until = bench.at + seconds
+    while bench.at < until:
+        bench.at += 0.05
+        bench.gateway.run()
+        while bench.arrived:
+            bench.handle(bench.arrived.popleft())
+        bench.tick()
+
+
+def test_what_a_commit_wrote_after_a_start_was_not_loaded_with_it() -> None:
+    bench = following(OLD)
+    assert bench.gateway is not None
+    link, token = bench.managed()
+    before, content = bench.state.standing, api("C")
+    made = revision(before.revision, before.manifest, adds({"api/C.xml": content}), epoch=2)
+    bench.offer(link, token, made)
+    bench.hear(link, Blobs(*compress_batch([(entry(content), content)])))
+    assert bench.said(Prepared)
+    bench.handle(Received(link, Commit(token, made.id)))
+    held_up(bench, 1.0)
+    bench.gateway.kill()
+    held_up(bench, 1.0)
+    bench.gateway.boot()
+    held_up(bench, 3.0)
+    assert bench.node.deploying.answers
+    bench.rest()
+    assert bench.state.standing.revision == made.id
+    bench.pass_(1.0)
+    assert bench.gateway.serves("api", "C") is None
+    assert state_of(bench, "api/C.xml") is D.PENDING
+    bench.pass_(30.0)
+    assert state_of(bench, "api/C.xml") is D.DEPLOYED
