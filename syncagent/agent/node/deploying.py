@@ -242,6 +242,7 @@ class Deploying:
             paths = [ArtifactPath(tree, path) for path in sorted(differing)]
             paths.extend(p for p in self.state.exempt if p.tree == tree and p.path not in differing)
             self.looked([*paths, *self._hearing.unseen.of(tree)], now)
+            self._hearing.scanned(tree, now)
 
     # --- what this node does ----------------------------------------------------------------
 

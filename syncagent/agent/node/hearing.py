@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.outcomes import Outcomes
     from syncagent.agent.node.readiness import Readiness
     from syncagent.agent.node.restores import Restores
-    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.artifact import ArtifactPath, TreeName
 
 RECENT_PATHS = 2_000
 RECENT_EACH = 8
@@ -41,6 +41,8 @@ LOST = "the runtime serves an older version that no file leads to: restart it"
 DUPLICATE = "Duplicate resource definition by the name"
 """How Synapse refuses a name that it has already. Within a revision names are unique, so that what it
 has is an older version, of a file that it knows no more."""
+_OF_BYTES = frozenset({Saying.DEPLOYED, Saying.UPDATED, Saying.UNDEPLOYED})
+"""Sayings that mean nothing until it is seen what is there."""
 STRAYED = "the runtime goes by other bytes than the revision's, which are there now"
 UNTAKEN = "the runtime did not take it"
 
@@ -72,6 +74,8 @@ class Hearing:
         """What the runtime wrote itself: it takes the next change there for its own."""
         self.spoke_at = float("-inf")
         """The instant of the last saying."""
+        self._blind: set[TreeName] = set()
+        """Trees that can't be seen, and of which something was said."""
 
     # --- what it says -----------------------------------------------------------------------
 
@@ -115,7 +119,23 @@ class Hearing:
             self._keep(path, heard, answered=False)
 
     def _note(self, path: ArtifactPath, heard: Heard, now: float) -> None:
-        self._keep(path, heard, answered=self._apply(path, heard, now))
+        unseen = heard.saying in _OF_BYTES and not self._observing.views[path.tree].ready
+        if unseen and path not in self._outcomes.going:
+            # Somebody may have put other bytes there since: what was last seen may not be what is meant.
+            self._blind.add(path.tree)
+            self._keep(path, heard, answered=False)
+        else:
+            self._keep(path, heard, answered=self._apply(path, heard, now))
+
+    def scanned(self, tree: TreeName, now: float) -> None:
+        """A tree was looked at: take what was said of it while it could not be seen."""
+        if tree not in self._blind or not self._observing.views[tree].ready:
+            return
+        self._blind.discard(tree)
+        for path in [path for path in self._recent if path.tree == tree]:
+            for heard, _ in self._recent[path]:
+                if heard.saying in _OF_BYTES:
+                    self._apply(path, heard, now)
 
     def _keep(self, path: ArtifactPath, heard: Heard, *, answered: bool) -> None:
         recent = self._recent.pop(path, deque(maxlen=RECENT_EACH))
@@ -227,8 +247,8 @@ class Hearing:
         known = self._outcomes.known.get(path)
         if known is None:
             seen = self._observing.views[path.tree].files.get(path.path)
-            if not isinstance(seen, Seen) or before(heard.at, seen.mtime_ns / 1e9):
-                return None
+            if not isinstance(seen, Seen) or not well_before(seen.mtime_ns / 1e9, heard.at):
+                return None  # It may be of what was there before.
             number = self._state.standing.revision.number
             self.name_of(path)
             made = Outcome(path, entry.digest, Deployment.UNKNOWN, revision=number)

@@ -358,3 +358,37 @@ def test_what_a_commit_wrote_after_a_start_was_not_loaded_with_it() -> None:
     assert state_of(bench, "api/C.xml") is D.PENDING
     bench.pass_(30.0)
     assert state_of(bench, "api/C.xml") is D.DEPLOYED
+
+
+def test_what_is_said_of_a_tree_that_does_not_answer_counts_when_it_is_seen() -> None:
+    bench = following(OLD)
+    bring(bench, {"api/A.xml": api("A", "new"), "api/B.xml": api("B", "new")})
+    bench.disk.conditions[T] = Condition.STALLED
+    bench.handle(WatchFault(T, WatchTrouble.OVERFLOW, ""))
+    bench.pass_(2.0)
+    put_unseen(bench, "api/A.xml", api("A", "by hand"))
+    for name in "AB":
+        said = Heard(Saying.UPDATED, at(f"api/{name}.xml"), Kind.API, name, at=bench.wall() + 0.1)
+        bench.handle(RuntimeHeard((said,), "99"))
+        assert state_of(bench, f"api/{name}.xml") is D.PENDING
+    put_unseen(bench, "api/A.xml", api("A", "broken")[:-6])
+    del bench.disk.conditions[T]
+    while not bench.node.observing.ready:
+        bench.pass_(0.1)
+    assert state_of(bench, "api/A.xml") is D.PENDING
+    assert state_of(bench, "api/B.xml") is D.DEPLOYED
+
+
+def test_what_was_said_in_the_second_of_a_write_may_be_of_what_was_there_before() -> None:
+    bench = _aged(Bench(OLD, manager=PEER)).beside(SYNAPSE)
+    bench.at = float(int(bench.at) + 100)
+    second, bench.at = bench.wall(), bench.at + 0.8
+    bench.disk.put(at("api/A.xml"), api("A", "later"))
+    bench.disk.put(at("api/B.xml"), api("B", "later"))
+    bench.start().pass_(2.0)
+    bring(bench, dict(bench.files))
+    for name, when in (("A", second), ("B", second + 3.0)):
+        said = Heard(Saying.UPDATED, at(f"api/{name}.xml"), Kind.API, name, at=when)
+        bench.handle(RuntimeHeard((said,), "99"))
+    assert state_of(bench, "api/A.xml") is not D.DEPLOYED
+    assert state_of(bench, "api/B.xml") is D.DEPLOYED
