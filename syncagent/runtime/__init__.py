@@ -28,6 +28,8 @@ Listening to a log is layered, each layer with its own theory in its module:
 
     place      where reading stopped, as text that survives everything
     family     a log and its rotated siblings, oldest first
+    opened     one of them, open: as it is, or through gzip
+    finder     which of them holds a place
     follow     whole lines, each once, through every rotation
     begin      the runtime's last start, for who comes without a mark
     entries    lines to entries: heads by layout, stack traces to the entry they belong to

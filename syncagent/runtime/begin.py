@@ -1,6 +1,7 @@
 """Where to begin in a log that was never read: at the runtime's last start, if the log still has it.
 
-The files are searched backwards, newest first, so that the price is what was written since.
+The files are searched backwards, newest first, so that the price is what was written since. Packed
+ones can't be read backwards and are left out.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def last_start(fs: OsFS, path: str, words: Sequence[bytes], *, since: float) -> 
     If none does: the start of the oldest file that was written at or after `since` (wall time, s);
     if there is no such file, the end of the newest; None if there is no file. Raises OSError.
     """
-    members = Family(fs, path).listed()
+    members = [each for each in Family(fs, path).listed() if not each.packed]
     fitting = [each for each in members if each.written_ns >= since * 1e9]
     for member in reversed(fitting):
         place = _in_member(fs, member, words)

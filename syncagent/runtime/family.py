@@ -5,7 +5,11 @@ Rotation schemes that are told apart, by name alone:
 - dated (daily appenders, log4j 2): `NAME.2026-11-21`, `STEM-11-21-2026.log`, `STEM-11-21-2026-3.log`:
   by the time of their last write, then by the numbers in their names;
 - the log itself is always the newest.
-Compressed siblings are not read.
+
+Each may be packed with gzip (`.gz` behind its name): it keeps its rank. As long as the plain file of
+the same name is there, it is still being packed and that one counts. Who packs may give the packed
+file the time of the packing, when the next file was already written to: among the dated ones it is
+therefore taken for a little older than it says. Otherwise compressed siblings are not read.
 
 A listing while names are shifted may show one file twice and another not at all. It is therefore
 taken until two in a row agree, and who opens a member compares its inode.
@@ -24,16 +28,23 @@ if TYPE_CHECKING:
 _PASSES_MAX = 16
 _NUMBERED = re.compile(r"\.(\d{1,3})")
 _ROTATED = re.compile(r"[\w.:-]*\d[\w.:-]*")
+_PACKED = ".gz"
 _COMPRESSED = (".gz", ".zip", ".bz2", ".xz", ".zst")
+PACKING_NS = 60 * 1_000_000_000
+"""How long packing one file takes at most, generously: plain ones written meanwhile are younger."""
 
 
 class Member(NamedTuple):
-    """One file of the family; `path` led to `identity` (device, inode) when it was listed."""
+    """One file of the family; `path` led to `identity` (device, inode) when it was listed.
+
+    `packed`: it is a gzip file, `size` is that of the file, and `written_ns` may be its packing's time.
+    """
 
     path: str
     identity: tuple[int, int]
     size: int
     written_ns: int
+    packed: bool = False
 
 
 class Family:
@@ -67,16 +78,20 @@ class Family:
 
     def _look(self) -> list[Member]:
         try:
-            names = self._fs.listdir(self._folder)
+            names = set(self._fs.listdir(self._folder))
         except FileNotFoundError:
             return []
         ranked = []
         for name in names:
-            rank = self._rank(name)
-            member = self._member(f"{self._folder}/{name}") if rank else None
+            plain = name.removesuffix(_PACKED)
+            if plain != name and (plain in names or plain == self._base):
+                continue
+            rank = self._rank(plain)
+            member = self._member(f"{self._folder}/{name}", packed=plain != name) if rank else None
             if rank and member:
-                age = (0, 0) if rank[0] else (member.written_ns, 0)
-                ranked.append(((rank[0], *age, rank[1]), member))
+                packing = PACKING_NS if member.packed else 0
+                age = 0 if rank[0] else member.written_ns - packing
+                ranked.append(((rank[0], age, rank[1]), member))
         ranked.sort(key=lambda each: each[0])
         return [member for _, member in ranked]
 
@@ -97,11 +112,11 @@ class Family:
             return 1, (-int(numbered[1]),)
         return 0, tuple(int(number) for number in re.findall(r"\d+", rest))
 
-    def _member(self, path: str) -> Member | None:
+    def _member(self, path: str, *, packed: bool = False) -> Member | None:
         try:
             found = self._fs.stat(path)
         except FileNotFoundError:
             return None
         if not stat.S_ISREG(found.st_mode):
             return None
-        return Member(path, (found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
+        return Member(path, (found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns, packed)

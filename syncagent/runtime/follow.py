@@ -8,41 +8,46 @@ follows is in the next younger member of the family, opened while the family hel
 were rotated away between two looks are read one after the other.
 
 `place` survives the process: the file is found again by inode and fingerprint, or by fingerprint
-alone where it was copied away. What can't be found any more (deleted, compressed) is a gap: reading
-goes on with the oldest file that was written since, and `gaps` counts it.
+alone where it was copied away or packed with gzip. What can't be found any more (deleted, compressed
+otherwise) is a gap: reading goes on with the oldest file that was written since, and `gaps` counts
+it. So is what comes after the damage in a packed file.
 
 Every call that fails raises OSError and leaves `place` where it was; the next call begins there
 again. So nothing is missed, and nothing is read twice by one follower. Lines are bounded: what is
 longer than a block comes in pieces, of which the later ones have no line head. A last line without
 its end is kept back until the end comes, or until the file is finished.
 
-Memory is one block. There is no thread and no clock here.
+Memory is one block, and one step of unpacking. There is no thread and no clock here.
 """
 
 from __future__ import annotations
 
-import os
-import stat
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from syncagent.runtime.family import Family
+from syncagent.runtime.family import PACKING_NS, Family
+from syncagent.runtime.finder import Finder
+from syncagent.runtime.opened import opened
 from syncagent.runtime.place import FINGERPRINT_BYTES, Place, fingerprint, start_of
 
 if TYPE_CHECKING:
+    import os
+
     from syncagent.fsio import OsFS
     from syncagent.runtime.family import Member
+    from syncagent.runtime.opened import LogFile
 
 BLOCK_BYTES = 128 * 1024
 """Read at a time; small enough for the processor's cache, where the search for words is fast."""
 _FILES_MAX = 1_000
-_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Whole lines. `written_ns` is the file's mtime, `at_end` tells whether they were its last."""
+    """Whole lines. `written_ns` is the file's mtime, `at_end` tells whether they were its last.
+
+    Those of a packed file never are: its mtime is not when they were written.
+    """
 
     data: bytes
     written_ns: int
@@ -62,7 +67,8 @@ class Follower:
         self._fs = fs
         self._family = Family(fs, path)
         self._block_bytes = block_bytes
-        self._fd = -1
+        self._finder = Finder(fs)
+        self._file: LogFile | None = None
         self._idle: tuple[int, int] | None = None
         self.place = place
         self.gaps = 0
@@ -79,23 +85,22 @@ class Follower:
 
     def tail(self, limit: int) -> tuple[bytes, int]:
         """Return the last bytes of the open file, and its mtime (ns). Raises OSError."""
-        if self._fd < 0:
+        if self._file is None or self._file.packed:
+            # When the last line of a packed file was written its mtime does not say.
             return b"", 0
-        status = self._fs.fstat(self._fd)
-        self._fs.lseek(self._fd, max(0, status.st_size - limit), os.SEEK_SET)
-        return self._fs.read(self._fd, limit), status.st_mtime_ns
+        status = self._file.status()
+        return self._file.read_at(max(0, status.st_size - limit), limit), status.st_mtime_ns
 
     def close(self) -> None:
         """Let go of the file; `place` stays."""
         self._idle = None
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            with suppress(OSError):
-                self._fs.close(fd)
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
 
     def _read(self) -> Chunk | None:
         for _ in range(_FILES_MAX):
-            if self._fd < 0 and not self._attach():
+            if self._file is None and not self._attach():
                 return None
             done = self._done()
             try:
@@ -126,25 +131,29 @@ class Follower:
         assert self.place is not None, "a file is open, so there is a place"
         return self.place
 
+    def _open_file(self) -> LogFile:
+        assert self._file is not None, "a file is open"
+        return self._file
+
     # Reading the open file.
 
     def _take(self, *, finished: bool) -> Chunk | None:
         """Return the next lines of the open file. Raises EmptiedError, OSError."""
-        place, fs = self._here(), self._fs
-        status = fs.fstat(self._fd)
+        place, file = self._here(), self._open_file()
+        status = file.status()
         state = (status.st_size, status.st_mtime_ns)
         if state == self._idle and not finished:
             return None
-        if status.st_size < place.offset:
+        if status.st_size < place.offset and not file.packed:
             raise EmptiedError
-        fs.lseek(self._fd, place.offset - place.length, os.SEEK_SET)
-        data = fs.read(self._fd, place.length + self._block_bytes)
+        data = file.read_at(place.offset - place.length, place.length + self._block_bytes)
         if not place.fits(data[: place.length]):
             raise EmptiedError
         cut = data.rfind(b"\n") + 1
         if cut <= place.length:
             full = len(data) == place.length + self._block_bytes
-            cut = len(data) if full or finished else 0
+            # What stands right before a damage is half a line, which could say something else.
+            cut = len(data) if full or (finished and not file.damaged) else 0
         if cut <= place.length:
             self._idle = state
             return None
@@ -161,7 +170,8 @@ class Follower:
         lines = data[place.length : cut]
         if not lines.endswith(b"\n"):
             lines += b"\n"
-        return Chunk(lines, status.st_mtime_ns, at_end=offset >= status.st_size)
+        at_end = offset >= status.st_size and not self._open_file().packed
+        return Chunk(lines, status.st_mtime_ns, at_end=at_end)
 
     # Going from file to file.
 
@@ -172,8 +182,9 @@ class Follower:
         if not members:
             return False
         if place is None:
-            return self._open(members[0], None)
-        found = self._of_place(members, place)
+            plain = [each for each in members if not each.packed]
+            return bool(plain) and self._open(plain[0], None)
+        found = self._finder.find(members, place)
         if found is not None:
             return self._open(found, place)
         oldest = self._oldest_since(members, place)
@@ -182,39 +193,17 @@ class Follower:
         self.gaps += 1
         return True
 
-    def _of_place(self, members: list[Member], place: Place) -> Member | None:
-        """Return the member that holds the place: first by inode, then by fingerprint alone."""
-        identity = (place.device, place.inode)
-        first = [each for each in members if each.identity == identity]
-        others = [each for each in reversed(members) if each.identity != identity]
-        for member in [*first, *(others if place.telling else [])]:
-            if member.size >= place.offset and self._holds(member, place):
-                return member
-        return None
-
-    def _holds(self, member: Member, place: Place) -> bool:
-        try:
-            fd = self._fs.open(member.path, _OPEN)
-        except FileNotFoundError:
-            return False
-        try:
-            self._fs.lseek(fd, place.offset - place.length, os.SEEK_SET)
-            return place.fits(self._fs.read(fd, place.length))
-        finally:
-            self._fs.close(fd)
-
     def _open(self, member: Member, place: Place | None) -> bool:
         """Open a member and stand at `place` in it (None: its start); False if it moved meanwhile."""
         try:
-            fd = self._fs.open(member.path, _OPEN)
+            file = opened(self._fs, member)
         except FileNotFoundError:
             return False
-        self.close()
-        self._fd = fd
-        status = self._fs.fstat(fd)
-        if (status.st_dev, status.st_ino) != member.identity or not stat.S_ISREG(status.st_mode):
-            self.close()
+        if file is None:
             return False
+        self.close()
+        self._file = file
+        status = file.status()
         self.files += 1
         device, inode = member.identity
         self.place = (
@@ -229,22 +218,35 @@ class Follower:
         place = self._here()
         members = self._family.listed()
         after = self._after(members, place)
+        damaged = self._open_file().damaged
         if after is None or not self._open(after, None):
             # The log is between two names: the open file stays open, and the next look finds it.
             self._idle = None
+        elif damaged:
+            self.gaps += 1
 
     def _after(self, members: list[Member], place: Place) -> Member | None:
+        """Return the member to be read when the open one is at its end."""
         identity = (place.device, place.inode)
-        for index, member in enumerate(members):
-            if member.identity == identity:
-                return members[index + 1] if index + 1 < len(members) else None
-        # The open file was deleted as the oldest, or moved elsewhere.
-        return self._oldest_since(members, place)
+        here = next((each for each in members if each.identity == identity), None)
+        if here is None:
+            # It was packed, and what is open is not listed any more.
+            here = self._finder.packed(members, place)
+        if here is None:
+            # It was deleted as the oldest, or moved elsewhere.
+            return self._oldest_since(members, place)
+        later = members[members.index(here) + 1 :]
+        return next((each for each in later if not self._stale(each, place)), None)
+
+    def _stale(self, member: Member, place: Place) -> bool:
+        """Tell whether it is left from another scheme of rotation that was in use once."""
+        return member.packed and member.written_ns + PACKING_NS < place.written_ns
 
     def _oldest_since(self, members: list[Member], place: Place) -> Member | None:
         """Return the oldest file that was written since the place was read; the log itself at least."""
         for member in members:
-            if member.written_ns >= place.written_ns or member.path == self._family.path:
+            since = member.written_ns >= place.written_ns and member not in self._finder.spoiled
+            if since or member.path == self._family.path:
                 return member
         return None
 
@@ -252,7 +254,7 @@ class Follower:
         """The open file was emptied: its rest may be in a copy; then what is after that follows."""
         place = self._here()
         members = self._family.listed()
-        copy = self._of_place(members, place) if place.telling else None
+        copy = self._finder.find(members, place) if place.telling else None
         if copy is not None and self._open(copy, place):
             return
         self.place = start_of(place.device, place.inode, place.written_ns)

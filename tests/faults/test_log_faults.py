@@ -12,7 +12,7 @@ from syncagent.fsio import OsFS
 from syncagent.runtime.begin import last_start
 from syncagent.runtime.follow import Follower
 from tests.fakes.faultyfs import FaultyFS
-from tests.fakes.logs import Dated, Log, Numbered, Truncated
+from tests.fakes.logs import Dated, DatedPacked, Log, Numbered, NumberedPacked, Truncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from syncagent.runtime.place import Place
 
 CODES = (errno.EIO, errno.ESTALE, errno.EACCES)
-SCHEMES = (Numbered, Dated, Truncated)
+SCHEMES = (Numbered, Dated, Truncated, NumberedPacked, DatedPacked)
+CASES = (
+    *((scheme, code) for scheme in (Numbered, Dated, Truncated) for code in CODES),
+    *((scheme, errno.EIO) for scheme in (NumberedPacked, DatedPacked)),
+)
 CALLS_MAX = 400
 
 
@@ -63,8 +67,7 @@ def run(
     return log, story(log, Follower(fs, str(log.path), block_bytes=512), fs), fs
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("code", CODES, ids=lambda code: errno.errorcode[code])
+@pytest.mark.parametrize(("scheme", "code"), CASES)
 def test_a_failure_at_any_call_loses_and_doubles_nothing(
     tmp_path: Path, scheme: Callable[[Path], Log], code: int
 ) -> None:

@@ -12,13 +12,27 @@ from hypothesis import strategies as st
 
 from syncagent.fsio import OsFS
 from syncagent.runtime.follow import Follower
-from tests.fakes.logs import Dated, Log, Numbered, Truncated
+from tests.fakes.logs import (
+    Dated,
+    DatedPacked,
+    Log,
+    Numbered,
+    NumberedDelayed,
+    NumberedPacked,
+    Truncated,
+    TruncatedPacked,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from syncagent.runtime.place import Place
+
+SCHEMES = (
+    *(Numbered, Dated, Truncated),
+    *(NumberedPacked, NumberedDelayed, DatedPacked, TruncatedPacked),
+)
 
 
 def drain(follower: Follower) -> list[bytes]:
@@ -74,7 +88,7 @@ def test_an_endless_line_comes_in_pieces_of_a_block(log: Log) -> None:
     follower.close()
 
 
-@pytest.mark.parametrize("scheme", [Numbered, Dated, Truncated])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_what_is_written_before_and_after_a_rotation_is_read(
     tmp_path: Path, scheme: Callable[[Path], Log]
 ) -> None:
@@ -90,7 +104,7 @@ def test_what_is_written_before_and_after_a_rotation_is_read(
     follower.close()
 
 
-@pytest.mark.parametrize("scheme", [Numbered, Dated, Truncated])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_several_rotations_between_two_looks_lose_nothing(
     tmp_path: Path, scheme: Callable[[Path], Log]
 ) -> None:
@@ -106,7 +120,7 @@ def test_several_rotations_between_two_looks_lose_nothing(
     follower.close()
 
 
-@pytest.mark.parametrize("scheme", [Numbered, Dated, Truncated])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_new_follower_goes_on_at_the_place_after_rotations(
     tmp_path: Path, scheme: Callable[[Path], Log]
 ) -> None:
@@ -125,7 +139,7 @@ def test_a_new_follower_goes_on_at_the_place_after_rotations(
     second.close()
 
 
-@pytest.mark.parametrize("scheme", [Numbered, Dated, Truncated])
+@pytest.mark.parametrize("scheme", [Numbered, Dated, Truncated, NumberedDelayed, DatedPacked])
 def test_nothing_is_missed_or_doubled_over_a_thousand_rotations(
     tmp_path: Path, scheme: Callable[[Path], Log]
 ) -> None:
@@ -244,16 +258,19 @@ def test_a_deleted_log_without_a_new_one_is_waited_for(log: Log) -> None:
     second.close()
 
 
-def test_other_logs_of_the_folder_and_compressed_ones_are_left_alone(tmp_path: Path) -> None:
+def test_other_logs_of_the_folder_and_those_compressed_otherwise_are_left_alone(
+    tmp_path: Path,
+) -> None:
     log = Dated(tmp_path / "wso2carbon.log")
     follower = follower_of(log)
     log.write(1)
     read = drain(follower)
-    for name in ("wso2carbon-trace-messages.log", "wso2-errors.log", "wso2carbon.log.1.gz"):
+    for name in ("wso2carbon-trace-messages.log", "wso2-errors.log", "wso2carbon.log.1.xz"):
         (tmp_path / name).write_bytes(b"not ours\n")
     log.rotate()
     log.write(1)
     assert read + drain(follower) == log.lines
+    assert follower.gaps == 0
     follower.close()
 
 

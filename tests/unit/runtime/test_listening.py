@@ -28,7 +28,7 @@ from syncagent.runtime.phase import PATIENCE_S
 from syncagent.runtime.place import mark_from
 from syncagent.runtime.presence import Traits
 from tests.fakes.faultyfs import FaultyFS
-from tests.fakes.logs import Numbered
+from tests.fakes.logs import Numbered, pack
 from tests.fakes.proc import FakeProc
 
 TREE = TreeName("synapse")
@@ -270,6 +270,34 @@ def test_an_agent_that_comes_back_knows_that_the_runtime_is_ready(bench: Bench) 
     assert bench.names == ["B"]
     assert bench.phases == [Phase.READY]
     assert "a part of its log was gone" in bench.states[-1].detail
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_was_said_in_logs_that_were_packed_meanwhile_is_heard_and_a_damage_told(
+    bench: Bench, *, damaged: bool
+) -> None:
+    bench.boot()
+    bench.starts()
+    bench.gets_ready()
+    bench.deploy("A")
+    bench.look()
+    mark = bench.mark
+    bench.deploy("B")
+    bench.log.rotate()
+    bench.deploy("C")
+    bench.log.rotate()
+    older = pack(bench.log.path.with_name("synapse.log.2"))
+    newer = pack(bench.log.path.with_name("synapse.log.1"))
+    if damaged:
+        newer.write_bytes(newer.read_bytes()[:15])
+    bench.deploy("D")
+    bench.events.clear()
+    bench.listen(mark)
+    bench.look()
+    assert older.exists()
+    assert bench.names == (["B", "D"] if damaged else ["B", "C", "D"])
+    assert bench.phases == [Phase.READY]
+    assert ("a part of its log was gone" in bench.states[-1].detail) is damaged
 
 
 def test_a_restart_while_the_agent_was_away_is_told_in_its_order(bench: Bench) -> None:
