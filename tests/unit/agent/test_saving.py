@@ -139,7 +139,8 @@ def test_what_somebody_writes_before_the_saved_file_is_never_called_deployed() -
     bench = publishing("api/A.xml", "A", api("A", "console"))
     bench.pass_(1.0)
     bench.put("api/A.xml", api("A", "by hand"))
-    while bench.files["api/A.xml"] == api("A", "by hand"):
+    until = bench.at + 10 * PERSISTED_S
+    while bench.files["api/A.xml"] == api("A", "by hand") and bench.at < until:
         assert state_of(bench, "api/A.xml") is not Deployment.DEPLOYED or (
             bench.state.standing.revision.number == 1
         )
