@@ -338,21 +338,23 @@ def _door(fs: OsFS, settings: Settings) -> Iterator[Check]:
         return
     encrypted = make_context(fs, http) is not None
     token = read_token(fs, http, os.environ)
+    how = (
+        f"{'HTTPS' if encrypted else 'HTTP without TLS'}, {'with' if token else 'without'} a token"
+    )
     try:
         listen(http.listen).close()
     except BusyError:
         if not _runs(settings):
             raise
-        text = f"the agent answers at {http.listen}"
+        text = f"the agent runs, and somebody listens at {http.listen}"
+        yield Check("http", Found.OK, f"{text}: {how}")
     else:
-        text = f"{http.listen} is free"
         if _runs(settings):
+            text = f"the agent runs and does not answer at {http.listen}"
             hint = "systemctl restart syncagent: [http] was changed since it started"
-            yield Check(
-                "http", Found.FAIL, f"the agent runs and does not answer at {http.listen}", hint
-            )
-    how = "HTTPS" if encrypted else "HTTP without TLS"
-    yield Check("http", Found.OK, f"{text}, {how}, {'with' if token else 'without'} a token")
+            yield Check("http", Found.FAIL, text, hint)
+        else:
+            yield Check("http", Found.OK, f"{http.listen} is free: {how}")
     if token is not None and not encrypted and not is_loopback(http.listen):
         text = "the token crosses the network in the clear, and opens everything"
         yield Check("http", Found.WARN, text, "set [http] certificate, or listen on 127.0.0.1")

@@ -326,7 +326,7 @@ def test_a_door_that_could_open_is_told_with_what_guards_it(
     token = guarded(tmp_path)
     given = {"token_file": token, "certificate": certificate, "certificate_key": key}
     door(call, f"127.0.0.1:{port}", **given)
-    assert checks(call)["http"] == ("ok", f"127.0.0.1:{port} is free, HTTPS, with a token", "")
+    assert checks(call)["http"] == ("ok", f"127.0.0.1:{port} is free: HTTPS, with a token", "")
     token.chmod(0o644)
     word, why, hint = checks(call)["http"]
     assert word == "fail"
@@ -359,7 +359,8 @@ def test_a_running_agent_may_have_the_port(call: CommandLine, desk: FakeDesk) ->
         door(call, where)
         word, text, _ = checks(call)["http"]
     assert word == "ok"
-    assert text == f"the agent answers at {where}, HTTP without TLS, without a token"
+    how = "HTTP without TLS, without a token"
+    assert text == f"the agent runs, and somebody listens at {where}: {how}"
 
 
 def test_a_token_in_the_clear_over_the_network_is_a_warning(
