@@ -328,6 +328,35 @@ def test_no_lines_of_a_packed_log_are_its_last(log: Log) -> None:
     follower.close()
 
 
+def test_a_place_with_too_few_bytes_before_it_is_a_gap_and_nothing_is_missed(log: Log) -> None:
+    log.write_raw(b"short\n")
+    place = stopped_after(log, 0)
+    log.write(2)
+    log.rotate()
+    log.write(1)
+    second = follower_of(log, place)
+    assert drain(second) == [b"short", *log.lines]
+    assert second.gaps == 1
+    second.close()
+
+
+def test_a_member_whose_name_leads_to_another_file_meanwhile_is_not_opened(log: Log) -> None:
+    place = stopped_after(log, 3)
+    log.rotate()
+    (member,) = Family(OsFS(), str(log.path)).listed()
+    another = the_packed(log, 2)
+    another.write_bytes(the_packed(log).read_bytes())
+    another.replace(the_packed(log))
+    fs = FaultyFS(OsFS())
+    assert opened(fs, member) is None
+    assert not fs.opened
+    assert Finder(fs).packed([member], place) is None
+    the_packed(log).unlink()
+    with pytest.raises(FileNotFoundError):
+        Finder(fs).packed([member], place)
+    assert not fs.opened
+
+
 def test_without_a_place_packed_logs_are_left_alone(log: Log) -> None:
     log.write(2)
     log.rotate()
