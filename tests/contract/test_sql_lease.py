@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from syncagent.core.revision import Token
     from tests.servers.backend import Backend
 
-SLACK_S = 5.0
+SLACK_S = 15.0
 WAIT_S = 30.0
 
 
