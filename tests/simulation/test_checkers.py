@@ -339,7 +339,7 @@ FAULTS: dict[str, tuple[Build, set[str]]] = {
 
 
 LIKELY = {
-    "token not checked where managers are elected": 62,
+    "token not checked where managers are elected": 179,
     "an epoch admitted twice": 88,
     "nobody asked": 33,
     "no catching up after an election": 5,
