@@ -1,7 +1,7 @@
 """Refusals that wait for a look: what is said of a file may be of other bytes by now. Pure.
 
-Nobody waits for a word on what a runtime has taken. If it refuses what it finds there later, that may be
-the same bytes, or what somebody has put there since this node looked. So such a word counts only when
+Nobody waits for a word on what a runtime has taken, or on what it may have had before there was a
+revision. If it refuses what it finds there later, that may be the same bytes, or what somebody has put there since this node looked. So such a word counts only when
 a look that began after it was heard says what is there.
 """
 
@@ -51,13 +51,15 @@ class Unseen:
         whatever came while it was away. Return whether it was kept.
         """
         known = self._outcomes.known.get(path)
-        if heard.saying is not Saying.REJECTED or known is None or path in self._outcomes.going:
+        if heard.saying is not Saying.REJECTED or path in self._outcomes.going:
+            return False
+        if known is None and path not in self._outcomes.state.base:
             return False
         ago = self._outcomes.state.wall() - heard.at
         hinted_at = self._observing.hinted_at(path)
         stale = not ready or ago > LATE_S or (hinted_at is not None and hinted_at < now - ago)
         owed = self._outcomes.is_owed(path) and self._observing.views[path.tree].ready
-        if (owed and not stale) or known.state is Deployment.REJECTED:
+        if (owed and not stale) or (known is not None and known.state is Deployment.REJECTED):
             return False
         if path not in self._waiting and len(self._waiting) >= WAITING_MAX:
             return False

@@ -392,3 +392,21 @@ def test_what_was_said_in_the_second_of_a_write_may_be_of_what_was_there_before(
         bench.handle(RuntimeHeard((said,), "99"))
     assert state_of(bench, "api/A.xml") is not D.DEPLOYED
     assert state_of(bench, "api/B.xml") is D.DEPLOYED
+
+
+def test_a_refusal_of_what_nothing_is_known_of_waits_for_a_look() -> None:
+    bench = _aged(Bench(OLD, manager=PEER)).beside(SYNAPSE)
+    bench.at += 10.0
+    bench.disk.put(at("api/A.xml"), api("A", "later"))
+    bench.disk.put(at("api/B.xml"), api("B", "later"))
+    bench.start().pass_(2.0)
+    bring(bench, dict(bench.files))
+    assert at("api/A.xml") not in bench.node.deploying.outcomes
+    put_unseen(bench, "api/A.xml", api("A", "by hand"))
+    for name in "AB":
+        said = Heard(Saying.REJECTED, at(f"api/{name}.xml"), reason="no class", at=bench.wall())
+        bench.handle(RuntimeHeard((said,), "m"))
+        assert not bench.events("rejected"), "nobody has looked since"
+    bench.pass_(0.5)
+    assert [event["path"] for event in bench.events("rejected")] == ["synapse:api/B.xml"]
+    assert state_of(bench, "api/A.xml") is not D.REJECTED
