@@ -1,8 +1,9 @@
 """Refusals that wait for a look: what is said of a file may be of other bytes by now. Pure.
 
 Nobody waits for a word on what a runtime has taken, or on what it may have had before there was a
-revision. If it refuses what it finds there later, that may be the same bytes, or what somebody has put there since this node looked. So such a word counts only when
-a look that began after it was heard says what is there.
+revision. If it refuses what it finds there later, that may be the same bytes, or what somebody has put
+there since this node looked. So such a word counts only when a look that began after it was heard says
+what is there.
 """
 
 from __future__ import annotations

@@ -426,6 +426,9 @@ def test_a_node_that_joins_with_the_revision_s_files_loses_none_for_its_order() 
 def test_what_a_runtime_refuses_at_once_is_one_record_of_the_ledger() -> None:
     files = {f"sequences/s{n:03}.xml": sequence(f"s{n:03}") for n in range(300)}
     bench = Bench(files, manager=PEER, standing=files).beside(SYNAPSE).start().pass_(20.0)
+    # Each is waited for: what nobody waits for needs a look first.
+    bench.node.deploying.redeploy([at(path) for path in files], bench.at)
+    bench.node.drain()
     said = tuple(
         Heard(Saying.REJECTED, at(path), reason="no", at=bench.wall()) for path in sorted(files)
     )
