@@ -350,7 +350,7 @@ LIKELY = {
     "any root believed": 1,
     "no catching up": 25,
     "unproven let through": 8,
-    "a restore declared": 6,
+    "a restore declared": 8,
     "rejected pushed again": 9,
     "Pending called Deployed": 1,
     "Unknown called Rejected": 3,
