@@ -11,7 +11,8 @@ FOUND_BESIDE += (1081, 1083, 1107, 1215, 1411, 1503, 4134, 4165, 4181, 4212, 433
 OPEN_BESIDE = (4443,)
 """Seeds with runtimes that find something that is not mended yet: not run, and not forgotten.
 
-4443: drift is reverted to bytes that the runtime there has refused.
+4443: a refusal whose words are dated long before it happens (the tree was away when it was due) is not
+believed; at the next start the refused bytes are put back.
 """
 
 FOUND = (123, 147, 154, 174, 186, 192, 207, 247, 297, 1077, 1693)

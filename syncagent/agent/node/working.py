@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import AdmitToken, Send
@@ -9,7 +10,7 @@ from syncagent.agent.node.job import Job, Why, done_of
 from syncagent.agent.node.meeting import Meeting
 from syncagent.agent.node.state import Role
 from syncagent.core.backoff import Backoff
-from syncagent.core.exempt import paths_digest
+from syncagent.core.exempt import Because, paths_digest
 from syncagent.core.guard import judge, refusal
 from syncagent.core.revision import Revision
 from syncagent.core.settings import Drift, Writers
@@ -166,6 +167,7 @@ class Working:
         reverted = {tree.name for tree in settings.trees if tree.drift is Drift.REVERT}
         waiting = self._meeting.waiting()
         reverted -= waiting
+        self._let_go()
         differing = self._observing.differing()
         if not differing and self._observing.ready:
             state.unsent = False
@@ -185,6 +187,26 @@ class Working:
             only=frozenset(drifted) if waiting else None,
         )
         self._advancing.begin(job, now)
+
+    def _let_go(self) -> None:
+        """What the runtime has refused, and left where it was, is not put back once it is gone.
+
+        It would be refused again. If somebody puts it there again, the runtime is asked again.
+        """
+        state = self._state
+        gone = [
+            path
+            for path in self._observing.differing()
+            if (exemption := state.exempt.get(path)) is not None
+            and exemption.because is Because.REJECTED
+            and exemption.here is not None
+            and exemption.here.digest == exemption.wanted
+            and self._observing.observed(path) is None
+        ]
+        for path in gone:
+            state.exempt_at(path, replace(state.exempt[path], here=None))
+        if gone:
+            self._observing.rebase(state.base, gone)
 
     def _may_mend(self) -> bool:
         """Tell whether a revision's version counts for more than what is here.

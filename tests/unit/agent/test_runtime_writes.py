@@ -163,3 +163,21 @@ def test_what_the_runtime_moved_away_before_it_was_a_revision_is_no_deletion_of_
     assert bench.state.standing.revision.number == 2
     assert at("api/A.xml") in bench.state.rows
     assert state_of(bench, "api/A.xml") is Deployment.REJECTED
+
+
+def test_what_the_runtime_refused_where_it_was_is_not_put_back_once_it_is_gone() -> None:
+    bench = following(OLD, CARBON)
+    refuse(bench)
+    bring(bench, {"api/Bad.xml": api("Bad")})
+    bench.pass_(30.0)
+    refused = bench.state.exempt[at("api/Bad.xml")].here
+    assert refused is not None
+    assert "api/Bad.xml" in bench.files
+    bench.remove("api/Bad.xml")
+    bench.pass_(30.0)
+    assert "api/Bad.xml" not in bench.files
+    assert bench.state.exempt[at("api/Bad.xml")].here is None
+    assert state_of(bench, "api/Bad.xml") is Deployment.REJECTED
+    bench.put("api/Bad.xml", api("Bad"))
+    bench.pass_(0.5)
+    assert state_of(bench, "api/Bad.xml") is Deployment.PENDING, "the runtime is asked again"
