@@ -2,15 +2,16 @@
 
 The manager declares and sends nothing, workers propose and put back nothing; what is under way is
 finished. Every node keeps the newest word in its ledger, so that it outlasts restarts and changes
-of manager: words are counted, managers tell theirs with the view of the cluster and workers with
-their reports, and who hears a higher count takes it over. A pause ends on each node by its own
-clock; lengths, not instants, travel.
+of manager: words are counted under the epoch of the manager that took them, since one that was deposed
+without knowing it may have taken some too. Managers tell theirs with the view of the cluster and
+workers with their reports, and who hears a newer one takes it over. A pause ends on each node by its
+own clock; lengths, not instants, travel.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Reply
@@ -42,6 +43,12 @@ class Word:
     by: str = ""
     since: float = 0.0
     until: float | None = None
+    epoch: int = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What rises from word to word."""
+        return self.epoch, self.number
 
     def holds(self, now: float) -> bool:
         """Tell whether the cluster pauses at wall time `now`."""
@@ -77,7 +84,7 @@ class Pausing:
         wall = self._state.wall()
         until = None if value is None else round(wall + float(str(value)), 1)
         by = str(asked.arguments.get("by") or "somebody")[:WHO_CHARS_MAX]
-        self._take(Word(self._word.number + 1, on=True, by=by, since=wall, until=until))
+        self._take(self._next(Word(on=True, by=by, since=wall, until=until)))
         self._state.do(Reply(asked.request, self.row()))
 
     def resume(self, asked: Asked, now: float) -> None:
@@ -85,9 +92,15 @@ class Pausing:
         self._must_lead("resume")
         was = self._state.paused
         if was:
-            self._take(Word(self._word.number + 1, since=self._state.wall()))
+            self._take(self._next(Word(since=self._state.wall())))
             self.resumed(now)
         self._state.do(Reply(asked.request, {"resumed": bool(was)}))
+
+    def _next(self, word: Word) -> Word:
+        """Return a word of this manager's, as the newest of all."""
+        token = self._state.token
+        assert token is not None, "only a manager says anything"
+        return replace(word, number=self._word.number + 1, epoch=token.epoch)
 
     def _must_lead(self, verb: str) -> None:
         state = self._state
@@ -105,21 +118,25 @@ class Pausing:
         word, wall = self._word, self._state.wall()
         left = None if word.until is None else max(0.0, round(word.until - wall, 1))
         ago = max(0.0, round(wall - word.since, 1))
-        return {"number": word.number, "on": word.on, "by": word.by, "ago_s": ago, "left_s": left}
+        told: dict[str, JSON] = {"number": word.number, "epoch": word.epoch, "on": word.on}
+        return told | {"by": word.by, "ago_s": ago, "left_s": left}
 
     def heard(self, said: object, now: float) -> None:
         """Take another node's word, if it is newer."""
         if not isinstance(said, dict):
             return
-        number = said.get("number")
-        if not isinstance(number, int) or number <= self._word.number:
+        number, epoch = said.get("number"), said.get("epoch", 0)
+        if not (isinstance(number, int) and isinstance(epoch, int)):
+            return
+        if (epoch, number) <= self._word.order:
             return
         wall, left = self._state.wall(), _length_s(said.get("left_s"), FOR_MAX_S)
         until = None if left is None else wall + left
         since = wall - (_length_s(said.get("ago_s"), AGO_MAX_S) or 0.0)
         by = str(said.get("by") or "somebody")[:WHO_CHARS_MAX]
         was = self._state.paused
-        self._take(Word(number, on=said.get("on") is True, by=by, since=since, until=until))
+        on = said.get("on") is True
+        self._take(Word(number, on=on, by=by, since=since, until=until, epoch=epoch))
         if was and not self._state.paused:
             self.resumed(now)
 
@@ -139,7 +156,7 @@ class Pausing:
     def _take(self, word: Word) -> None:
         """Keep a word, durably."""
         self._word = word
-        fields = [word.number, word.on, word.by, word.since, word.until]
+        fields = [word.number, word.on, word.by, word.since, word.until, word.epoch]
         self._state.note(StandingChange(notes={NOTE: json.dumps(fields)}))
         self._show()
         if word.on:
@@ -175,5 +192,5 @@ def read_word(note: str) -> Word:
     """Return what the ledger has."""
     if not note:
         return Word()
-    number, on, by, since, until = json.loads(note)
-    return Word(number, on=on, by=by, since=since, until=until)
+    number, on, by, since, until, epoch = json.loads(note)
+    return Word(number, on=on, by=by, since=since, until=until, epoch=epoch)

@@ -206,9 +206,29 @@ def test_an_older_word_changes_nothing_and_the_same_one_is_not_written_again() -
     assert len(bench.events("paused")) == 1
 
 
+def test_of_two_managers_words_that_of_the_higher_epoch_is_the_newer() -> None:
+    bench, _ = leading()
+    bench.answer("pause", by="ann, on a manager that another has deposed")
+    bench.answer("resume")
+    bench.answer("pause", by="ann again")
+    mine = bench.node.pausing.told()
+    assert (mine["epoch"], mine["number"]) == (1, 3)
+    said = {"number": 1, "epoch": 2, "on": True, "by": "bob", "ago_s": 1, "left_s": 5}
+    bench.node.pausing.heard(said, bench.at)
+    assert "by bob" in bench.state.paused
+    bench.node.pausing.heard(mine, bench.at)
+    bench.pass_(6)
+    assert bench.state.paused == "", "what was said under the older epoch counts no more"
+
+
 @pytest.mark.parametrize(
     "odd",
-    [{"number": "9"}, {"number": None}, {"number": 1, "left_s": "x", "by": None, "ago_s": []}],
+    [
+        {"number": "9"},
+        {"number": None},
+        {"number": 2, "epoch": "3"},
+        {"number": 1, "left_s": "x", "by": None, "ago_s": []},
+    ],
 )
 def test_what_makes_no_sense_does_no_harm(odd: dict[str, object]) -> None:
     bench, link = following()
