@@ -73,7 +73,7 @@ class Racer:
         contest.reign.electors[self.name] = self.elector.current
         contest.reign.acting[self.name] = self._acting
         self.elector.start()
-        self.elector.acquire(self.epoch)
+        self.elector.campaign(self.epoch)
 
     def crash(self, back_in_s: float, *, graceful: bool = False) -> None:
         """End the process; `graceful`: it gives back what it holds."""
@@ -218,7 +218,7 @@ class Contest:
             elector, life = racer.elector, racer.lives
             elector.resign()
             after_s = self.world.rng.uniform(0.0, 2.0)
-            racer._later(life, after_s, lambda: elector.acquire(racer.epoch) and None)
+            racer._later(life, after_s, lambda: elector.campaign(racer.epoch))
 
 
 def run_contest(
