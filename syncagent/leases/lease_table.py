@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syncagent.core.lease import StoreUnavailable
 from syncagent.leases.dialects import TABLE, Database, plain
@@ -38,7 +38,7 @@ def make_lease_table(url: StoreUrl) -> LeaseTable:
     try:
         there = database.has_table()
         if not there:
-            database.run_file(FILE)
+            there = not _made(database)
     except (SQLAlchemyError, OSError) as error:
         raise StoreUnavailable(
             f"the table {TABLE} can't be made in {url}: {plain(error)}",
@@ -48,3 +48,18 @@ def make_lease_table(url: StoreUrl) -> LeaseTable:
     finally:
         database.close()
     return LeaseTable(TABLE, str(url), made=not there)
+
+
+def _made(database: Database) -> bool:
+    """Make the table; False if somebody else, who began at the same moment, was first.
+
+    PostgreSQL's IF NOT EXISTS does not see a table that another session is about to commit: it then
+    runs into the catalogue's own unique keys.
+    """
+    try:
+        database.run_file(FILE)
+    except DBAPIError:
+        if database.has_table():
+            return False
+        raise
+    return True
