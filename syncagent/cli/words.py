@@ -82,3 +82,12 @@ def paint(word: str, *, colour: bool) -> str:
     """Return `word` in the colour of its meaning, if it has one and colours are wanted."""
     code = _COLOUR.get(word)
     return f"\x1b[{code}m{word}\x1b[0m" if colour and code is not None else word
+
+
+def renewed(age_s: float | None) -> str:
+    """Return how old the last renewal of a lease is, to follow its epoch; empty if none is known.
+
+    >>> renewed(3.2), renewed(None)
+    (', lease renewed 3s ago', '')
+    """
+    return f", lease renewed {ago(age_s)}" if age_s is not None else ""

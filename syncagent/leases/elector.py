@@ -171,6 +171,7 @@ class Elector:
         try:
             target()
         except BaseException as error:
+            # Passed on, whatever it is: without its renewer or watchdog a node would believe in vain.
             if self._on_crash is None:
                 raise
             self._on_crash(error)

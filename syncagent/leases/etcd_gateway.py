@@ -17,7 +17,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from syncagent.core.errors import SettingsError
 from syncagent.core.lease import StoreUnavailable
+from syncagent.leases.tls import tls_context
 
 Body = Mapping[str, object]
 
@@ -178,7 +178,9 @@ class Gateway:
         host, port = url.host or "localhost", url.port or 2379
         if url.scheme != "https":
             return urllib3.HTTPConnectionPool(host, port, maxsize=1)
-        return urllib3.HTTPSConnectionPool(host, port, maxsize=1, ssl_context=_trust(self._place))
+        return urllib3.HTTPSConnectionPool(
+            host, port, maxsize=1, ssl_context=tls_context("etcd", self._place)
+        )
 
 
 class Newest:
@@ -244,19 +246,6 @@ def decode(content: str) -> bytes:
         return base64.b64decode(content, validate=True)
     except ValueError as error:
         raise StoreUnavailable(f"etcd's answer can't be read: {error}") from error
-
-
-def _trust(place: EtcdPlace) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=place.authority or None)
-        if place.certificate:
-            context.load_cert_chain(place.certificate, place.key or None)
-    except OSError as error:  # ssl.SSLError is one
-        raise SettingsError(
-            f"etcd's certificates can't be used: {error}",
-            hint="election.authority, .certificate and .key are PEM files that the agent may read",
-        ) from error
-    return context
 
 
 def _hint(status: int, reason: str) -> str:

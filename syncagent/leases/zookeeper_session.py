@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import ssl
 import threading
 import time
 from contextlib import suppress
@@ -34,10 +33,12 @@ from kazoo.handlers.threading import KazooTimeoutError, SequentialThreadingHandl
 from kazoo.protocol.states import KeeperState
 from kazoo.security import CREATOR_ALL_ACL
 
-from syncagent.core.errors import SettingsError
 from syncagent.core.lease import StoreUnavailable
+from syncagent.leases.tls import tls_context
 
 if TYPE_CHECKING:
+    import ssl
+
     from kazoo.interfaces import IAsyncResult
 
 ANSWERS: Final = (
@@ -228,18 +229,8 @@ class _Sockets(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has n
 
 
 def _trust(place: ZooKeeperPlace) -> ssl.SSLContext | None:
-    if not (place.authority or place.certificate):
-        return None
-    try:
-        context = ssl.create_default_context(cafile=place.authority or None)
-        if place.certificate:
-            context.load_cert_chain(place.certificate, place.key or None)
-    except OSError as error:  # ssl.SSLError is one
-        raise SettingsError(
-            f"ZooKeeper's certificates can't be used: {error}",
-            hint="election.authority, .certificate and .certificate_key are PEM files that the agent may read",
-        ) from error
-    return context
+    """Return the context; None where nothing asks for TLS: its hosts don't say."""
+    return tls_context("ZooKeeper", place) if place.authority or place.certificate else None
 
 
 def _end(client: KazooClient) -> None:

@@ -7,7 +7,7 @@ import click
 from syncagent.cli.help import ExampleCommand
 from syncagent.cli.reading import Row, as_row, number, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session
-from syncagent.cli.words import ago
+from syncagent.cli.words import renewed
 from syncagent.core.errors import ExitCode
 
 
@@ -35,6 +35,5 @@ def _lines(manager: str, answer: Row) -> str:
     backend = text(answer, "backend")
     if not manager:
         return f"no manager ({backend}): {text(answer, 'why')}\n"
-    renewed_s = number(answer, "renewed_s")
-    lease = f", lease renewed {ago(renewed_s)}" if renewed_s is not None else ""
+    lease = renewed(number(answer, "renewed_s"))
     return f"{manager} is the manager (epoch {text(answer, 'epoch')}, {backend}{lease})\n"

@@ -12,7 +12,7 @@ from syncagent.cli.help import ExampleCommand
 from syncagent.cli.reading import Row, as_row, count, items, number, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session
 from syncagent.cli.table import Column, Style, render
-from syncagent.cli.words import ago, harmless, length, paint, plural
+from syncagent.cli.words import ago, harmless, length, paint, plural, renewed
 from syncagent.core.errors import ExitCode, SettingsError
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ def status_text(answer: Row, columns: tuple[Column, ...], style: Style) -> str:
 def _headline(answer: Row, style: Style) -> str:
     manager = text(answer, "manager") or "none"
     leader = as_row(answer.get("leader"))
-    renewed_s = number(leader, "renewed_s")
-    lease = f", lease renewed {ago(renewed_s)}" if renewed_s is not None else ""
+    lease = renewed(number(leader, "renewed_s"))
     words = [
         f"Cluster {text(answer, 'cluster')}",
         f"manager {manager} (epoch {text(answer, 'epoch') or '-'}{lease})",

@@ -96,8 +96,9 @@ def test_a_store_whose_files_are_not_there_is_a_mistake(
 ) -> None:
     with pytest.raises(SettingsError, match="password_file"):
         make_store(wanted(user="a", password_file=str(tmp_path / "none")), FakeGuard("c"))
-    with pytest.raises(SettingsError, match="certificates can't be used"):
+    with pytest.raises(SettingsError, match="certificates can't be used") as caught:
         make_store(wanted(authority=str(tmp_path / "none")), FakeGuard("c"))
+    assert "election.authority, .certificate and .certificate_key" in str(caught.value.hint)
 
 
 def test_a_missing_package_is_named_with_its_extra() -> None:
