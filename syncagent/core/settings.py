@@ -40,9 +40,21 @@ class WatchMode(StrEnum):
     POLL = "poll"
 
 
+class SharedForm(StrEnum):
+    """What the shared mount is to a node in `shared` mode."""
+
+    SHADOW = "shadow"
+    """Only the source: the runtime deploys from a tree of the node's own, which the agent keeps."""
+    IN_PLACE = "in-place"
+    """The runtime's own trees: what anybody writes to the mount is live on every node at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class TreeSettings:
-    """One watched folder. `path` is absolute; `ignore` holds gitignore patterns."""
+    """One watched folder. `path` is absolute; `ignore` holds gitignore patterns.
+
+    `share` is the tree's folder on the shared mount, in the form `shadow`; empty elsewhere.
+    """
 
     name: TreeName
     kind: TreeKind
@@ -50,6 +62,7 @@ class TreeSettings:
     drift: Drift = Drift.REVERT
     ignore: tuple[str, ...] = ()
     watch: WatchMode = WatchMode.AUTO
+    share: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +165,19 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedSettings:
+    """What `shared` mode needs to know.
+
+    `server` and `tenants` are for trees that are found at a gateway's home, in the form `shadow`: the
+    share's folders that stand for its `repository/deployment/server` and `repository/tenants`.
+    """
+
+    form: SharedForm = SharedForm.SHADOW
+    server: str = ""
+    tenants: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything one agent was told."""
 
@@ -170,6 +196,17 @@ class Settings:
     rollout: RolloutSettings = field(default_factory=RolloutSettings)
     limits: Limits = field(default_factory=Limits)
     http: HttpSettings = field(default_factory=HttpSettings)
+    shared: SharedSettings = field(default_factory=SharedSettings)
+
+    @property
+    def shadow(self) -> bool:
+        """Whether a share is the source, and the trees are the node's own."""
+        return self.mode == "shared" and self.shared.form is SharedForm.SHADOW
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the trees are themselves the shared mount, the same files on every node."""
+        return self.mode == "shared" and self.shared.form is SharedForm.IN_PLACE
 
     @property
     def stands(self) -> bool:
