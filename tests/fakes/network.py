@@ -358,6 +358,11 @@ class FakeLinks:
         """Return the peers whose keys are known."""
         return frozenset({peer}) if self._peers is None else self._peers
 
+    def is_whole(self, link: LinkId) -> bool:
+        """Tell whether a link has both its ends: not one whose other side is gone without a word."""
+        end = self.ends.get(link)
+        return end is not None and end.up and end.other is not None and end.other.up
+
     def tell(self, event: ShellEvent) -> None:
         """Post an event, unless the process is gone."""
         if self.alive:

@@ -10,7 +10,7 @@ from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
 from syncagent.core.diff import diff
 from syncagent.core.digest import digest_of
 from syncagent.core.entry import Entry
-from syncagent.core.manifest import Manifest
+from syncagent.core.manifest import EMPTY, Manifest
 from syncagent.core.runtime import Phase
 from syncagent.core.settings import (
     Drift,
@@ -344,8 +344,8 @@ class Cluster:
         if len(leading) != 1:
             return f"{[m.name for m in leading]} lead"
         manager = leading[0]
-        if manager.history.standing().revision.number == 0 and not len(live(manager)):
-            # It has nothing, and takes nothing for the truth: the others stay with what they have.
+        if manager.history.standing().revision.number == 0 and self._has_nothing(manager):
+            # It takes nothing for the truth: the others stay with what they have.
             stands = [m for m in self.machines if m.settings.apply and _stands(m)]
             return next((why for m in stands if (why := self._why_drifted(m, manager))), "")
         for machine in self.machines:
@@ -353,6 +353,10 @@ class Cluster:
             if why:
                 return f"{machine.name}: {why}"
         return self._why_status(manager)
+
+    def _has_nothing(self, manager: Machine) -> bool:
+        """Tell whether a manager has nothing of which it could make a first revision."""
+        return all(self._refuses(manager, change) for change in diff(EMPTY, live(manager)))
 
     def _why_behind(self, machine: Machine, manager: Machine) -> str:
         standing, newest = machine.history.standing(), manager.history.standing()
@@ -367,6 +371,7 @@ class Cluster:
     def _why_drifted(self, machine: Machine, manager: Machine) -> str:
         standing = machine.history.standing()
         left = self._left_alone(machine, manager)
+        self._excused = self._excused or bool(left)
         for change in diff(held(machine, standing), live(machine)):
             if change.path not in left:
                 return f"{change.path} is not as revision {standing.revision} has it"
@@ -377,6 +382,7 @@ class Cluster:
         assert machine.process is not None, "asked only then"
         changes = diff(held(machine, machine.history.standing()), live(machine))
         writes = machine is manager or self.shape.writers is Writers.ANY
+        others = writes and machine is not manager
         reports = {t.name for t in machine.settings.trees if t.drift is Drift.REPORT}
         refused = machine.process.state.refused
         refusing = {p.tree for p, why in refused.items() if FOR_NOW not in why.problem.reason}
@@ -386,7 +392,7 @@ class Cluster:
             if (writes and self._refuses(machine, change))
             or (not writes and change.path.tree in reports)
             # A name that a refused file of the same tree keeps in the revision is not to be had.
-            or (writes and machine is not manager and change.path.tree in refusing)
+            or (others and change.path.tree in refusing and self._has_seen(machine, change))
             # A manager knows nothing of trees that it does not list, and takes no proposal for them.
             or (writes and change.path.tree not in manager.settings.tree_names)
         }
@@ -395,10 +401,16 @@ class Cluster:
     def _refuses(machine: Machine, change: Change) -> bool:
         """Tell whether the agent refuses what is there now, not what it saw there before."""
         assert machine.process is not None, "asked only then"
-        seen = machine.process.node.observing.observed(change.path)
-        here = change.after.digest if change.after is not None else None
         refused = machine.process.state.refused.get(change.path)
-        return refused is not None and seen == here and FOR_NOW not in refused.problem.reason
+        seen = Cluster._has_seen(machine, change)
+        return refused is not None and seen and FOR_NOW not in refused.problem.reason
+
+    @staticmethod
+    def _has_seen(machine: Machine, change: Change) -> bool:
+        """Tell whether the agent knows what is there now: else it has yet to decide about it."""
+        assert machine.process is not None, "asked only then"
+        here = change.after.digest if change.after is not None else None
+        return machine.process.node.observing.observed(change.path) == here
 
     def _why_status(self, manager: Machine) -> str:
         """Say where the manager's status does not tell what is so."""

@@ -15,9 +15,9 @@ OPEN_BESIDE = (4443,)
 believed; at the next start the refused bytes are put back.
 """
 
-FOUND = (123, 147, 154, 174, 186, 192, 207, 247, 297, 1077, 1693)
+FOUND = (123, 147, 154, 174, 186, 192, 207, 247, 297, 1077, 1693, 30904, 30906, 31256)
 
-FOUND_ELECTED = (37, 42, 73, 229, 31462)
+FOUND_ELECTED = (37, 42, 73, 229, 31462, 50051)
 """Those that did so with managers that are elected."""
 
 FOUND_ELECTED_BESIDE = (329,)

@@ -262,7 +262,7 @@ class Witness:
         network, well = self._world.network, []
         for peer in process.state.peers.values():
             machine = self.machines[peer.name]
-            up = peer.link is not None and machine.process is not None
+            up = peer.link is not None and process.links.is_whole(peer.link)
             sound = machine.failing_until <= self._world.at_s and machine.pace.factor <= 1.0
             if up and sound and network.reach(process.machine.settings.node, peer.name):
                 well.append(machine)
