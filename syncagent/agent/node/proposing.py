@@ -116,9 +116,10 @@ class Proposing:
         self._queue_up(proposal, "", now)
 
     def _queue_up(self, proposal: Proposal, refused: str, now: float) -> None:
+        place = self._place(proposal)
         if not self._state.leads:
             refused = "this node is not the manager"
-        elif len(self._queue) >= QUEUE_MAX:
+        elif place >= QUEUE_MAX:
             refused = refused or "too many proposals wait"
         if refused:
             proposal.lost = tuple(change.path for change in proposal.message.changes)
@@ -126,8 +127,20 @@ class Proposing:
             self._answer(proposal)
             return
         proposal.since = now
-        self._queue.append(proposal)
+        self._queue[place : place + 1] = [proposal]
         self.go_on(now)
+
+    def _place(self, proposal: Proposal) -> int:
+        """Return where in the queue a proposal belongs: where its worker's former one waits.
+
+        A worker proposes what it has by then until it is answered. Its repetitions would fill the
+        queue while a tree here is away, and keep all others out.
+        """
+        if not proposal.request:
+            for place, each in enumerate(self._queue):
+                if each.link == proposal.link and not each.request:
+                    return place
+        return len(self._queue)
 
     def go_on(self, now: float) -> None:
         """Begin with the next proposal if nothing else is under way."""
@@ -181,22 +194,18 @@ class Proposing:
         """Decide which of the proposed changes are taken: those that meet what they expect here."""
         taken: list[Change] = []
         lost = list(proposal.refused)
-        known = set(self._state.settings.tree_names)
         for change in proposal.message.changes:
             here = self._state.standing.manifest.get(change.path)
             if here == change.after or change.path in proposal.refused:
                 continue
-            reason = self.rejected(change)
+            reason = self._unknown(change) or self.rejected(change)
             if reason:
                 proposal.refused[change.path] = reason
                 lost.append(change.path)
                 continue
-            edited = (
-                change.path.tree in known
-                and change.path.path in self._observing.views[change.path.tree].differing
-                and change.path not in self._state.refused
-            )
-            if here == change.before and change.path.tree in known and not edited:
+            view = self._observing.views[change.path.tree]
+            edited = change.path.path in view.differing and change.path not in self._state.refused
+            if here == change.before and not edited:
                 taken.append(change)
             else:
                 lost.append(change.path)
@@ -215,6 +224,12 @@ class Proposing:
         if judgement.holds:
             proposal.reason = judgement.holds[0].text
         proposal.taken, proposal.lost = judgement.passed, tuple(sorted(lost))
+
+    def _unknown(self, change: Change) -> str:
+        """Say why a change can't be taken by this node: it may have no such tree. Empty: it can."""
+        tree = change.path.tree
+        listed = tree in self._state.settings.tree_names
+        return "" if listed else f"{self._state.me} does not list the tree {tree}"
 
     def _show(self, proposal: Proposal, holds: tuple[Hold, ...]) -> None:
         """List what waits of a proposal; it is proposed again, and shown for as long as it is."""

@@ -8,9 +8,10 @@ from syncagent.agent.node.proposing import HELD_S, QUEUE_MAX
 from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
-from syncagent.core.events import Received
+from syncagent.core.events import Hinted, HintKind, Received
 from syncagent.core.safety import HoldReason, set_digest
 from syncagent.core.settings import Writers
+from syncagent.core.snapshot import Condition
 from syncagent.core.wire.messages import (
     Admit,
     Blobs,
@@ -89,7 +90,6 @@ def test_a_deletion_needs_no_bytes() -> None:
         pytest.param(
             Change(at("sequences/a.xml"), entry(b"other"), entry(b"mine")), id="of other bytes"
         ),
-        pytest.param(Change(at("x", TreeName("elsewhere")), None, entry(b"x")), id="another tree"),
         pytest.param(Change(at("sequences/a.xml"), None, entry(b"mine")), id="not new here"),
     ],
 )
@@ -98,6 +98,14 @@ def test_what_does_not_meet_what_it_expects_is_lost(change: Change) -> None:
     propose(bench, link, change)
     assert bench.said(Proposed) == [Proposed(7, (), (change.path,))]
     assert bench.state.standing.revision.number == 1
+
+
+def test_what_is_of_a_tree_that_the_manager_does_not_list_is_refused_and_the_rest_taken() -> None:
+    bench, link = managing()
+    elsewhere = Change(at("x", TreeName("elsewhere")), None, entry(b"x"))
+    propose(bench, link, elsewhere, Change(at("copy.txt"), None, entry(FILES["sequences/a.xml"])))
+    reason = "elsewhere:x: gw-1 does not list the tree elsewhere"
+    assert bench.said(Proposed) == [Proposed(7, (at("copy.txt"),), (elsewhere.path,), reason)]
 
 
 def test_what_is_so_already_needs_nothing() -> None:
@@ -190,10 +198,28 @@ def test_one_proposal_at_a_time_and_the_next_meets_the_new_state() -> None:
 
 def test_a_queue_that_is_full_takes_no_more() -> None:
     bench, link = managing()
-    for number in range(QUEUE_MAX + 2):
-        propose(bench, link, *adds({f"f{number}.txt": b"%d" % number}), number=number)
+    propose(bench, link, *adds(NEW), number=1)
+    (wish,) = adds({"e.txt": b"e"})
+    for request in range(1, QUEUE_MAX + 1):
+        bench.node.proposing.adopt(request, (link, PEER), wish, "restored", bench.now())
+    propose(bench, link, *adds({"f.txt": b"f"}), number=2)
     (answer,) = bench.said(Proposed)
-    assert (answer.proposal, answer.reason) == (QUEUE_MAX + 1, "too many proposals wait")
+    assert (answer.proposal, answer.reason) == (2, "too many proposals wait")
+
+
+def test_what_a_worker_proposes_anew_takes_the_place_of_what_waits_of_it() -> None:
+    bench, link = managing()
+    bench.disk.conditions[T] = Condition.REPLACED
+    bench.handle(Hinted(T, "sequences/a.xml", HintKind.WRITTEN))
+    bench.pass_(1)
+    for number in range(2 * QUEUE_MAX):
+        propose(bench, link, *adds(NEW), number=number)
+    assert bench.said(Proposed) == []
+    del bench.disk.conditions[T]
+    bench.pass_(6)
+    bench.hear(link, batch(*NEW.values()))
+    assert [answer.proposal for answer in bench.said(Proposed)] == [2 * QUEUE_MAX - 1]
+    assert bench.files == FILES | NEW
 
 
 def test_a_proposer_that_goes_comes_again_when_it_is_back() -> None:

@@ -7,11 +7,11 @@ from syncagent.agent.node import rows
 from syncagent.agent.node.stalling import SCANS_MAX, STALL_S
 from syncagent.core.change import Change
 from syncagent.core.safety import HoldReason
-from syncagent.core.settings import Writers
+from syncagent.core.settings import PeerSettings, Writers
 from syncagent.core.snapshot import Condition
 from syncagent.core.wire.messages import Blobs, Declined, Prepared, Propose, Proposed, View, Want
 from syncagent.core.wire.packing import compress_batch
-from tests.fakes.agent_bench import ME, PEER, PLANS, Bench, T, at, entry, revision, sequence
+from tests.fakes.agent_bench import ME, PEER, PLANS, THIRD, Bench, T, at, entry, revision, sequence
 
 FILES = {f"sequences/{name}.xml": sequence(name) for name in "abc"}
 PLAN = b"@Plan:name('P')\ndefine stream S (a int);\n"
@@ -265,16 +265,18 @@ def test_a_tree_that_did_not_answer_before_the_start_is_held_from_the_start() ->
 
 
 def test_a_proposal_for_the_other_tree_passes_one_that_has_to_wait() -> None:
-    bench = leading(writers=Writers.ANY)
-    link = bench.follow()
+    peers = (PeerSettings(PEER, "gw-2:1", ""), PeerSettings(THIRD, "gw-3:1", ""))
+    bench = leading(writers=Writers.ANY, peers=peers)
+    link, other = bench.follow(PEER), bench.follow(THIRD)
     bench.hang()
     bench.pass_(STALL_S + 1)
     base, standing = bench.state.standing.manifest, bench.state.standing.revision
     a, new = at("sequences/a.xml"), at(PATH, PLANS)
-    for number, change in ((1, Change(a, base.get(a), None)), (2, Change(new, None, entry(PLAN)))):
-        bench.hear(link, Propose(number, standing, (change,)))
-    bench.hear(link, Blobs(*compress_batch([(entry(PLAN), PLAN)])))
-    assert [answer.proposal for answer in bench.said(Proposed, link)] == [2]
+    bench.hear(link, Propose(1, standing, (Change(a, base.get(a), None),)))
+    bench.hear(other, Propose(2, standing, (Change(new, None, entry(PLAN)),)))
+    bench.hear(other, Blobs(*compress_batch([(entry(PLAN), PLAN)])))
+    assert bench.said(Proposed, link) == []
+    assert [answer.proposal for answer in bench.said(Proposed, other)] == [2]
     assert bench.state.base.get(new) == entry(PLAN)
     assert bench.state.base.get(a) is not None
     bench.answer_at_last()
