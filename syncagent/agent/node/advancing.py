@@ -22,6 +22,7 @@ from syncagent.agent.node.job import (
     made_by,
     own_changes,
     rows_without_blobs,
+    take_displaced,
     take_rows,
     told_of,
 )
@@ -321,8 +322,7 @@ class Advancing:
         self._state.remember_made(made_by(job))
         self._state.alarm("disk", None)
         self._state.do(Report("committed", told_of(job), result.at))
-        for kept in result.committed.kept:
-            self._state.event("kept", id=kept.id, path=str(kept.path), reason=kept.reason)
+        take_displaced(self._state, job, result.committed.kept)
         if job.why is Why.OFFER and job.link is not None:
             self._state.do(Send(job.link, done_of(self._state)))
         self.finished(job, None, now)

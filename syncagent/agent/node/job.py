@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from syncagent.core.change import Change
 from syncagent.core.diff import diff
 from syncagent.core.entry import Entry
 from syncagent.core.exempt import NONE_WITHHELD, NOTE, WITHHELD_NOTE, withheld_to_note
+from syncagent.core.intent import Keep
 from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import Manifest
 from syncagent.core.safety import first_contact_hold, judge_changes, set_digest
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.treeview import TreeView
     from syncagent.core.digest import Digest
     from syncagent.core.exempt import Exemption, Exemptions
-    from syncagent.core.intent import Step
+    from syncagent.core.intent import Kept, Step
     from syncagent.core.revision import Revision, RevisionId, Token
     from syncagent.core.safety import Hold
     from syncagent.core.verdict import Examined, Problem, Refused
@@ -206,6 +207,20 @@ def made_by(job: Job) -> list[Change]:
 def told_of(job: Job) -> Mapping[str, str | int]:
     """Return what the event of a finished job tells."""
     return {"why": job.why, "revision": job.revision.number, "changes": len(job.steps)}
+
+
+def take_displaced(state: State, job: Job, kept: tuple[Kept, ...]) -> None:
+    """Take what the commit of a job has displaced: its steps say from now on what was there.
+
+    What a step did not expect was put there while the commit ran: until its end whatever the runtime
+    says may be about that.
+    """
+    conflicts = {row.path: row.digest for row in kept if row.reason is Keep.CONFLICT}
+    job.steps = tuple(
+        replace(step, expected=conflicts.get(step.path, step.expected)) for step in job.steps
+    )
+    for row in kept:
+        state.event("kept", id=row.id, path=str(row.path), reason=row.reason)
 
 
 def rows_without_blobs(state: State, job: Job) -> tuple[tuple[ArtifactPath, Entry], ...]:

@@ -410,3 +410,26 @@ def test_a_refusal_of_what_nothing_is_known_of_waits_for_a_look() -> None:
     bench.pass_(0.5)
     assert [event["path"] for event in bench.events("rejected")] == ["synapse:api/B.xml"]
     assert state_of(bench, "api/A.xml") is not D.REJECTED
+
+
+def test_what_is_said_during_a_commit_may_be_of_what_a_person_put_there_meanwhile() -> None:
+    bench = following(OLD)
+    new = {f"sequences/{name}.xml": sequence(name) for name in "mn"}
+    standing, (link, token) = bench.state.standing, bench.managed()
+    made = revision(standing.revision, standing.manifest, adds(new), epoch=2)
+    bench.offer(link, token, made)
+    bench.hear(link, Blobs(*compress_batch([(entry(c), c) for c in new.values()])))
+    bench.handle(Received(link, Commit(token, made.id)))
+    bench.tick()
+    bench.at += 0.5
+    put_unseen(bench, "sequences/n.xml", sequence("n", text="by hand"))
+    for name in "mn":
+        path = at(f"sequences/{name}.xml")
+        said = Heard(Saying.DEPLOYED, path, Kind.SEQUENCE, name, at=bench.wall())
+        bench.handle(RuntimeHeard((said,), "m"))
+    bench.at += 2.0
+    bench.rest()
+    assert bench.state.standing.revision == made.id
+    assert [event["path"] for event in bench.events("kept")] == ["synapse:sequences/n.xml"]
+    assert state_of(bench, "sequences/m.xml") is D.DEPLOYED
+    assert state_of(bench, "sequences/n.xml") is D.PENDING
