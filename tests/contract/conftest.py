@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.servers.backends import MAKERS
+from tests.servers.receiver import Receiver
+from tests.servers.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.servers.backend import Backend
 
@@ -35,3 +38,32 @@ def backend_named() -> Iterator[Callable[[str], Backend]]:
 def cluster() -> str:
     """A cluster of the test's own: backends are shared."""
     return f"apim-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(params=MAKERS)
+def backend(
+    request: pytest.FixtureRequest, backend_named: Callable[[str], Backend]
+) -> Iterator[Backend]:
+    chosen = backend_named(request.param)
+    yield chosen
+    chosen.start()
+
+
+@pytest.fixture(params=[name for name in MAKERS if name != "sqlite"])
+def server(
+    request: pytest.FixtureRequest, backend_named: Callable[[str], Backend]
+) -> Iterator[Backend]:
+    """A backend with a network in between."""
+    chosen = backend_named(request.param)
+    yield chosen
+    chosen.start()
+
+
+@pytest.fixture
+def on(cluster: str, tmp_path: Path) -> Iterator[Callable[[Backend], Scene]]:
+    """Make the scene of a test; at its end nothing older was ever committed."""
+    with ExitStack() as stack:
+        receiver = stack.enter_context(Receiver(tmp_path / "receiver", cluster))
+        yield lambda backend: Scene(backend, cluster, receiver, stack)
+        epochs = [push.epoch for push in receiver.pushes("committed")]
+        assert epochs == sorted(epochs), "a push of an older epoch was committed after a newer one"

@@ -8,117 +8,30 @@ that each test also sees that no push under an older epoch was ever committed.
 from __future__ import annotations
 
 import signal
-import threading
-from contextlib import ExitStack, suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from syncagent.core import lease
-from syncagent.core.artifact import NodeName
-from syncagent.core.election import POLL_SHARE, Won
-from syncagent.core.lease import StoreUnavailable, Timing
+from syncagent.core.election import Won
+from syncagent.core.lease import Timing
 from tests.servers.backend import TIMING
-from tests.servers.backends import MAKERS, PostgreSQLWithClock
-from tests.servers.candidate import Candidate, CandidateProcess, incarnation_of_a_start
 from tests.servers.process import reached
-from tests.servers.proxy import Proxy
-from tests.servers.receiver import Receiver, boot
+from tests.servers.receiver import boot
+from tests.servers.scene import BELIEF_S, POLL_S, SLACK_S, only_one_led_at_a_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.servers.backend import Backend
+    from tests.servers.scene import Scene
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_servers]
 
-POLL_S = TIMING.renew_s * POLL_SHARE * 1.2
-BELIEF_S = TIMING.lease_s - TIMING.margin_s
-SLACK_S = 20.0
-"""For a busy machine; what must never be late is asserted by order, not by this."""
+DOWN_S = 0.1
+"""How long a manager that stood still longer than its lease may take to notice, once it runs again."""
 UNHURRIED = Timing(lease_s=15.0, renew_s=0.5, operation_s=3.0, margin_s=3.0)
 """A lease that runs out much later than the next look comes, on any machine."""
-BATCH, MANY = 50, 250
-LONG = Timing()
-
-
-class Scene:
-    """A backend, a cluster and a receiver; what is made here ends with the test."""
-
-    def __init__(
-        self, backend: Backend, cluster: str, receiver: Receiver, stack: ExitStack
-    ) -> None:
-        self.backend = backend
-        self.cluster = cluster
-        self.receiver = receiver
-        self.stack = stack
-
-    def candidate(self, node: str, *, port: int = 0, timing: Timing = TIMING) -> Candidate:
-        """A candidate in this process, not started."""
-        store = self.backend.connect(self.cluster, timing, port=port)
-        return Candidate(store, self.cluster, node, timing, self.receiver.path)
-
-    def standing(
-        self, node: str, floor: int = 0, *, port: int = 0, timing: Timing = TIMING
-    ) -> Candidate:
-        """A candidate in this process, which tries to lead."""
-        candidate = self.candidate(node, port=port, timing=timing)
-        self.stack.callback(candidate.close)
-        return candidate.start(floor)
-
-    def process(self, node: str) -> CandidateProcess:
-        """A candidate in a process of its own, which tries to lead."""
-        place = self.backend.place()
-        return self.stack.enter_context(
-            CandidateProcess(place, self.cluster, node, TIMING, self.receiver.path)
-        )
-
-    def proxy(self) -> Proxy:
-        if not self.backend.port:
-            pytest.fail("asked of a file: the test is for servers")
-        return self.stack.enter_context(Proxy(self.backend.port))
-
-
-@pytest.fixture(params=MAKERS)
-def backend(
-    request: pytest.FixtureRequest, backend_named: Callable[[str], Backend]
-) -> Iterator[Backend]:
-    chosen = backend_named(request.param)
-    yield chosen
-    chosen.start()
-
-
-@pytest.fixture(params=[name for name in MAKERS if name != "sqlite"])
-def server(
-    request: pytest.FixtureRequest, backend_named: Callable[[str], Backend]
-) -> Iterator[Backend]:
-    """A backend with a network in between."""
-    chosen = backend_named(request.param)
-    yield chosen
-    chosen.start()
-
-
-@pytest.fixture
-def on(cluster: str, tmp_path: Path) -> Iterator[Callable[[Backend], Scene]]:
-    """Make the scene of a test; at its end nothing older was ever committed."""
-    with ExitStack() as stack:
-        receiver = stack.enter_context(Receiver(tmp_path / "receiver", cluster))
-        yield lambda backend: Scene(backend, cluster, receiver, stack)
-        epochs = [push.epoch for push in receiver.pushes("committed")]
-        assert epochs == sorted(epochs), "a push of an older epoch was committed after a newer one"
-
-
-def only_one_led_at_a_time(*candidates: Candidate) -> None:
-    """Nobody won before all others' beliefs had ended; for candidates of this process."""
-    spans = sorted(
-        (won, min([at for at in each.lost() if at > won], default=float("inf")))
-        for each in candidates
-        for won in each.won()
-    )
-    for (_, ended), (began, _) in pairwise(spans):
-        assert ended <= began, "two believed at the same time"
 
 
 # Who leads, and for how long.
@@ -181,8 +94,10 @@ def test_a_stopped_manager_that_goes_on_is_refused_with_the_push_it_had_in_fligh
     reached(lambda: receiver.pushes("refused", "gw-1"), "what was in flight has arrived")
     refused = receiver.pushes("refused", "gw-1")[0]
     assert (refused.number, refused.epoch) == (flying.number, flying.epoch)
-    reached(lambda: first.when("lost"), "the first knows that it does not lead")
+    reached(first.stirred, "the first knows that it does not lead")
     assert first.when("lost")[0] - woken < SLACK_S
+    stirred = first.stirred()[0]
+    assert stirred.took_s <= DOWN_S + stirred.machine_s
     late = [push for push in receiver.pushes("begun", "gw-1") if push.at > woken]
     assert [push for push in late if push.epoch == flying.epoch] == [], "it began another push"
 
@@ -369,104 +284,6 @@ def test_a_slow_store_is_borne_and_one_that_is_too_slow_is_given_up_in_time(
     proxy.delay_s = 0.0
     reached(lambda: first.leads or second.leads, "there is a manager again")
     only_one_led_at_a_time(first, second)
-
-
-def test_outages_leave_no_thread_file_or_connection_behind(
-    backend: Backend, on: Callable[[Backend], Scene]
-) -> None:
-    """More of a file, for it takes longer to connect to a server."""
-    scene = on(backend)
-    proxy = scene.proxy() if backend.port else None
-    store = backend.connect(scene.cluster, port=proxy.port if proxy else 0)
-    me = lease.Candidate(scene.cluster, NodeName("gw-1"), incarnation_of_a_start())
-    token = store.try_acquire(me, store.observe(), 0)
-    assert token is not None
-
-    def outage() -> None:
-        if proxy is None:
-            backend.kill()
-        else:
-            proxy.hang_up()
-            reached(lambda: proxy.open == 0, "the connection has ended")
-        # A store of several members may ask again by itself, over another connection.
-        with suppress(StoreUnavailable):
-            store.renew(token)
-            assert proxy is not None, "a file that is not there was written"
-        if proxy is None:
-            backend.start()
-        reached(renewed, "it renews again")
-
-    def renewed() -> bool:
-        try:
-            store.renew(token)
-        except StoreUnavailable:
-            return False
-        return True
-
-    outage()
-    files, threads = open_files(), threading.active_count()
-    for _ in range(BATCH if proxy else MANY):
-        outage()
-    reached(lambda: threading.active_count() <= threads, "no thread is left behind")
-    reached(lambda: open_files() <= files, "no file is left behind")
-    store.close()
-    if proxy is not None:
-        assert proxy.accepted > BATCH, "no connection was lost: this would show nothing"
-        reached(lambda: proxy.open == 0, "closing ends the connection")
-
-
-def test_of_a_hundred_candidates_one_leads_and_each_has_one_connection(
-    backend: Backend, on: Callable[[Backend], Scene]
-) -> None:
-    scene = on(backend)
-    idle = backend.connections()
-    nodes = [
-        Candidate(backend.connect(scene.cluster, LONG), scene.cluster, f"gw-{number}", LONG)
-        for number in range(100)
-    ]
-    with ExitStack() as stack:
-        for each in nodes:
-            stack.enter_context(each)
-        reached(lambda: all(each.elector.outlook().token for each in nodes), "all have seen one")
-        assert sum(each.leads for each in nodes) == 1
-        assert sum(len(each.won()) for each in nodes) == 1
-        assert backend.connections() - idle <= len(nodes)
-
-
-# What clocks do.
-
-
-def test_a_step_of_the_store_s_clock_neither_steals_a_lease_nor_keeps_one(
-    cluster: str, on: Callable[[Backend], Scene]
-) -> None:
-    """All databases are sent the same statements; the one that can be given a clock shows it."""
-    with PostgreSQLWithClock() as backend:
-        scene = on(backend)
-        first = scene.standing("gw-1")
-        reached(lambda: first.leads, "the first leads")
-        second = scene.standing("gw-2")
-        reached(lambda: second.elector.outlook().token, "the second has seen who leads")
-        for step_s in (3600, -3600):
-            dead = f"{cluster}{step_s}"
-            gone = backend.connect(dead)
-            me = lease.Candidate(dead, NodeName("gw-1"), incarnation_of_a_start())
-            assert gone.try_acquire(me, gone.observe(), 0) is not None
-            heir = Candidate(backend.connect(dead), dead, "gw-2", TIMING)
-            with heir:
-                reached(lambda heir=heir: heir.elector.outlook().token, "it has seen who led")
-                backend.step_clock(step_s)
-                reached(lambda at=step_s: abs(backend.clock_ahead_s() - at) < 60, "the clock steps")
-                stepped = boot()
-                reached(lambda heir=heir: heir.leads, "who does not renew is replaced")
-                assert heir.won()[0] <= stepped + TIMING.lease_s + POLL_S + SLACK_S
-                reached(lambda t=stepped: boot() > t + TIMING.lease_s, "a lease is over")
-            gone.close()
-        assert first.lost() == []
-        assert second.won() == []
-
-
-def open_files() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def _is_stopped(pid: int) -> bool:

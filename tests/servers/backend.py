@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, Self
@@ -91,3 +92,19 @@ class Backend(ABC):
     @abstractmethod
     def connections(self) -> int:
         """How many connections the candidates have now."""
+
+
+class WithClock(Backend):
+    """One whose time of day can be stepped."""
+
+    @abstractmethod
+    def step_clock(self, seconds: int) -> None:
+        """Have its clock stand `seconds` before or behind ours, from now on."""
+
+    @abstractmethod
+    def time_of_day(self) -> float:
+        """Return what its clock says, as the store itself tells: seconds since 1970."""
+
+    def clock_ahead_s(self) -> float:
+        """How far ahead of ours its clock is."""
+        return self.time_of_day() - time.clock_gettime(time.CLOCK_REALTIME)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-import time
 from abc import abstractmethod
 from contextlib import closing
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from syncagent.core.storeurl import StoreUrl
 from syncagent.leases.lease_table import make_lease_table
-from tests.servers.backend import Backend
-from tests.servers.consensus import EtcdBackend, ZooKeeperBackend
+from tests.servers.backend import Backend, WithClock
+from tests.servers.consensus import EtcdBackend, ZooKeeperBackend, ZooKeeperWithClock
 from tests.servers.databases import Database, MariaDB, PostgreSQL
 from tests.servers.places import Place
 
@@ -127,7 +126,7 @@ class PostgreSQLBackend(ServerBackend):
     maker = PostgreSQL
 
 
-class PostgreSQLWithClock(PostgreSQLBackend):
+class PostgreSQLWithClock(PostgreSQLBackend, WithClock):
     """One whose clock can be stepped."""
 
     def begin(self) -> None:
@@ -136,14 +135,12 @@ class PostgreSQLWithClock(PostgreSQLBackend):
         super().begin()
 
     def step_clock(self, seconds: int) -> None:
-        """Have its clock stand `seconds` before or behind ours, from now on."""
         self.with_clock.step_clock(seconds)
 
-    def clock_ahead_s(self) -> float:
-        """How far ahead of ours its clock is, as it says itself."""
+    def time_of_day(self) -> float:
         told = self.ask("SELECT extract(epoch FROM clock_timestamp())::float8")[0][0]
         assert isinstance(told, float)
-        return told - time.clock_gettime(time.CLOCK_REALTIME)
+        return told
 
 
 class MariaDBBackend(ServerBackend):
@@ -158,6 +155,12 @@ MAKERS: Final[dict[str, Callable[[], Backend]]] = {
     "zookeeper": ZooKeeperBackend,
 }
 """All of them, by name. Those but `sqlite` start a real server."""
+
+WITH_CLOCK: Final[dict[str, Callable[[], WithClock]]] = {
+    "postgresql": PostgreSQLWithClock,
+    "zookeeper": ZooKeeperWithClock,
+}
+"""Those whose clock can be stepped. All databases are sent the same statements: one shows it."""
 
 
 def _leads_to(link: Path, path: Path) -> bool:

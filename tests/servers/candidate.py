@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -38,6 +38,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PUSH_S: Final = (0.1, 0.3)
 """How long a push is in flight: between its check and its commit."""
 JOIN_S: Final = 20.0
+BEAT_S: Final = 0.01
+STILL_S: Final = 1.0
+"""A process whose threads all ran so late was stopped."""
 
 
 class BootClock:
@@ -176,6 +179,46 @@ def _say(lines: object, step: str, token: Token, number: int) -> dict[str, objec
     return answer
 
 
+@dataclass(frozen=True)
+class Stirred:
+    """How a process that had stood still ceased to lead, from when it ran again.
+
+    `took_s`: how long that took. `machine_s`: how late, at most, a thread that does nothing else than
+    wake at its times was run meanwhile in the same process; so much is the machine's doing.
+    """
+
+    took_s: float
+    machine_s: float
+
+
+class Pulse:
+    """Beats in a thread of its own, and so knows when its process stood still."""
+
+    def __init__(self) -> None:
+        self._beat = self._ran = boot()
+        self._late_s = 0.0
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, name="pulse", daemon=True).start()
+
+    def stirred(self) -> Stirred:
+        """Tell how long ago the process ran again, if it stood still lately."""
+        now = boot()
+        beat, ran, late_s = self._beat, self._ran, self._late_s
+        if now - beat >= STILL_S:
+            return Stirred(0.0, 0.0)  # not even the pulse has beaten since
+        return Stirred(now - ran, max(late_s, now - beat - BEAT_S))
+
+    def _run(self) -> None:
+        while not self._ended.wait(BEAT_S):
+            now = boot()
+            late_s = now - self._beat - BEAT_S
+            if late_s >= STILL_S:
+                self._ran, self._late_s = now, 0.0
+            else:
+                self._late_s = max(late_s, self._late_s)
+            self._beat = now
+
+
 class CandidateProcess:
     """A candidate in a process of its own. `told` is what its elector told, each with when."""
 
@@ -237,6 +280,14 @@ class CandidateProcess:
         """The epochs that it won."""
         return [int(str(each["epoch"])) for each in self.told if each["what"] == "won"]
 
+    def stirred(self) -> list[Stirred]:
+        """How it ceased to be manager, each time; for one that had stood still before."""
+        return [
+            Stirred(float(str(each["took_s"])), float(str(each["machine_s"])))
+            for each in self.told
+            if each["what"] == "lost"
+        ]
+
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -249,10 +300,11 @@ def main(arguments: Sequence[str]) -> None:
     place, timing = Place(**said["place"]), Timing(**said["timing"])
     store = place.connect(said["cluster"], timing)
     candidate = Candidate(store, said["cluster"], said["node"], timing, said["receiver"])
+    pulse = Pulse()
 
     def tell(change: LeadChange) -> None:
         what = "won" if isinstance(change, Won) else "lost"
-        line = {"at": boot(), "what": what, "epoch": change.token.epoch}
+        line = {"at": boot(), "what": what, "epoch": change.token.epoch, **asdict(pulse.stirred())}
         print(json.dumps(line), flush=True)  # noqa: T201 - read by the test
 
     candidate.told = tell

@@ -8,7 +8,8 @@ from pathlib import Path
 from syncagent.core.artifact import NodeName
 from syncagent.core.revision import Token
 from syncagent.leases.record import Record
-from tests.servers.backend import TIMING, Backend
+from tests.servers.backend import TIMING, Backend, WithClock
+from tests.servers.clock import Clock
 from tests.servers.etcd import Etcd
 from tests.servers.places import Place
 from tests.servers.zookeeper import ZooKeeper
@@ -73,9 +74,12 @@ class ZooKeeperBackend(Backend):
 
     def begin(self) -> None:
         folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="syncagent-zk-"))
-        self.server = self.stack.enter_context(ZooKeeper(Path(folder)))
+        self.server = self.stack.enter_context(self.make(Path(folder)))
         self.server.start()
         self.port = self.server.ports[0]
+
+    def make(self, folder: Path) -> ZooKeeper:
+        return ZooKeeper(folder)
 
     def place(self, port: int = 0) -> Place:
         return Place("zookeeper", f"127.0.0.1:{port or self.port}")
@@ -108,6 +112,22 @@ class ZooKeeperBackend(Backend):
 
     def connections(self) -> int:
         return connections_to(self.port)
+
+
+class ZooKeeperWithClock(ZooKeeperBackend, WithClock):
+    """One whose clock can be stepped."""
+
+    def make(self, folder: Path) -> ZooKeeper:
+        self.clock = Clock(folder)
+        return ZooKeeper(folder, clock=self.clock)
+
+    def step_clock(self, seconds: int) -> None:
+        self.clock.step(seconds)
+
+    def time_of_day(self) -> float:
+        with self.server.hand() as hand:
+            path = hand.create("/time-of-day", ephemeral=True)
+            return float(hand.exists(path).created)
 
 
 def by_hand(cluster: str) -> str:

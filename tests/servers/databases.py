@@ -27,6 +27,7 @@ import psycopg
 import pymysql
 
 from tests.e2e.cluster import Place, free_ports
+from tests.servers.clock import Clock
 from tests.servers.process import Server, need, program, reached
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ DATABASE: Final = "syncagent"
 USER: Final = "agent"
 PASSWORD: Final = "s3cret"
 ASK_S: Final = 5
-_FAKETIME: Final = "libfaketime.so.1"
 
 
 class Database(ABC):
@@ -144,7 +144,8 @@ class PostgreSQL(Database):
     """
 
     def __init__(self, *, clock: bool = False, place: Place = Place()) -> None:  # noqa: B008 - frozen
-        self._clock = clock
+        self._has_clock = clock
+        self._clock: Clock | None = None
         self._place = place
         super().__init__()
 
@@ -155,7 +156,7 @@ class PostgreSQL(Database):
     def step_clock(self, seconds: int) -> None:
         """Have its clock stand `seconds` before or behind ours, from now on."""
         assert self._clock, "it has our clock"
-        (self.folder / "clock").write_text(f"{seconds:+d}")
+        self._clock.step(seconds)
 
     def ask(self, statement: str) -> list[tuple[object, ...]]:
         url = f"postgresql://postgres@/{DATABASE}?host={self.folder}&port={self.port}"
@@ -207,7 +208,9 @@ class PostgreSQL(Database):
         }
         arguments = [f"-c{key}={value}" for key, value in options.items()]
         # `env` comes after the change of user: what it preloads has to be that user's.
-        env = [program("env"), *(f"{key}={value}" for key, value in self._env().items())]
+        self._clock = Clock(self.folder) if self._has_clock else None
+        preloaded = self._clock.env if self._clock else {}
+        env = [program("env"), *(f"{key}={value}" for key, value in preloaded.items())]
         return Server(
             [*self._place.prefix, *as_user, *env, str(found[-1]), "-D", str(data), *arguments],
             self.folder,
@@ -224,20 +227,6 @@ class PostgreSQL(Database):
             f"--regid={owner.pw_gid}",
             "--clear-groups",
         ]
-
-    def _env(self) -> dict[str, str]:
-        if not self._clock:
-            return {}
-        found = next(Path("/usr/lib").glob(f"*/faketime/{_FAKETIME}"), None)
-        need(found, "faketime")
-        self.step_clock(0)
-        return {
-            "LD_PRELOAD": str(found),
-            "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_DISABLE_SHM": "1",
-        }
 
 
 class MariaDB(Database):

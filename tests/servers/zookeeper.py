@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tests.servers.certificates import Authority
+    from tests.servers.clock import Clock
 
 JARS = Path("/usr/share/java")
 JAR = JARS / "zookeeper.jar"
@@ -42,7 +43,10 @@ JAVA = (
 
 
 class ZooKeeper:
-    """An ensemble; each of `members` is a `Server` that can be hung or killed alone."""
+    """An ensemble; each of `members` is a `Server` that can be hung or killed alone.
+
+    `clock`: what its servers take for the time of day, if not the machine's.
+    """
 
     def __init__(
         self,
@@ -50,9 +54,11 @@ class ZooKeeper:
         members: int = 1,
         authority: Authority | None = None,
         session_s_max: float = SESSION_S_MAX,
+        clock: Clock | None = None,
     ) -> None:
         need(JAR.exists(), "ZooKeeper")
         self.folder = folder
+        self._clock = clock
         self.authority = authority
         self.session_s_max = session_s_max
         ports = free_ports(3 * members)
@@ -158,7 +164,7 @@ class ZooKeeper:
             program("java"), *JAVA, "-cp", CLASSES,
             "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(folder / "zoo.cfg"),
         ]  # fmt: skip
-        return Server(command, folder)
+        return Server(command, folder, env=self._clock.env if self._clock else None)
 
     def _door(self, number: int) -> list[str]:
         port = self.ports[number]
