@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 OPENSSH_WINDOW_BYTES = 2 * 1024 * 1024
 OPENSSH_PACKET_BYTES = 32 * 1024
 PORT_MAX = 65535
+CONNECT_S = 2.0
+"""Linux asks for a connection at once and again after 1 s: as long as both may take. Who wants to lead
+waits for hosts that are gone."""
 
 
 class Address(NamedTuple):
@@ -63,13 +66,21 @@ def parse_address(text: str) -> Address:
 class Attempt:
     """One try to reach a peer by the keys that are pinned for it.
 
-    `stranger` is the key that the far end showed, if it is not one of those.
+    `connect_s` is for the connection as such, which the far end's kernel makes however busy the agent
+    there is. `stranger` is the key that the far end showed, if it is not one of those.
     """
 
-    def __init__(self, peer: NodeName, address: str, pinned: Sequence[paramiko.PKey]) -> None:
+    def __init__(
+        self,
+        peer: NodeName,
+        address: str,
+        pinned: Sequence[paramiko.PKey],
+        connect_s: float = CONNECT_S,
+    ) -> None:
         self._peer = peer
         self._address = address
         self._pinned = pinned
+        self._connect_s = connect_s
         self._sock: socket.socket | None = None
         self.stranger: paramiko.PKey | None = None
 
@@ -81,12 +92,12 @@ class Attempt:
     def make(self, me: NodeName, key: NodeKey, timeout_s: float) -> Pipe:
         """Connect, prove both keys, open the subsystem; return its pipe.
 
-        Each step has `timeout_s`. Raises UnreachableError if nothing answers, RefusedError if the
+        Each step after the connection has `timeout_s`. Raises UnreachableError if nothing answers, RefusedError if the
         wrong key answers or ours is refused, SettingsError if the address is not one.
         """
         user, host, port = parse_address(self._address)
         try:
-            sock = socket.create_connection((host, port), timeout_s)
+            sock = socket.create_connection((host, port), min(self._connect_s, timeout_s))
         except OSError as error:
             raise UnreachableError(f"{self._address}: {error.strerror or error}") from error
         self._sock = sock

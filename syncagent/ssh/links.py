@@ -22,7 +22,7 @@ from syncagent.core.errors import RefusedError, SyncagentError, UnreachableError
 from syncagent.core.events import DialFailed, StrangerRefused
 from syncagent.core.wire.messages import VERSIONS, Hello
 from syncagent.ports import LinkId
-from syncagent.ssh.client import Attempt
+from syncagent.ssh.client import CONNECT_S, Attempt
 from syncagent.ssh.keys import line_of
 from syncagent.ssh.known import Known, Peer, Strangers
 from syncagent.ssh.link import Link
@@ -51,8 +51,10 @@ LINKS_PER_PEER_MAX = 4
 class Pace:
     """How long things may take, in seconds."""
 
+    connect_s: float = CONNECT_S
+    """until the host of a peer has answered at all"""
     step_s: float = 10.0
-    """one step of making a connection: TCP, key exchange, login, hello"""
+    """one step of what follows: key exchange, login, hello"""
     quiet_s: float = 15.0
     """without a byte before a sign of life is asked for"""
     silent_s: float = 45.0
@@ -198,7 +200,7 @@ class SshLinks:
 
     def _dial(self, known: Peer) -> None:
         settings = known.settings
-        attempt = Attempt(settings.name, settings.address, known.pinned)
+        attempt = Attempt(settings.name, settings.address, known.pinned, self._pace.connect_s)
         self._attempts.add(attempt)
         pipe: Pipe | None = None
         reason = "this node failed at it, see its log"

@@ -24,6 +24,7 @@ from syncagent.ssh.client import Address, parse_address
 from syncagent.ssh.keys import public_line
 from syncagent.ssh.links import LINKS_PER_PEER_MAX, Identity, Pace, SshLinks
 from tests.fakes.loopback import NOWHERE, Loopback, Stuck, Told, eventually, new_key
+from tests.servers.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -404,6 +405,32 @@ def test_a_dial_to_what_is_no_agent_fails_and_leaves_nothing(answer: bytes) -> N
             assert address in nth(world, ONE, DialFailed).reason
     eventually(lambda: threading.active_count() <= threads, "threads were left behind")
     world.stop()
+
+
+def test_a_host_that_is_gone_is_given_up_long_before_an_agent_that_is_slow() -> None:
+    """The queue of the server is full: the kernel drops who asks for more, as an empty network does."""
+    world = Loopback(Pace(connect_s=0.3, step_s=600.0))
+    one = world.start(ONE)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            one.trust(PeerSettings(TWO, f"127.0.0.1:{port}", public_line(new_key(), TWO)))
+            one.dial(TWO)
+            assert "timed out" in nth(world, ONE, DialFailed).reason
+    world.stop()
+
+
+def test_an_agent_that_answers_slowly_is_not_taken_for_a_host_that_is_gone() -> None:
+    world = Loopback(Pace(connect_s=0.3, step_s=60.0))
+    one, two = world.start(ONE), world.start(TWO, incarnation="i2")
+    port = int(world.addresses[TWO].rpartition(":")[2])
+    with Proxy(port) as proxy:
+        proxy.delay_s = 0.5
+        one.trust(PeerSettings(TWO, f"127.0.0.1:{proxy.port}", public_line(world.key(TWO), TWO)))
+        one.dial(TWO)
+        assert nth(world, ONE, LinkUp).peer == TWO
+        world.stop()
+    two.stop()
 
 
 def test_keys_are_exchanged_again_by_themselves_after_enough_bytes(world: Loopback) -> None:
