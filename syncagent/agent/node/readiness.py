@@ -26,6 +26,7 @@ class Readiness:
         self._state = state
         self._about = state.runtime_about
         self.runtime = RuntimeState(Phase.UNKNOWN)
+        self._told = False
         self._starting_since: float | None = None
         self._impatient = False
         self._start_seen_at = 0.0
@@ -39,6 +40,11 @@ class Readiness:
     def ready(self) -> bool:
         """True if it takes up what is written now."""
         return self.runtime.phase is Phase.READY
+
+    @property
+    def unheard(self) -> bool:
+        """True while this node has just started: one that answers may be there, and tells it yet."""
+        return self._about.answers and not self._told
 
     @property
     def may_write(self) -> bool:
@@ -58,7 +64,7 @@ class Readiness:
 
     def turned(self, runtime: RuntimeState, now: float) -> bool:
         """Take its new state; return whether it is another process than before."""
-        before, self.runtime = self.runtime, runtime
+        before, self.runtime, self._told = self.runtime, runtime, True
         anew = runtime.incarnation != before.incarnation
         if anew:
             self._start_seen_at = 0.0

@@ -161,7 +161,9 @@ class Trying:
         self._declared.update((change.path, revision) for change in changes)
         self._known.add(revision)
         self.refusals.overtaken_by(changes)
-        canary = self.has_canary or self._is_back_soon
+        configured = self._state.settings.rollout.canary == "manager"
+        unheard = configured and self._deploying.readiness.unheard
+        canary = self.has_canary or self._is_back_soon or unheard
         if not canary and not self.trials:
             return
         tried = [c for c in changes if self._is_tried(c)] if canary else []
@@ -281,7 +283,8 @@ class Trying:
         for row in rows.listed(peer.report, "outcomes"):
             trial = made.get(_path_of(row))
             refused = row.get("state") == str(Deployment.REJECTED)
-            if refused and trial is not None and _is_about(trial, str(row.get("digest"))):
+            tried = trial.after if trial is not None else None
+            if trial and tried and refused and tried.digest == row.get("digest"):
                 made[trial.path] = self._nacked(trial, peer.name, str(row.get("reason") or ""))
         self._take(made, now)
         self.tick(now)
@@ -388,10 +391,6 @@ def answers(peer: Peer) -> bool:
     if not isinstance(runtime, dict) or not runtime.get("answers"):
         return False
     return runtime.get("phase") in {str(Phase.READY), str(Phase.STARTING)}
-
-
-def _is_about(trial: t.Trial, digest: str) -> bool:
-    return trial.after is not None and trial.after.digest == digest
 
 
 def _path_of(row: Mapping[str, object]) -> ArtifactPath:

@@ -13,10 +13,11 @@ from syncagent.agent.node.refusals import HELD_NOTE
 from syncagent.agent.results import DeclareFailed
 from syncagent.core.artifact import NodeName, TreeName
 from syncagent.core.change import Change
-from syncagent.core.events import Received
+from syncagent.core.events import Received, RuntimeTurned
 from syncagent.core.exempt import NONE_WITHHELD, paths_digest
 from syncagent.core.ledger import StandingChange
 from syncagent.core.revision import REVISION_ZERO, RevisionId
+from syncagent.core.runtime import Phase, RuntimeState
 from syncagent.core.safety import HoldReason
 from syncagent.core.settings import PeerSettings, RolloutSettings
 from syncagent.core.trials import NOTE, Trial, to_note
@@ -430,6 +431,17 @@ def test_what_is_changed_while_the_canary_is_started_anew_waits_for_it() -> None
     cluster.bench.pass_(60.0)
     assert cluster.holds()
     assert not cluster.bench.said(Offer)
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_what_a_new_agent_declares_before_it_has_heard_of_its_runtime_waits(heard: bool) -> None:
+    bench, new = Cluster(dialect=SYNAPSE).bench, entry(api("b", text="new"))
+    bench.join(bench.history, bench.guard)
+    if heard:
+        bench.handle(RuntimeTurned(RuntimeState(Phase.DOWN)))
+    assert not bench.node.trying.has_canary
+    bench.node.trying.declaring((Change(at(B), bench.state.base.get(at(B)), new),), 2)
+    assert bool(bench.node.trying.trials) is not heard
 
 
 def test_a_gateway_that_waits_for_its_tree_before_it_starts_is_no_canary_yet() -> None:
