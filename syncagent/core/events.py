@@ -26,11 +26,16 @@ class HintKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hinted:
-    """Something may have happened at `path` (relative; "" is the root). A hint, never a fact."""
+    """Something may have happened at `path` (relative; "" is the root). A hint, never a fact.
+
+    `seen_here`: this machine's own kernel told of it, so that a process here did it. What a poll
+    finds on a mount may be anybody's.
+    """
 
     tree: TreeName
     path: str
     kind: HintKind
+    seen_here: bool = False
 
 
 class WatchTrouble(StrEnum):
