@@ -44,9 +44,9 @@ this module. The verbs and what each answers:
              restart_required, dormant, refused, watch, seen_s, reason, runtime, undeployed,
              waits_for_canary?, eligible, unfit, ready, priority}; what nobody knows is null; unfit
              is why it can't lead, ready whether its runtime is, or there is none to be asked
-    leader  {holder, epoch, backend, automatic, renewed_s, lease_s, unavailable_s, why}: the lease;
-             renewed_s: how old its last renewal is, unavailable_s: for how long its store has not
-             answered, why: why nobody leads, empty if somebody does
+    leader  {holder, epoch, backend, automatic, renewed_s, lease_s, unavailable_s, fault, why}: the
+             lease; renewed_s: how old its last renewal is, unavailable_s: for how long its store has
+             not answered, fault: what came instead, why: why nobody leads, empty if somebody does
     paused  what `pause` answers; null while nothing is paused
     runtime {kind, label, phase, detail, answers, scan_s, pause_s}: the one beside that node's
              agent; null where none answers

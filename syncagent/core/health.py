@@ -35,6 +35,8 @@ AWAKE_S = 3.0
 
 AWAY = "the agent is starting or stopping"
 
+UNTOLD = "the reason is told on the node itself, and to who has the token"
+
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
@@ -141,6 +143,28 @@ def ready(pulse: Pulse | None, now: float) -> Finding:
 def _open(pulse: Pulse, now: float) -> Finding:
     lives = alive(pulse, now)
     return Finding(pulse.ready, pulse.reason) if lives.good else lives
+
+
+def for_everybody(status: JSON) -> JSON:
+    """Return a status without what only the node's own people should know.
+
+    What a lease store says of itself may name its host, its user and its database.
+    """
+    leader = status.get("leader") if isinstance(status, dict) else None
+    fault = leader.get("fault") if isinstance(leader, dict) else None
+    return _without(fault, status) if isinstance(fault, str) and fault else status
+
+
+def _without(secret: str, told: JSON) -> JSON:
+    match told:
+        case str():
+            return told.replace(secret, UNTOLD)
+        case dict():
+            return {name: _without(secret, each) for name, each in told.items()}
+        case list():
+            return [_without(secret, each) for each in told]
+        case _:
+            return told
 
 
 _PHASES = {

@@ -8,7 +8,8 @@ waiting:
     GET /worker    200 while it serves as a worker
     GET /readyz    200 once all that should be here is here and the runtime is up
     GET /healthz   200 while the agent's loop turns
-    GET /status    what `syncagent status -o json` prints; `Age` says of how many seconds ago
+    GET /status    what `syncagent status -o json` prints; `Age` says of how many seconds ago. What a
+                   lease store said when it could not be asked is left out without the token
     GET /metrics   the same in numbers, for Prometheus
 
 Each is HEAD too. Where the answer is no it is 503, with the reason. Everything else that the
@@ -71,7 +72,6 @@ class DoorApp:
             "/worker": self._worker,
             "/readyz": self._ready,
             "/healthz": self._alive,
-            "/status": self._status,
             "/metrics": self._metrics,
         }
 
@@ -80,14 +80,16 @@ class DoorApp:
         path = environ.get("PATH_INFO", "")
         if path.startswith("/v1/"):
             return self._verb(environ, start_response)
-        answer = self._answer(path, environ["REQUEST_METHOD"])
+        known = self._opens(environ)
+        answer = self._answer(path, environ["REQUEST_METHOD"], known=known)
         start_response(answer.status, answer.headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
-    def _answer(self, path: str, method: str) -> Answer:
-        route = self._routes.get(path)
+    def _answer(self, path: str, method: str, *, known: bool) -> Answer:
+        routes = self._routes | {"/status": lambda: self._status(known=known)}
+        route = routes.get(path)
         if route is None:
-            return _no("404 Not Found", f"there is no {path[:80]!r} here", " ".join(self._routes))
+            return _no("404 Not Found", f"there is no {path[:80]!r} here", " ".join(routes))
         if method not in {"GET", "HEAD"}:
             refused = _no("405 Method Not Allowed", f"{path} takes GET only")
             refused.headers.append(("Allow", "GET, HEAD"))
@@ -117,12 +119,15 @@ class DoorApp:
             told |= {"node": pulse.node, "role": pulse.role, "revision": pulse.revision}
         return Answer(_GOOD if finding.good else _BAD, _json(told))
 
-    def _status(self) -> Answer:
-        known = self._board.status()
-        if known is None:
+    def _status(self, *, known: bool) -> Answer:
+        """`known`: who asks has the token."""
+        published = self._board.status()
+        if published is None:
             return _no(_BAD, health.AWAY)
-        age_s = max(0, round(self._board.now() - known[1]))
-        return Answer(_GOOD, _json(known[0]), JSON_TYPE, ("Age", str(age_s)))
+        status, at = published
+        age_s = max(0, round(self._board.now() - at))
+        told = status if known else health.for_everybody(status)
+        return Answer(_GOOD, _json(told), JSON_TYPE, ("Age", str(age_s)))
 
     def _metrics(self) -> Answer:
         board = self._board
@@ -134,7 +139,7 @@ class DoorApp:
     # --- for who has the token --------------------------------------------------------------
 
     def _verb(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        refusal = self._refusal(environ.get("HTTP_AUTHORIZATION", ""))
+        refusal = self._refusal(environ)
         if refusal is None and not self._asking.acquire(blocking=False):
             refusal = _no(_BAD, "too many questions wait for the agent already")
             refusal.headers.append(("Retry-After", _BUSY_S))
@@ -147,15 +152,18 @@ class DoorApp:
             self._asking.release()
         return [] if environ["REQUEST_METHOD"] == "HEAD" else answer
 
-    def _refusal(self, authorization: str) -> Answer | None:
-        token = self.token
-        if token is None:
+    def _opens(self, environ: WSGIEnvironment) -> bool:
+        """Tell whether a request carries the token."""
+        return self.token is not None and self.token.opens(environ.get("HTTP_AUTHORIZATION", ""))
+
+    def _refusal(self, environ: WSGIEnvironment) -> Answer | None:
+        if self.token is None:
             return _no(
                 "403 Forbidden",
                 "no token is configured, so nothing can be asked or done over the network",
                 "set [http] token_file, or ask on the node itself: syncagent",
             )
-        if token.opens(authorization):
+        if self._opens(environ):
             return None
         refused = _no("401 Unauthorized", "this takes the bearer token")
         refused.headers.append(("WWW-Authenticate", 'Bearer realm="syncagent"'))

@@ -151,6 +151,7 @@ def test_a_store_that_is_away_ends_leadership_and_says_so(cluster: Electorate) -
     assert isinstance(leader, dict)
     assert leader["backend"] == "sql"
     assert leader["unavailable_s"] is not None
+    assert leader["fault"], "and what came of asking it"
     away.replace(cluster.database)
     cluster.wait_led()
     assert cluster.epoch() > epoch

@@ -17,6 +17,8 @@ def leader_row(state: State, now: float, manager: str | None) -> dict[str, JSON]
 
     `renewed_s` is how long ago the lease was last renewed, as its holder knows, or else as this node
     has seen it change; null where there is no lease (`static`), or this node does not look at it.
+    `fault` is what asking the store came to, in its own words, which may name hosts; wherever else it
+    is told, it is told just so, and can be taken out again (`core.health.for_everybody`).
     """
     outlook = state.outlook()
     token = outlook.token if state.auto_failover else state.guard.highest
@@ -30,6 +32,7 @@ def leader_row(state: State, now: float, manager: str | None) -> dict[str, JSON]
         "renewed_s": None if seen_at is None else round(max(0.0, now - seen_at), 1),
         "lease_s": state.settings.election.lease_s if state.auto_failover else None,
         "unavailable_s": None if since is None else round(now - since, 1),
+        "fault": "" if since is None else outlook.fault,
         "why": "" if manager is not None else why_no_manager(state, now) + _what_then(state),
     }
 

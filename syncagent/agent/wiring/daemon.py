@@ -150,6 +150,7 @@ def offline_status(settings: Settings) -> Mapping[str, JSON]:
             "renewed_s": None,
             "lease_s": None,
             "unavailable_s": None,
+            "fault": "",
             "why": "",
         },
         "paused": paused_row(read_word(standing.notes.get(NOTE, "")), SystemClock().wall()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from syncagent.core import health
 from syncagent.core.lease import Leadership
 from syncagent.core.runtime import Phase
 from tests.fakes.board import TOKEN, WORKER
+
+if TYPE_CHECKING:
+    from syncagent.core.desk import JSON
 
 LEADER = replace(WORKER, role="leading", token=TOKEN)
 BELIEF = Leadership(TOKEN, 200.0)
@@ -87,3 +91,31 @@ def test_the_gate_is_as_the_loop_says_as_long_as_it_turns() -> None:
     assert health.ready(WORKER, hung).reason == "the agent's loop hangs: 31 s"
     assert not health.alive(WORKER, hung).good
     assert health.alive(WORKER, 100.0 + health.ALIVE_S).good
+
+
+def test_what_a_lease_store_said_is_taken_out_wherever_a_status_repeats_it() -> None:
+    fault = "db-7.internal:5432 refuses apim_sync"
+    why = f"the lease store (sql) can't be asked since 10:00: {fault}"
+    status: JSON = {
+        "leader": {"holder": "gw-1", "fault": fault, "why": why, "epoch": 3, "renewed_s": None},
+        "alarms": [why, "another"],
+        "revision": 7,
+    }
+    told = health.for_everybody(status)
+    short = f"the lease store (sql) can't be asked since 10:00: {health.UNTOLD}"
+    assert told == {
+        "leader": {
+            "holder": "gw-1",
+            "fault": health.UNTOLD,
+            "why": short,
+            "epoch": 3,
+            "renewed_s": None,
+        },
+        "alarms": [short, "another"],
+        "revision": 7,
+    }
+
+
+@pytest.mark.parametrize("status", [None, [], {}, {"leader": None}, {"leader": {"fault": ""}}])
+def test_a_status_without_a_fault_is_told_as_it_is(status: JSON) -> None:
+    assert health.for_everybody(status) == status

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from syncagent.core.desk import JSON
+
 
 SECRET = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {SECRET}"}
@@ -214,6 +216,17 @@ def test_status_is_what_was_published_with_its_age(front: Front) -> None:
     assert front.desk.asked == [], "the loop was not asked"
     front.board.told = None
     assert front.ask("/status").status == 503
+
+
+def test_what_the_lease_store_said_is_told_with_the_token_only(front: Front) -> None:
+    fault = "db-7.internal:5432 refuses apim_sync"
+    status: JSON = {"leader": {"fault": fault, "why": f"it can't be asked: {fault}"}}
+    front.board.told = (status, 98.0)
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        answer = front.ask("/status", headers=headers)
+        assert answer.status == 200
+        assert "db-7" not in answer.body.decode()
+    assert front.ask("/status", headers=BEARER).json == status
 
 
 def test_metrics_are_text_of_the_version_that_prometheus_reads(front: Front) -> None:
