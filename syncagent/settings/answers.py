@@ -87,8 +87,6 @@ def answer_all(sheet: Sheet, mistakes: Mistakes) -> Groups:
     """Check every cell against the table."""
     groups: Groups = {}
     for section in SECTIONS:
-        if section.later:
-            continue
         rows = sheet.rows.get(section.name, [])
         if not section.many and not rows:
             rows = [{}]
@@ -100,7 +98,7 @@ def answer_all(sheet: Sheet, mistakes: Mistakes) -> Groups:
 
 
 def _group(section: Section, row: Row, head: Cell, mistakes: Mistakes) -> Group:
-    names = [key.name for key in section.keys if not key.later]
+    names = [key.name for key in section.keys]
     for name, cell in row.items():
         if section.key(name) is None:
             what = f"{_title(section)} has no key {name}{guess(name, names)}"
@@ -119,9 +117,6 @@ def _answer(section: Section, key: Key, row: Row, head: Cell, mistakes: Mistakes
         if key.required:
             mistakes.add(head, f"{_title(section)} needs {key.name} and has none: {key.about}")
         return Answer(key.default, Cell(None, DEFAULT), broken=key.required)
-    if key.later:
-        mistakes.add(cell, f"{section.name}.{key.name} is not in this version; take it out")
-        return Answer(key.default, cell, broken=True)
     try:
         return Answer(key.shape.parse(cell.raw), cell)
     except ValueError as error:

@@ -22,6 +22,9 @@ from typing import TYPE_CHECKING
 from syncagent.core.artifact import TreeKind, TreeName
 from syncagent.core.errors import SettingsError
 from syncagent.core.settings import TreeSettings
+from syncagent.settings.shared import SERVER as _SERVER
+from syncagent.settings.shared import TENANTS as _TENANTS
+from syncagent.settings.shared import share_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +35,6 @@ SETTLE_CARBON_S = 2.0
 """Carbon's persistence thread writes one API's files over seconds (MediationPersistenceManager)."""
 
 _TEXT_BYTES_MAX = 1024 * 1024
-_SERVER = "repository/deployment/server"
 _SYNAPSE = "synapse-configs/default"
 _PLANS = "executionplans"
 _APACHE = "repository/conf/synapse-config"
@@ -113,15 +115,31 @@ def refuse_synchronizer(gateway: Gateway) -> None:
 def with_new_trees(settings: Settings) -> Settings:
     """Return the settings with trees that appeared since: a tenant's, after its first load.
 
-    A tree that is known stays as it is, also if its folder is gone: absence is not evidence.
-    Raises SettingsError if the home can't be read.
+    A tree that is known stays as it is, also if its folder is gone: absence is not evidence. With a
+    share as the source a new tree gets its folder there; one for which none is known is left out,
+    and `without_share` names it. Raises SettingsError if the home can't be read.
     """
-    if not settings.gateway_home:
-        return settings
-    known = set(settings.tree_names)
-    found = discover(settings.gateway_home).trees
-    new = tuple(tree for tree in found if tree.name not in known)
+    new = tuple(tree for tree in _new_trees(settings) if tree.share or not settings.shadow)
     return replace(settings, trees=(*settings.trees, *new)) if new else settings
+
+
+def without_share(settings: Settings) -> tuple[TreeSettings, ...]:
+    """Return the trees that appeared since, and for which no folder on the share is known."""
+    if not settings.shadow:
+        return ()
+    return tuple(tree for tree in _new_trees(settings) if not tree.share)
+
+
+def _new_trees(settings: Settings) -> Iterator[TreeSettings]:
+    if not settings.gateway_home:
+        return
+    known = set(settings.tree_names)
+    for tree in discover(settings.gateway_home).trees:
+        if tree.name not in known:
+            share = ""
+            if settings.shadow:
+                share = share_of(tree.path, settings.gateway_home, settings.shared)
+            yield replace(tree, share=share)
 
 
 def lies_at_home(tree: TreeSettings, home: str) -> bool:
@@ -130,7 +148,7 @@ def lies_at_home(tree: TreeSettings, home: str) -> bool:
     if match is None or not home:
         return False
     root = Path(home)
-    base = root / "repository/tenants" / match[1] if match[1] else root / _SERVER
+    base = root / _TENANTS / match[1] if match[1] else root / _SERVER
     plans = match[2] == "siddhi"
     places = {base / _PLANS} if plans else {base / _SYNAPSE, root / _APACHE}
     return Path(tree.path) in places
@@ -181,14 +199,16 @@ def _carbon(root: Path) -> Gateway | None:
 def _trees(root: Path) -> Iterator[TreeSettings]:
     """Yield the super tenant's trees, then each tenant's by its number.
 
-    The super tenant's Synapse tree counts also while its innermost folder is missing: a mount
-    that is late must show as a missing tree, not as a node that has none.
+    The super tenant's Synapse tree counts also while its innermost folder is missing, or while
+    there is nothing at all in the server's folder: a mount that is late must show as a missing
+    tree, not as a node that has none.
     """
     server = root / _SERVER
-    if not _is_folder(server / _SYNAPSE) and _is_folder((server / _SYNAPSE).parent):
+    late = _is_folder((server / _SYNAPSE).parent) or not any(server.iterdir())
+    if late and not _is_folder(server / _SYNAPSE):
         yield TreeSettings(TreeName("synapse"), TreeKind.SYNAPSE, str(server / _SYNAPSE))
     yield from _pair(server, "synapse", "siddhi")
-    tenants = root / "repository/tenants"
+    tenants = root / _TENANTS
     if not _is_folder(tenants):
         return
     numbers = sorted(int(each.name) for each in tenants.iterdir() if each.name.isdecimal())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import TreeKind, TreeName
 from syncagent.core.settings import Drift, TreeSettings, WatchMode
+from syncagent.settings.shared import inside
 
 if TYPE_CHECKING:
     from syncagent.settings.answers import Group, Groups
@@ -74,20 +75,15 @@ def _check_nesting(
     """No tree inside another, and none inside the state folder or around it."""
     for index, (tree, cell) in enumerate(places):
         for other, _ in places[:index]:
-            if _inside(tree.path, other.path) or _inside(other.path, tree.path):
+            if inside(tree.path, other.path) or inside(other.path, tree.path):
                 what = f"tree {tree.name} ({tree.path}) and tree {other.name} ({other.path})"
                 mistakes.add(cell, f"{what} lie in each other; a file belongs to one tree")
         state_dir = node.text("state_dir")
         if not node.sound("state_dir"):
             continue
-        if _inside(state_dir, tree.path):
+        if inside(state_dir, tree.path):
             what = f"node.state_dir lies in tree {tree.name} ({tree.path}); move it out"
             mistakes.add(node.cell("state_dir"), what)
-        elif _inside(tree.path, state_dir):
+        elif inside(tree.path, state_dir):
             what = f"tree {tree.name} lies in node.state_dir ({state_dir}); move one of them"
             mistakes.add(cell, what)
-
-
-def _inside(path: str, folder: str) -> bool:
-    """Tell whether `path` is `folder` or lies below it."""
-    return path == folder or path.startswith(folder + "/")

@@ -18,17 +18,24 @@ from syncagent.core.settings import (
     RolloutSettings,
     RuntimeSettings,
     Settings,
-    Writers,
 )
 from syncagent.settings.answers import DEFAULT
 from syncagent.settings.election_rules import Names, build_election
 from syncagent.settings.gateway import SETTLE_CARBON_S, Gateway, discover
 from syncagent.settings.places import trees_of
+from syncagent.settings.shared_rules import (
+    Mode,
+    build_shared,
+    rollout_of,
+    with_shares,
+    writers_of,
+)
 from syncagent.settings.trusted import merge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from syncagent.core.settings import TreeSettings
     from syncagent.settings.answers import Group, Groups
     from syncagent.settings.sheet import Mistakes
 
@@ -47,9 +54,11 @@ def build(groups: Groups, mistakes: Mistakes) -> Built:
     node = groups["node"][0]
     gateway = _gateway(groups["gateway"][0], mistakes)
     origins = _origins(groups)
-    trees = trees_of(groups, gateway, mistakes)
+    mode = _mode(groups, mistakes)
+    trees = with_shares(trees_of(groups, gateway, mistakes), groups, mode, mistakes)
     for tree in gateway.trees if gateway else ():
         origins.setdefault(f"tree.{tree.name}.path", "gateway")
+    _origins_by_mode(origins, trees, mode)
     peers = _peers(groups["peer"], node, mistakes)
     if node.sound("state_dir"):
         listed = {peer.name: peer.key for peer in peers}
@@ -63,17 +72,18 @@ def build(groups: Groups, mistakes: Mistakes) -> Built:
         node=NodeName(node.text("name")),
         state_dir=node.text("state_dir"),
         trees=trees,
-        mode=groups["cluster"][0].text("mode"),
-        writers=Writers(groups["cluster"][0].text("writers")),
+        mode=mode.mode,
+        writers=writers_of(groups["cluster"][0], mode, mistakes),
         listen=node.text("listen"),
         apply=node.flag("apply"),
         gateway_home=groups["gateway"][0].text("home"),
         peers=peers,
         election=build_election(groups["election"][0], names, mistakes, applies=node.flag("apply")),
         runtime=_runtime(groups, gateway, mistakes),
-        rollout=_rollout(groups["rollout"][0]),
+        rollout=rollout_of(_rollout(groups["rollout"][0]), groups["rollout"][0], mode, mistakes),
         limits=_limits(groups["limits"][0], gateway, origins, mistakes),
         http=_http(groups["http"][0], node, mistakes),
+        shared=mode.shared,
     )
     return Built(settings, origins, gateway)
 
@@ -89,6 +99,21 @@ def _origins(groups: Groups) -> dict[str, str]:
                 if not many or answer.given:
                     origins[f"{prefix}.{key}"] = answer.cell.where
     return origins
+
+
+def _mode(groups: Groups, mistakes: Mistakes) -> Mode:
+    cluster = groups["cluster"][0]
+    return Mode(cluster.text("mode"), build_shared(groups, mistakes), cluster.cell("mode"))
+
+
+def _origins_by_mode(origins: dict[str, str], trees: tuple[TreeSettings, ...], mode: Mode) -> None:
+    """Name what the mode decided where nobody wrote it."""
+    implied = [f"tree.{tree.name}.share" for tree in trees if tree.share]
+    implied += ["cluster.writers"] if mode.mode == "shared" else []
+    implied += ["rollout.canary", "rollout.max_unavailable"] if mode.in_place else []
+    for key in implied:
+        if origins.get(key, DEFAULT) == DEFAULT:
+            origins[key] = "shared mode"
 
 
 def _gateway(group: Group, mistakes: Mistakes) -> Gateway | None:

@@ -18,7 +18,6 @@ class Key:
     about: str
     default: Value | None = None
     required: bool = False
-    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,6 @@ class Section:
     about: str
     keys: tuple[Key, ...] = ()
     many: bool = False
-    later: bool = False
 
     def key(self, name: str) -> Key | None:
         """Return the key of that name."""

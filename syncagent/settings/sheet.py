@@ -164,7 +164,7 @@ def fill(document: Mapping[str, object], lines: Mapping[Way, int], mistakes: Mis
 
 
 def _known(name: str, head: Cell, mistakes: Mistakes) -> Section | None:
-    """Return the section of that name; what is unknown or of another version is a mistake."""
+    """Return the section of that name; what is unknown is a mistake."""
     known = section(name)
     if known is None:
         if isinstance(head.raw, dict | list):
@@ -172,9 +172,6 @@ def _known(name: str, head: Cell, mistakes: Mistakes) -> Section | None:
         else:
             what = f"{name} stands outside of every section; move it below its [section]"
         mistakes.add(head, what)
-    elif known.later:
-        mistakes.add(head, f"[{name}] is not in this version; take the section out")
-        return None
     return known
 
 
@@ -216,12 +213,12 @@ def override(sheet: Sheet, environ: Mapping[str, str], mistakes: Mistakes) -> No
 def _override_key(sheet: Sheet, cell: Cell, mistakes: Mistakes) -> None:
     name, _, key_name = cell.where.removeprefix(_PREFIX).lower().partition("__")
     known = section(name)
-    if known is None or known.later or known.many:
+    if known is None or known.many:
         mistakes.add(cell, _no_section(name, known))
         return
     key = known.key(key_name)
     if key is None:
-        names = [each.name for each in known.keys if not each.later]
+        names = [each.name for each in known.keys]
         mistakes.add(cell, f"[{name}] has no key {key_name}{guess(key_name, names)}")
         return
     raw: object = cell.raw
@@ -234,10 +231,8 @@ def _override_key(sheet: Sheet, cell: Cell, mistakes: Mistakes) -> None:
 
 def _no_section(name: str, known: Section | None) -> str:
     if known is None:
-        names = [each.name for each in SECTIONS if not each.later and not each.many]
+        names = [each.name for each in SECTIONS if not each.many]
         return f"there is no section [{name}] to override{guess(name, names)}"
-    if known.later:
-        return f"[{name}] is not in this version; unset the variable"
     return f"there may be several [[{name}]]: override all of them with {_PREFIX}{name.upper()}"
 
 

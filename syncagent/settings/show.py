@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from syncagent.settings.answers import DEFAULT
+from syncagent.settings.shared import SHARED
 from syncagent.settings.table import SECTIONS
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ def schema() -> dict[str, Json]:
     """Return the JSON schema (2020-12) of the settings file."""
     sections: dict[str, Json] = {}
     for section in SECTIONS:
-        if section.later:
-            continue
         table = _table_schema(section)
         sections[section.name] = {"type": "array", "items": table} if section.many else table
     return {
@@ -57,8 +56,6 @@ def schema() -> dict[str, Json]:
 def _table_schema(section: Section) -> dict[str, Json]:
     keys: dict[str, Json] = {}
     for key in section.keys:
-        if key.later:
-            continue
         described = {**key.shape.schema(), "description": key.about}
         if key.default not in {None, "", ()}:
             described["default"] = _default(key)
@@ -89,11 +86,12 @@ def _lines(loaded: Loaded) -> Iterator[str]:
     if loaded.gateway is not None:
         yield f"# gateway: {loaded.gateway.label}"
     for section in SECTIONS:
-        if section.later:
-            continue
         if not section.many:
             yield ""
             yield f"[{section.name}]"
+            if section is SHARED and loaded.settings.mode != "shared":
+                yield from (f"# {key.name} is for mode shared" for key in section.keys)
+                continue
             holder = _holder(loaded.settings, section.name)
             yield from _pairs(section, section.name, holder, loaded.origins)
             continue
@@ -109,7 +107,7 @@ def _lines(loaded: Loaded) -> Iterator[str]:
 
 def _holder(settings: Settings, section: str) -> object:
     """Return the frozen value that holds a section's keys."""
-    nested = {"election", "runtime", "rollout", "limits", "http"}
+    nested = {"election", "runtime", "rollout", "limits", "http", "shared"}
     return getattr(settings, section) if section in nested else settings
 
 
@@ -117,8 +115,6 @@ def _pairs(
     section: Section, prefix: str, holder: object, origins: Mapping[str, str]
 ) -> Iterator[str]:
     for key in section.keys:
-        if key.later:
-            continue
         value = _value(section.name, key.name, holder)
         origin = origins.get(f"{prefix}.{key.name}", DEFAULT)
         if not (value or isinstance(value, int | float)):

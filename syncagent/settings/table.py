@@ -1,8 +1,7 @@
 """Every key of the settings file: its shape, its default and what it is for.
 
 The loader, `config show`, `config schema` and the tests of `config/syncagent.toml` all read this
-table, so they can't differ. Defaults are those of `core.settings`. What another version of the
-program has, and this one has not, is marked `later`: it is refused as such, never ignored.
+table, so they can't differ. Defaults are those of `core.settings`.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from syncagent.settings.shapes import (
     Text,
     TextList,
 )
+from syncagent.settings.shared import SHARED
 
 _MINUTE_S = 60.0
 _HOUR_S = 3_600.0
@@ -44,7 +44,7 @@ _CLUSTER = Section(
     "What all nodes have in common.",
     (
         Key("name", _NAME, "Name of the cluster, the same on all nodes.", required=True),
-        Key("mode", Choice(("push",), ("shared", "store")), "How a revision travels.", "push"),
+        Key("mode", Choice(("push", "shared"), ("store",)), "How a revision travels.", "push"),
         Key(
             "writers",
             Choice(("manager", "any")),
@@ -93,7 +93,7 @@ _TREE = Section(
             "How changes are noticed; auto polls network mounts.",
             "auto",
         ),
-        Key("share", AbsolutePath(), "The shared mount.", later=True),
+        Key("share", AbsolutePath(), "Of form shadow: its folder on the shared mount.", ""),
     ),
     many=True,
 )
@@ -321,7 +321,7 @@ SECTIONS: tuple[Section, ...] = (
     _RUNTIME_SECTION,
     _ROLLOUT_SECTION,
     _LIMITS_SECTION,
-    Section("shared", "Trees on a shared mount.", later=True),
+    SHARED,
     _HTTP_SECTION,
 )
 

@@ -43,7 +43,7 @@ from syncagent.history.guard import FileGuard
 from syncagent.history.node_history import NodeHistory
 from syncagent.ports import Instant, LinkId
 from syncagent.runtime.listening import Means
-from syncagent.settings.gateway import with_new_trees
+from syncagent.settings.gateway import with_new_trees, without_share
 from syncagent.settings.trusted import trust
 from syncagent.ssh.keys import KEY_FILE, fingerprint, load_key, make_key, parse_pinned
 from syncagent.ssh.links import Identity, SshLinks
@@ -108,6 +108,7 @@ class Assembly:
         self.hints = Watcher(fs, settings.trees, post=self.post, poll_s=limits.poll_s)
         ballot = Ballot(settings, self.incarnation, self.guard, self.clock, self.post)
         self.ballot, self.elector = ballot, ballot.elector
+        self._left_out: set[str] = set()
         self._rules = (settings.limits.file_bytes, dialect_of(settings))
         self.memory = Memory(ArtifactValidator(*self._rules), settings.tree_kinds)
         means = Means(fs, self.clock, self.post, settings.trees)
@@ -250,6 +251,14 @@ class Assembly:
         except SettingsError as error:
             LOG.warning("no look for new trees: %s", error)
             return
+        left_out = {f"{tree.name} ({tree.path})" for tree in without_share(found)}
+        for tree_text in sorted(left_out - self._left_out):
+            LOG.warning(
+                "tree %s has no folder on the share and is left out; "
+                "write shared.server or shared.tenants, or share in its [[tree]]",
+                tree_text,
+            )
+        self._left_out = left_out
         new = found.trees[len(self.settings.trees) :]
         if new:
             names = ", ".join(tree.name for tree in new)

@@ -187,7 +187,6 @@ manager = "gw-1"
         ('[runtime]\nkind = "command"\ncommand = "/bin/deploy"', "s.toml:12: runtime.command = \"/bin/deploy\": this has to be a list of texts"),
         ('[runtime]\ncommand = ["/bin/deploy"]', 's.toml:11: runtime.command needs runtime.kind = "command"'),
         ('[runtime]\ntimeout = "10ms"', "s.toml:11: runtime.timeout = \"10ms\": this has to be from 1s to 1h"),
-        ('[shared]\nform = "shadow"', "s.toml:10: [shared] is not in this version; take the section out"),
         ('[http]\nlisten = ":7480"', "s.toml:11: http.listen = \":7480\": '' is neither a host name nor an IP address"),
         ('[http]\ntoken_file = "/t"', "s.toml:11: http.token_file needs http.listen: without it there is no door"),
         ('[http]\nlisten = "a:1"\ncertificate_key = "/k"', "s.toml:12: http.certificate_key needs http.certificate"),
@@ -212,7 +211,6 @@ manager = "gw-1"
         ('[[tree]]\nname = "b"\nkind = "generic"\npath="/"', "this can't be a path"),
         ('[[tree]]\nname = "b"\nkind = "generic"\npath="/e"\nignore="x"', "this has to be a list of texts"),
         ('[[tree]]\nname = "b"\nkind = "generic"\npath="/e"\nignore=["", 3]', "in the list is not a text of one line"),
-        ('[[tree]]\nname = "b"\nkind = "generic"\npath="/e"\nshare="/mnt"', "tree.share is not in this version"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_line(added: str, expected: str) -> None:
@@ -274,8 +272,7 @@ def test_the_kind_has_to_fit_the_home(tmp_path: Path) -> None:
     [
         ('name = "c"\n', "", "s.toml:1: [cluster] needs name and has none"),
         ('name = "gw-1"\n', "", "s.toml:3: [node] needs name"),
-        ('name = "c"', 'name = "c"\nmode = "shared"', 's.toml:3: cluster.mode = "shared": "shared" is not in this version; write "push"'),
-        ('name = "c"', 'name = "c"\nmode = "store"', '"store" is not in this version'),
+        ('name = "c"', 'name = "c"\nmode = "store"', 's.toml:3: cluster.mode = "store": "store" is not in this version; write "push" or "shared"'),
         ('name = "c"', 'name = "c"\nmode = "pull"', "none of the words known here"),
         ('name = "gw-1"', 'name = "gw-1"\nlisten = "7421"', 'write "HOST:PORT"'),
         ('name = "gw-1"', 'name = "gw-1"\nlisten = "fd00::1:7421"', 'in brackets: "[fd00::1]:7421"'),
@@ -377,7 +374,7 @@ def test_a_lease_is_taken_exactly_if_the_core_takes_it(
 def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file() -> None:
     text = """\
 [cluster]
-mode = "shared"
+mode = "store"
 [node]
 name = "gw 1"
 state_dir = "state"
@@ -444,7 +441,7 @@ def test_an_override_mends_a_mistake_of_the_file() -> None:
     [
         ("SYNCAGENT_LIMITS__RECONCIL", "5m", "SYNCAGENT_LIMITS__RECONCIL: [limits] has no key reconcil; did you mean reconcile?"),
         ("SYNCAGENT_LIMIT__RECONCILE", "5m", "there is no section [limit] to override; did you mean limits?"),
-        ("SYNCAGENT_SHARED__FORM", "shadow", "[shared] is not in this version; unset the variable"),
+        ("SYNCAGENT_SHARED__FORM", "shadow", 'SYNCAGENT_SHARED__FORM: shared.form needs cluster.mode = "shared"'),
         ("SYNCAGENT_PEER__NAME", "x", "override all of them with SYNCAGENT_PEER"),
         ("SYNCAGENT_PEER", "gw-2", "write a TOML array of tables"),
         ("SYNCAGENT_PEER", "[1]", "write a TOML array of tables"),

@@ -73,7 +73,7 @@ def test_show_names_every_key_of_the_table() -> None:
         f"{each.name}.{key.name}"
         for each in SECTIONS
         for key in each.keys
-        if not key.later and f"\n{key.name} = " not in shown and f"# {key.name} is" not in shown
+        if f"\n{key.name} = " not in shown and f"# {key.name} is" not in shown
     ]
     assert missing == []
 
@@ -103,7 +103,7 @@ def test_the_schema_takes_what_the_loader_takes() -> None:
         FULL.replace('"150ms"', "150"),
         FULL.replace('address = "gw-2:7421"\n', ""),
         FULL.replace('["*.bak"]', '"*.bak"'),
-        FULL + '[shared]\nform = "shadow"\n',
+        FULL + '[shared]\nform = "aside"\n',
     ],
 )
 def test_schema_and_loader_refuse_the_same(wrong: str) -> None:
@@ -121,8 +121,6 @@ def test_every_default_of_the_schema_is_taken_back_as_the_default() -> None:
         assert known is not None
         text += f"[{name}]\n"
         for key in known.keys:
-            if key.later:
-                continue
             assert key.default is not None, key.name
             text += f"{key.name} = {key.shape.show(key.default)}\n"
     assert interpret(text, "s.toml", {}).settings == plain
