@@ -138,6 +138,11 @@ class FakeGateway:
             self._take(tree, model.turn(at, self._files(tree)), at)
         return busy
 
+    def stand_still(self) -> None:
+        """Have it do nothing up to now: what was due waits, and is dated when it is done."""
+        for model in self._models.values():
+            model.postpone(self.wall())
+
     def scan(self) -> None:
         """Have it scan now, whenever it would have, and go through all that it finds."""
         before = self.model.phase

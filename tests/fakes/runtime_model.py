@@ -111,6 +111,12 @@ class RuntimeModel:
         writing = min(self._writes.values(), default=NEVER)
         return min(self._load_at, self._ready_at, deploying, writing)
 
+    def postpone(self, now: float) -> None:
+        """Have it do now what it did not come to: it has stood still, and dates what it does later."""
+        self._load_at, self._ready_at = max(self._load_at, now), max(self._ready_at, now)
+        self._scan_at, self._job_at = max(self._scan_at, now), max(self._job_at, now)
+        self._writes = {path: max(at, now) for path, at in self._writes.items()}
+
     def serves(self, folder: str, name: str) -> bytes | None:
         """Return what answers under this name, None if nothing does."""
         found = self._deployer.artifacts.get((key_space(folder), name))

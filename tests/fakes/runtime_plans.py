@@ -57,6 +57,10 @@ class PlanModel:
         """Return the next instant at which it does something."""
         return self._scan_at
 
+    def postpone(self, now: float) -> None:
+        """Have it do now what it did not come to: it has stood still."""
+        self._scan_at = max(self._scan_at, now)
+
     def serves(self, folder: str, name: str) -> bytes | None:
         """Return the plan that runs under this name; `folder` is not asked for."""
         del folder

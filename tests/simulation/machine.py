@@ -603,6 +603,8 @@ class Machine:
             self.witness.truth.turned(self)
             gateway.run()
             self.witness.truth.turned(self)
+        else:
+            gateway.stand_still()
         for tree in gateway.trees:
             self.witness.accident(self, tree, done=True)
             self.disk._durable[tree] = dict(self.disk.trees[tree])

@@ -199,3 +199,17 @@ def test_a_mute_runtime_does_all_and_says_nothing() -> None:
     assert world.heard() == []
     assert world.gateway.serves("api", "A") is not None
     assert not any(isinstance(entry, Heard) for entry in world.gateway.log)
+
+
+@pytest.mark.parametrize("dialect", [SYNAPSE, CARBON], ids=lambda dialect: dialect.name)
+def test_what_it_did_not_come_to_is_dated_when_it_is_done(dialect: Dialect) -> None:
+    world = World(dialect)
+    world.gateway.ready()
+    world.pass_(dialect.scan_s)
+    world.disk.put(at("api/New.xml"), api("New"))
+    world.now += 5 * dialect.scan_s
+    world.gateway.stand_still()
+    world.gateway.run()
+    said = [each for each in world.gateway.log if isinstance(each, Heard) and each.path]
+    assert [(each.path, each.at) for each in said] == [(at("api/New.xml"), world.now)]
+    assert world.now < world.gateway.due() <= world.now + dialect.scan_s
