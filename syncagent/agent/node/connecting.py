@@ -15,7 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Dial, Hangup
-from syncagent.agent.node.state import Peer, Role
+from syncagent.agent.node.peer import Peer
+from syncagent.agent.node.state import Role
 from syncagent.core.backoff import Backoff
 from syncagent.core.events import LinkDown
 

@@ -22,7 +22,7 @@ from syncagent.core.snapshot import Seen
 if TYPE_CHECKING:
     from syncagent.agent.node.asking import Answer, Asking
     from syncagent.agent.node.parts import Parts
-    from syncagent.agent.node.state import Peer
+    from syncagent.agent.node.peer import Peer
     from syncagent.agent.results import Asked
     from syncagent.core.desk import JSON
     from syncagent.core.entry import Entry

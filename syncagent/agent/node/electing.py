@@ -12,7 +12,8 @@ from syncagent.agent.effects import Acquire, AdmitToken, Hangup, Reply, Resign, 
 from syncagent.agent.lease_effects import Campaign
 from syncagent.agent.node.candidacy import Candidacy
 from syncagent.agent.node.job import Why
-from syncagent.agent.node.state import Phase, Role
+from syncagent.agent.node.peer import Phase
+from syncagent.agent.node.state import Role
 from syncagent.agent.node.succeeding import Succeeding
 from syncagent.agent.results import NotElected
 from syncagent.core.errors import BusyError, RefusedError
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from syncagent.agent.node.advancing import Advancing
-    from syncagent.agent.node.state import Peer, State
+    from syncagent.agent.node.peer import Peer
+    from syncagent.agent.node.state import State
     from syncagent.agent.results import Elected, TokenAdmitted, TokenRefused
     from syncagent.core.artifact import NodeName
     from syncagent.core.revision import Token

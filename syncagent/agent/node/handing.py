@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from syncagent.agent.effects import Hangup, Reply
 from syncagent.agent.lease_effects import Depart
 from syncagent.agent.node.job import Stage
-from syncagent.agent.node.state import Phase
+from syncagent.agent.node.peer import Phase
 from syncagent.core.errors import (
     BusyError,
     DeadlineError,
@@ -28,7 +28,7 @@ from syncagent.core.errors import (
 if TYPE_CHECKING:
     from syncagent.agent.node.asking import Answer, Asking
     from syncagent.agent.node.parts import Parts
-    from syncagent.agent.node.state import Peer
+    from syncagent.agent.node.peer import Peer
     from syncagent.agent.results import Asked
     from syncagent.core.artifact import NodeName
     from syncagent.core.desk import JSON

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node import rows
-from syncagent.agent.node.state import Phase
+from syncagent.agent.node.peer import Phase
 
 if TYPE_CHECKING:
-    from syncagent.agent.node.state import Peer, State
+    from syncagent.agent.node.peer import Peer
+    from syncagent.agent.node.state import State
     from syncagent.core.desk import JSON
 
 _AT_IT = frozenset({"Unknown", "Syncing"})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from syncagent.agent.effects import Hangup, KeepBlobs, Send, Serve
 from syncagent.agent.node.gathering import AHEAD_BYTES_MAX
 from syncagent.agent.node.patience import Patience
-from syncagent.agent.node.state import Phase
+from syncagent.agent.node.peer import Phase
 from syncagent.agent.node.trying import answers
 from syncagent.core.artifact import TreeName
 from syncagent.core.exempt import paths_digest
@@ -24,7 +24,8 @@ from syncagent.core.wire.packing import compress_batch
 
 if TYPE_CHECKING:
     from syncagent.agent.node.declaring import Declaring
-    from syncagent.agent.node.state import Peer, State
+    from syncagent.agent.node.peer import Peer
+    from syncagent.agent.node.state import State
     from syncagent.agent.node.trying import Trying
     from syncagent.agent.results import Declared, Lacking
     from syncagent.core.artifact import ArtifactPath

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
     from syncagent.agent.effects import Effect
     from syncagent.agent.node.job import Job
-    from syncagent.agent.node.state import Peer, State
+    from syncagent.agent.node.peer import Peer
+    from syncagent.agent.node.state import State
     from syncagent.agent.results import Result
     from syncagent.core.events import ShellEvent
 

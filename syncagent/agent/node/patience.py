@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from syncagent.agent.node.state import Peer, State
+    from syncagent.agent.node.peer import Peer
+    from syncagent.agent.node.state import State
     from syncagent.core.artifact import NodeName
 
 SILENT_S = 900.0

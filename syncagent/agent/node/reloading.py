@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.node.state import Peer
+from syncagent.agent.node.peer import Peer
 
 if TYPE_CHECKING:
     from syncagent.agent.node.parts import Parts

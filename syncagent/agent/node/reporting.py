@@ -20,8 +20,9 @@ from syncagent.agent.node.goingwithout import left_out
 from syncagent.agent.node.hearsay import hearsay
 from syncagent.agent.node.job import Stage
 from syncagent.agent.node.leadership import leader_row, why_no_manager
+from syncagent.agent.node.peer import Phase
 from syncagent.agent.node.refusals import remember_held
-from syncagent.agent.node.state import Phase, Role
+from syncagent.agent.node.state import Role
 from syncagent.core.artifact import TreeName
 from syncagent.core.desk import API_VERSION
 from syncagent.core.exempt import Because
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.leading import Leading
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.pausing import Pausing
-    from syncagent.agent.node.state import Peer
+    from syncagent.agent.node.peer import Peer
     from syncagent.agent.results import KeptFile, Trouble
     from syncagent.core.desk import JSON
     from syncagent.core.events import StrangerRefused

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.asking import Answer, Asking
     from syncagent.agent.node.collecting import Collected, Collecting
     from syncagent.agent.node.parts import Parts
-    from syncagent.agent.node.state import Peer
+    from syncagent.agent.node.peer import Peer
     from syncagent.agent.results import Asked, Fetched
     from syncagent.core.desk import JSON
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node import rows
-from syncagent.agent.node.state import Phase
+from syncagent.agent.node.peer import Phase
 
 if TYPE_CHECKING:
     from syncagent.agent.node.asking import Answer, Asking
     from syncagent.agent.node.parts import Parts
-    from syncagent.agent.node.state import Peer
+    from syncagent.agent.node.peer import Peer
     from syncagent.core.desk import JSON
 
 

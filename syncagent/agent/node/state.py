@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Note, Report
+from syncagent.agent.node.peer import Peer
 from syncagent.core import exempt
 from syncagent.core.change import Change
 from syncagent.core.election import Outlook
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from syncagent.agent.effects import Effect
     from syncagent.agent.node.candidacy import Candidacy
     from syncagent.core.artifact import ArtifactPath, NodeName
-    from syncagent.core.desk import JSON
     from syncagent.core.digest import Digest
     from syncagent.core.entry import Entry
     from syncagent.core.exempt import Exemption, Exemptions
@@ -33,18 +33,14 @@ if TYPE_CHECKING:
     from syncagent.core.ledger import Standing
     from syncagent.core.manifest import Manifest
     from syncagent.core.outcome import Outcome
-    from syncagent.core.revision import RevisionId, Token
+    from syncagent.core.revision import Token
     from syncagent.core.runtime import About
     from syncagent.core.safety import Hold
     from syncagent.core.settings import Settings
     from syncagent.core.verdict import Refused
-    from syncagent.core.wire.messages import Admitted, Surveyed
 
 
 MADE_MAX = 1_000
-NO_ADDRESS = "the settings here have no address for it: it can lead this node, not follow it"
-GIVEN_UP_S = 3.0
-"""Who still can't be reached this long after the first attempt is not waited for (s)."""
 APPROVAL_S = 3600.0
 """An approval that was not used within this (wall) time is over: the same set can vanish again."""
 
@@ -57,90 +53,6 @@ class Role(StrEnum):
     ADMITTING = "admitting"
     CATCHING_UP = "catching-up"
     LEADING = "leading"
-
-
-class Phase(StrEnum):
-    """How far one peer is with the newest revision, as the manager knows."""
-
-    IDLE = "idle"
-    OFFERED = "offered"
-    PREPARED = "prepared"
-    COMMITTING = "committing"
-    DECLINED = "declined"
-    DONE = "done"
-
-
-@dataclass(slots=True)
-class Peer:
-    """Another node, as this one knows it. Instants are of this node's own clock.
-
-    `link` is the connection that this node opened, to lead over; what the peer opened is known
-    by `State.links` only.
-    """
-
-    name: NodeName
-    dialable: bool = True
-    """False without an address in the settings: it may only dial in, to lead this node."""
-    link: int | None = None
-    version: int = 0
-    incarnation: str = ""
-    dialling: bool = False
-    failures: int = 0
-    dial_at: float = 0.0
-    missed_since: float | None = None
-    given_up: bool = False
-    down_reason: str = "not contacted yet"
-    seen_at: float | None = None
-    surveyed: bool = False
-    admitted: bool = False
-    standing: RevisionId | None = None
-    projection: Digest | None = None
-    withheld: Digest = NONE_WITHHELD
-    """Names the paths that were withheld from it last."""
-    trees: tuple[str, ...] = ()
-    phase: Phase = Phase.IDLE
-    offered: RevisionId | None = None
-    offered_as: Digest = NONE_WITHHELD
-    """Names the paths that are withheld with that offer."""
-    phase_at: float = 0.0
-    reason: str = ""
-    report: Mapping[str, object] = field(default_factory=dict)
-    reported_at: float | None = None
-    """When it reported last over this connection; `report` may be of an earlier one."""
-    former: tuple[Mapping[str, JSON], ...] = ()
-    """What it held when its connection broke: see `lately`."""
-
-    @property
-    def why_down(self) -> str:
-        """Say why there is no connection that this node opened."""
-        return self.down_reason if self.dialable else NO_ADDRESS
-
-    @property
-    def unreachable(self) -> bool:
-        """True if it can't be dialled, or could not be reached for long enough: see `missed`."""
-        return self.link is None and (self.given_up or not self.dialable)
-
-    def expect(self, now: float) -> None:
-        """It may be there any moment: what was tried before counts no more."""
-        self.dial_at, self.missed_since, self.given_up = now, None, False
-
-    def missed(self, now: float) -> None:
-        """An attempt came to nothing. Nodes that start together do not all listen at once."""
-        since = now if self.missed_since is None else self.missed_since
-        self.given_up = self.given_up or now - since >= GIVEN_UP_S
-
-    def stands(self, answer: Surveyed | Admitted) -> None:
-        """Take where it says that it stands."""
-        self.standing, self.projection = answer.revision, answer.projection
-        self.trees, self.withheld = answer.trees, answer.withheld
-
-    def disconnected(self, reason: str) -> None:
-        """Forget what was true of the connection only."""
-        self.link = self.reported_at = None
-        self.surveyed = self.admitted = False
-        self.phase, self.offered = Phase.IDLE, None
-        self.offered_as = NONE_WITHHELD
-        self.down_reason = reason
 
 
 @dataclass(slots=True)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from syncagent.agent.node.advancing import Advancing
-    from syncagent.agent.node.state import Peer, State
+    from syncagent.agent.node.peer import Peer
+    from syncagent.agent.node.state import State
     from syncagent.agent.results import TokenAdmitted
     from syncagent.core.revision import RevisionId
 

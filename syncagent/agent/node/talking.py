@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from syncagent.agent.node.answering import Answering
     from syncagent.agent.node.parts import Parts
-    from syncagent.agent.node.state import Peer
+    from syncagent.agent.node.peer import Peer
     from syncagent.core.artifact import NodeName
     from syncagent.core.events import Received
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from syncagent.agent.node import rows
 from syncagent.agent.node.job import Why
 from syncagent.agent.node.outcomes import Taking, taking
+from syncagent.agent.node.peer import Phase as Progress
 from syncagent.agent.node.refusals import Refusals, inherited
-from syncagent.agent.node.state import Phase as Progress
 from syncagent.core import trials as t
 from syncagent.core.artifact import ArtifactPath, TreeName, kind_of
 from syncagent.core.change import Change
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from syncagent.agent.node.deploying import Deploying
     from syncagent.agent.node.job import Job
     from syncagent.agent.node.observing import Observing
-    from syncagent.agent.node.state import Peer, State
+    from syncagent.agent.node.peer import Peer
+    from syncagent.agent.node.state import State
     from syncagent.core.artifact import Kind
     from syncagent.core.outcome import Outcome
     from syncagent.core.revision import RevisionId

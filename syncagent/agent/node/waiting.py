@@ -25,7 +25,7 @@ from syncagent.core.settings import Drift, Writers
 if TYPE_CHECKING:
     from syncagent.agent.node.asking import Asking
     from syncagent.agent.node.parts import Parts
-    from syncagent.agent.node.state import Peer
+    from syncagent.agent.node.peer import Peer
     from syncagent.core.artifact import ArtifactPath
     from syncagent.core.desk import JSON
 

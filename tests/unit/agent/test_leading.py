@@ -10,7 +10,8 @@ import pytest
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
 from syncagent.agent.node.leading import ANSWER_S, DECLINED_AGAIN_S, SURVEY_EVERY_S
-from syncagent.agent.node.state import Phase, Role
+from syncagent.agent.node.peer import Phase
+from syncagent.agent.node.state import Role
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError, RefusedError
 from syncagent.core.events import Hinted, HintKind, Received
