@@ -65,6 +65,8 @@ class Server:
         self.env = dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.hung = False
+        self.pipes = False
+        """Whether it is told things by `tell`, on its standard input."""
 
     def __enter__(self) -> Self:
         return self
@@ -94,8 +96,8 @@ class Server:
             self.process = subprocess.Popen(
                 self.command,
                 cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdin=subprocess.PIPE if self.pipes else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if self.pipes else log,
                 stderr=log,
                 env={**os.environ, **self.env},
                 start_new_session=True,
@@ -122,6 +124,16 @@ class Server:
         self._signal(signal.SIGCONT)
         self.hung = False
 
+    def tell(self, line: bytes) -> bytes:
+        """Write a line to its standard input; returns the line that it answers."""
+        assert self.process is not None, "it was not started"
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None, "it has no pipes"
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+        answer: bytes = self.process.stdout.readline()
+        return answer
+
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""
         self._end(signal.SIGTERM)
@@ -142,6 +154,9 @@ class Server:
         if self.running:
             self.process.kill()
         self.process.wait(STOP_S)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def _stands_still(self) -> bool:
         assert self.process is not None
