@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from syncagent.core.artifact import NodeName
 from syncagent.core.lease import PRIORITY_MAX
 from syncagent.core.storeurl import StoreUrl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from syncagent.core.artifact import NodeName, TreeKind, TreeName
+    from syncagent.core.artifact import TreeKind, TreeName
+
+
+SHARE: Final = NodeName("share")
+"""The peer that a share is in the form `shadow`; there no node can have this name."""
 
 
 class Writers(StrEnum):

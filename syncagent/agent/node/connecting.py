@@ -68,8 +68,12 @@ class Connecting:
         if not self._wanted:
             return
         for peer in self._state.peers.values():
-            if now >= peer.dial_at:
+            if now >= peer.dial_at and self._in_turn(peer):
                 self._dial(peer, now)
+
+    def _in_turn(self, peer: Peer) -> bool:
+        """Tell whether a peer may be dialled yet: the share only under a token, which fences it."""
+        return not peer.share or self._state.token is not None
 
     def _knock(self, now: float) -> None:
         """Dial who may lead this node, if nobody does."""
@@ -79,7 +83,7 @@ class Connecting:
         highest = state.guard.highest
         may_lead = {state.settings.election.manager, highest.holder if highest else ""}
         for peer in state.peers.values():
-            if peer.name in may_lead:
+            if peer.name in may_lead and not peer.share:
                 self._dial(peer, now)
 
     def _dial(self, peer: Peer, now: float) -> None:
@@ -92,7 +96,8 @@ class Connecting:
 
     def next_at(self) -> float | None:
         """Return when somebody is to be dialled next."""
-        idle = [p.dial_at for p in self._state.peers.values() if _idle(p)] if self._wanted else []
+        due = [p for p in self._state.peers.values() if _idle(p) and self._in_turn(p)]
+        idle = [peer.dial_at for peer in due] if self._wanted else []
         knock = [] if self._knock_at is None else [self._knock_at]
         return min((*idle, *knock), default=None)
 

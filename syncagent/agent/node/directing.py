@@ -105,11 +105,13 @@ class Directing:
         if name is None:
             if not state.leads:
                 raise self._not_manager(asked, "on every node", f"or here: --node {state.me}")
-            able = [p for p in state.peers.values() if not p.trees or path.tree in p.trees]
+            nodes = [peer for peer in state.peers.values() if not peer.share]
+            able = [p for p in nodes if not p.trees or path.tree in p.trees]
             return path.tree in state.settings.tree_names, able, False
-        peer = next((p for p in state.peers.values() if p.name == name), None)
+        nodes = [peer for peer in state.peers.values() if not peer.share]
+        peer = next((p for p in nodes if p.name == name), None)
         if peer is None:
-            known = ", ".join(sorted({state.me, *state.peers}))
+            known = ", ".join(sorted({state.me, *(peer.name for peer in nodes)}))
             raise SettingsError(f"no node {name!r}", hint=f"nodes: {known}")
         if not state.leads:
             raise self._not_manager(asked, f"on {name}", f"or on {name} itself")

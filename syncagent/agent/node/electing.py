@@ -92,7 +92,9 @@ class Electing:
     def _stand(self, now: float, *, forced: bool = False, request: int | None = None) -> None:
         self._state.role = Role.SURVEYING
         self._state.changed = True
-        waiting = {peer.name for peer in self._state.peers.values() if peer.dialable}
+        waiting = {
+            peer.name for peer in self._state.peers.values() if peer.dialable and not peer.share
+        }
         self._state.candidacy = Candidacy(now + SURVEY_S, waiting, forced=forced, request=request)
         for peer in self._state.peers.values():
             peer.surveyed = False

@@ -134,9 +134,10 @@ class Handing:
 
     def _named(self, name: str) -> Peer:
         state = self._node.state
-        peer = next((peer for peer in state.peers.values() if peer.name == name), None)
+        nodes = [peer for peer in state.peers.values() if not peer.share]
+        peer = next((peer for peer in nodes if peer.name == name), None)
         if peer is None:
-            known = ", ".join(sorted({state.me, *state.peers}))
+            known = ", ".join(sorted({state.me, *(peer.name for peer in nodes)}))
             raise SettingsError(f"no node {name!r}", hint=f"nodes: {known}")
         if peer.link is None:
             raise UnreachableError(f"{name} is not connected: {peer.why_down}")
@@ -152,7 +153,7 @@ class Handing:
         able = [
             peer
             for peer in self._node.state.peers.values()
-            if peer.link is not None and peer.admitted and _eligible(peer)
+            if peer.link is not None and peer.admitted and not peer.share and _eligible(peer)
         ]
         return min(
             able,
@@ -244,7 +245,7 @@ class Handing:
         """The lease is free: tell who may take it, and hang up."""
         state, handover = self._node.state, self._now
         for peer in state.peers.values():
-            if peer.link is None:
+            if peer.link is None or peer.share:
                 continue
             first = handover is None or handover.target in {None, peer.name}
             verb = "take-over" if handover is not None and handover.target == peer.name else "wake"

@@ -49,7 +49,8 @@ def _what_then(state: State) -> str:
     """Say what a person can do about it, where nothing else can."""
     if state.auto_failover or state.guard.highest is None or state.role is not Role.WORKER:
         return ""
-    two = "two nodes without a third party never do" if len(state.peers) == 1 else "nobody does"
+    nodes = [peer for peer in state.peers.values() if not peer.share]
+    two = "two nodes without a third party never do" if len(nodes) == 1 else "nobody does"
     return f"; if it is gone for good: syncagent promote --force ({two} that by themselves)"
 
 

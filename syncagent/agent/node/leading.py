@@ -145,8 +145,11 @@ class Leading:
         self._state.do(Send(peer.link, offer))
 
     def _withheld_from(self, peer: Peer) -> frozenset[ArtifactPath]:
-        """Return what waits for a canary, but for a peer whose protocol can't say so."""
-        return self._trying.withheld if peer.version != 1 else frozenset()
+        """Return what waits for a canary, but for a peer whose protocol can't say so, and the share.
+
+        No runtime takes anything from the share, and what was written there would be reverted.
+        """
+        return frozenset() if peer.share or peer.version == 1 else self._trying.withheld
 
     def waits_for_canary(self, peer: Peer) -> bool:
         """Tell whether all that is newer than what a worker has is withheld from it."""

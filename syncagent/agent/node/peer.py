@@ -44,6 +44,8 @@ class Peer:
     name: NodeName
     dialable: bool = True
     """False without an address in the settings: it may only dial in, to lead this node."""
+    share: bool = False
+    """True for the share, which the keeper of whoever leads stands for: it is led, never leads."""
     link: int | None = None
     version: int = 0
     incarnation: str = ""
@@ -72,6 +74,11 @@ class Peer:
     """When it reported last over this connection; `report` may be of an earlier one."""
     former: tuple[Mapping[str, JSON], ...] = ()
     """What it held when its connection broke: see `lately`."""
+
+    @property
+    def role(self) -> str:
+        """Return what it is called beside a manager."""
+        return "share" if self.share else "worker"
 
     @property
     def why_down(self) -> str:

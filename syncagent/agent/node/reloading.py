@@ -36,7 +36,7 @@ class Reloading:
 
     def _peers(self, before: Settings, after: Settings, now: float) -> None:
         old, new = _by_name(before), _by_name(after)
-        for name in [name for name in self._node.state.peers if name not in new]:
+        for name in [n for n, p in self._node.state.peers.items() if n not in new and not p.share]:
             self._node.connecting.forget(name, now)
             self._node.state.alarm(f"projection {name}", None)
         for name, peer in new.items():

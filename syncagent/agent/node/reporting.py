@@ -323,7 +323,7 @@ class Reporting:
         """Return a peer's row as this node knows it."""
         row: dict[str, JSON] = {
             "name": peer.name,
-            "role": "worker",
+            "role": peer.role,
             **dict.fromkeys(_STANDING),
             "state": "Unknown",
             "revision": peer.standing.number if peer.standing else None,
@@ -347,7 +347,8 @@ class Reporting:
             row["undeployed"] = list(rows.listed(known, "undeployed"))
         if not self._state.leads:
             holder = self._state.guard.highest
-            row["role"] = "manager" if holder and holder.holder == peer.name else "worker"
+            if holder and holder.holder == peer.name:
+                row["role"] = "manager"
         elif peer.link is None:
             row["state"], row["reason"] = "Offline", peer.why_down
         elif peer.standing != self._leading.newest() and row["state"] in {

@@ -18,6 +18,7 @@ from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import EMPTY
 from syncagent.core.runtime import NO_RUNTIME
 from syncagent.core.safety import Rules
+from syncagent.core.settings import SHARE
 
 if TYPE_CHECKING:
     import random
@@ -131,6 +132,8 @@ class State:
     def __post_init__(self) -> None:
         for peer in self.settings.peers:
             self.peers.setdefault(peer.name, Peer(peer.name, dialable=bool(peer.address)))
+        if self.settings.shadow:
+            self.peers[SHARE] = Peer(SHARE, share=True)
         self.approvals = json.loads(self.standing.notes.get("approved", "{}"))
         self._lay()
 

@@ -82,6 +82,10 @@ class Succeeding:
             # No survey has dialled anybody: who knows the newest revision is among those not met yet.
             candidacy.waiting |= {peer.name for peer in state.peers.values() if peer.dialable}
             self.reach_all(now)
+        elif share := [peer.name for peer in state.peers.values() if peer.share]:
+            # Its keeper takes a token to be started, so no survey has met it.
+            candidacy.waiting.update(share)
+            self.reach_all(now)
         self.go_on(now)
 
     def admitted(self, peer: Peer, answer: Admitted, now: float) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from syncagent.agent.effects import Dial
 from syncagent.agent.node.connecting import HEARD_S, KNOCK_S
-from syncagent.agent.node.state import GIVEN_UP_S, Role
+from syncagent.agent.node.peer import GIVEN_UP_S
+from syncagent.agent.node.state import Role
 from syncagent.core.events import DialFailed, LinkUp
 from tests.fakes.agent_bench import ME, PEER, Bench, sequence
 
