@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.artifact import ArtifactPath, TreeName
     from syncagent.core.digest import Digest
     from syncagent.core.manifest import Entry
     from syncagent.core.revision import RevisionId
@@ -54,6 +54,19 @@ class Intent:
     revision: RevisionId
     steps: tuple[Step, ...]
     memo: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An intent as its record has it, with what recovery has to know about staging.
+
+    `inside` are the trees whose bytes wait in the root itself; `whole` are the top folders that
+    become live by one rename.
+    """
+
+    intent: Intent
+    inside: frozenset[TreeName] = frozenset()
+    whole: frozenset[tuple[TreeName, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,24 +12,16 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syncagent.core.artifact import ArtifactPath, TreeName
-from syncagent.core.digest import Digest, digest_of, from_raw, to_raw
+from syncagent.core.digest import digest_of, to_raw
 from syncagent.core.errors import ProtocolError, StateError
-from syncagent.core.intent import Intent, Keep, Step
-from syncagent.core.manifest import Entry
-from syncagent.core.revision import RevisionId
-from syncagent.core.wire.fields import bytes_of, items_of, whole_of
-from syncagent.core.wire.packing import pack, unpack
+from syncagent.core.wire.intents import INTENT_BYTES_MAX, pack_written, unpack_written
 from syncagent.disk.refusal import disk_error
 
 if TYPE_CHECKING:
+    from syncagent.core.intent import Written
     from syncagent.fsio import OsFS
-
-INTENT_BYTES_MAX = 256 * 1024 * 1024
-"""100,000 steps with the longest paths that a tree may hold come to less."""
 
 _INTENT = b"SYNAINT1"
 _HEAD = struct.Struct("<8sQ16s")
@@ -52,19 +44,6 @@ def unwrap(magic: bytes, record: bytes) -> bytes | None:
     return body
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """An intent as the journal holds it, with what recovery has to know about staging.
-
-    `inside` are the trees whose bytes wait in the root itself; `whole` are the top folders that
-    become live by one rename.
-    """
-
-    intent: Intent
-    inside: frozenset[TreeName] = frozenset()
-    whole: frozenset[tuple[TreeName, str]] = frozenset()
-
-
 class Journal:
     """The intent file in `state_dir`."""
 
@@ -79,7 +58,7 @@ class Journal:
 
         After StateError the intent may stand, and only `recover` may go on.
         """
-        record = wrap(_INTENT, _encode(written))
+        record = wrap(_INTENT, pack_written(written))
         try:
             self._prepare()
             fd = self._open()
@@ -138,81 +117,12 @@ class Journal:
             ) from error
 
 
-def _encode(written: Written) -> bytes:
-    intent = written.intent
-    trees = sorted({step.path.tree for step in intent.steps})
-    number = {tree: index for index, tree in enumerate(trees)}
-    revision = intent.revision
-    return pack(
-        [
-            intent.txid,
-            [revision.epoch, revision.number, to_raw(revision.digest)],
-            intent.memo,
-            list(trees),
-            sorted(written.inside),
-            [list(fill) for fill in sorted(written.whole)],
-            [_step_row(step, number[step.path.tree]) for step in intent.steps],
-        ]
-    )
-
-
-def _step_row(step: Step, tree: int) -> list[object]:
-    return [
-        tree,
-        step.path.path,
-        to_raw(step.expected) if step.expected is not None else None,
-        to_raw(step.after.digest) if step.after is not None else None,
-        step.after.size if step.after is not None else 0,
-        step.keep.value if step.keep is not None else None,
-    ]
-
-
 def _decode(body: bytes) -> Written:
     # The envelope's digest was right: what does not fit now was written by another version.
     try:
-        record = items_of(unpack(body, limit=INTENT_BYTES_MAX), 7)
-        txid, revision, memo, names, inside, whole, steps = record
-        epoch, number, raw = items_of(revision, 3)
-        trees = [TreeName(str_of(name)) for name in items_of(names)]
-        intent = Intent(
-            txid=whole_of(txid),
-            revision=RevisionId(whole_of(epoch), whole_of(number), from_raw(bytes_of(raw))),
-            steps=tuple(_step(items_of(row, 6), trees) for row in items_of(steps)),
-            memo=bytes_of(memo),
-        )
-        return Written(
-            intent,
-            frozenset(TreeName(str_of(name)) for name in items_of(inside)),
-            frozenset(_fill(items_of(fill, 2)) for fill in items_of(whole)),
-        )
-    except (ValueError, IndexError, ProtocolError) as error:
+        return unpack_written(body)
+    except ProtocolError as error:
         raise StateError(
             f"the intent in the state folder is not one of this version: {error}",
             hint="start the version that wrote it once: it finishes the commit",
         ) from error
-
-
-def _fill(row: list[object]) -> tuple[TreeName, str]:
-    tree, top = row
-    return TreeName(str_of(tree)), str_of(top)
-
-
-def _step(row: list[object], trees: list[TreeName]) -> Step:
-    tree, path, expected, after, size, keep = row
-    return Step(
-        path=ArtifactPath(trees[whole_of(tree)], str_of(path)),
-        expected=_digest(expected),
-        after=Entry(from_raw(bytes_of(after)), whole_of(size)) if after is not None else None,
-        keep=Keep(str_of(keep)) if keep is not None else None,
-    )
-
-
-def _digest(value: object) -> Digest | None:
-    return from_raw(bytes_of(value)) if value is not None else None
-
-
-def str_of(value: object) -> str:
-    """Return `value` if it is text; raises ProtocolError."""
-    if not isinstance(value, str):
-        raise ProtocolError(f"text was expected, not {type(value).__name__}")
-    return value

@@ -17,13 +17,13 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from syncagent.core.artifact import ArtifactPath, TreeName
-from syncagent.core.digest import digest_of, from_raw, to_raw
+from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError, ProtocolError, RefusedError
-from syncagent.core.intent import Keep, Kept
-from syncagent.core.wire.fields import bytes_of, clipped, items_of, whole_of
+from syncagent.core.intent import Kept
+from syncagent.core.wire.fields import clipped, items_of
+from syncagent.core.wire.intents import kept_of, kept_row
 from syncagent.core.wire.packing import pack, unpack
-from syncagent.disk.journal import str_of, unwrap, wrap
+from syncagent.disk.journal import unwrap, wrap
 from syncagent.disk.refusal import disk_error
 from syncagent.disk.staging import EACH_MAX, remove_all
 from syncagent.fsio import O_CONTENT, O_FOLDER, O_NEW
@@ -31,6 +31,8 @@ from syncagent.fsio import O_CONTENT, O_FOLDER, O_NEW
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from syncagent.core.artifact import ArtifactPath
+    from syncagent.core.intent import Keep
     from syncagent.disk.places import Place, Places
     from syncagent.fsio import OsFS
     from syncagent.ports import Clock
@@ -301,12 +303,7 @@ class Quarantine:
         raise DiskError(f"no name is free in the quarantine for {path}")
 
     def _write_list(self, folder_fd: int, name: str, rows: tuple[Kept, ...]) -> None:
-        body = pack(
-            [
-                [k.id, *k.path, k.reason.value, to_raw(k.digest), k.size, k.at, k.detail]
-                for k in rows
-            ]
-        )
+        body = pack([kept_row(kept) for kept in rows])
         half = f"{name}.new"
         remove_all(self._fs, folder_fd, half)
         fd = self._fs.open(half, O_NEW, 0o600, dir_fd=folder_fd)
@@ -329,19 +326,6 @@ class Quarantine:
             self._fs.close(fd)
         try:
             rows = items_of(unpack(body or b"\x90", limit=_LIST_BYTES_MAX))
-            return [_kept(items_of(row, 8)) for row in rows]
-        except (ProtocolError, ValueError):
+            return [kept_of(row) for row in rows]
+        except ProtocolError:
             return []
-
-
-def _kept(row: list[object]) -> Kept:
-    name, tree, path, reason, raw, size, at, detail = row
-    return Kept(
-        id=str_of(name),
-        path=ArtifactPath(TreeName(str_of(tree)), str_of(path)),
-        reason=Keep(str_of(reason)),
-        digest=from_raw(bytes_of(raw)),
-        size=whole_of(size),
-        at=whole_of(at),
-        detail=str_of(detail),
-    )

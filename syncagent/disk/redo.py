@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
     from syncagent.core.artifact import ArtifactPath, TreeName
     from syncagent.core.digest import Digest
-    from syncagent.core.intent import Kept, Step
-    from syncagent.disk.journal import Written
+    from syncagent.core.intent import Kept, Step, Written
     from syncagent.disk.places import Place
     from syncagent.disk.quarantine import Quarantine
     from syncagent.fsio import OsFS

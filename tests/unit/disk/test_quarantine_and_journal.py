@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from syncagent.core.artifact import ArtifactPath, TreeName
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError, StateError
-from syncagent.core.intent import Intent, Keep, Step
+from syncagent.core.intent import Intent, Keep, Step, Written
 from syncagent.core.manifest import Entry
 from syncagent.core.revision import RevisionId
-from syncagent.disk.journal import Journal, Written, unwrap, wrap
+from syncagent.core.wire.intents import pack_written, unpack_written
+from syncagent.disk.journal import Journal, unwrap, wrap
 from syncagent.fsio import OsFS
 from tests.fakes.faultyfs import FaultyFS
 from tests.fakes.node_bench import ChangeSet, NodeBench, step
@@ -61,11 +62,9 @@ STEPS = st.builds(
 
 @given(st.lists(STEPS, max_size=5), st.integers(1, 2**50), st.binary(max_size=9))
 def test_an_intent_is_read_as_it_was_written(steps: list[Step], txid: int, memo: bytes) -> None:
-    from syncagent.disk.journal import _decode, _encode  # noqa: PLC0415
-
     intent = Intent(txid, RevisionId(3, 7, digest_of(b"r")), tuple(steps), memo)
     written = Written(intent, frozenset({TreeName("b")}), frozenset({(TreeName("a"), "api")}))
-    assert _decode(_encode(written)) == written
+    assert unpack_written(pack_written(written)) == written
 
 
 def test_an_intent_of_another_version_fails_closed(tmp_path: Path) -> None:
