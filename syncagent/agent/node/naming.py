@@ -59,8 +59,11 @@ class Naming:
             return self._only(going)
         index, trees = self._observing.index, self._observing.views
         named = [path for tree in trees for path in index.named(tree, heard.kind, heard.name)]
-        if not named and heard.saying is Saying.UNDEPLOYED:
-            named = self._known_as(heard.kind, heard.name)
+        if heard.saying is Saying.UNDEPLOYED:
+            former = self._known_as(heard.kind, heard.name)
+            # Another file may have the name by now: what it let go of was in the one that is gone.
+            gone = {path.tree: path for path in former if self._observing.observed(path) is None}
+            named = [gone.get(path.tree, path) for path in named] or former
         return self._only(named)
 
     def _known_as(self, kind: Kind, name: str) -> list[ArtifactPath]:

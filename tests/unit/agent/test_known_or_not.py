@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from syncagent.core.artifact import Kind
+from dataclasses import replace
+
+from syncagent.core.artifact import Kind, TreeKind
 from syncagent.core.events import Received, RuntimeHeard, WatchFault, WatchTrouble
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Heard, Phase, Saying
-from syncagent.core.settings import Writers
+from syncagent.core.settings import Drift, TreeSettings, Writers
 from syncagent.core.snapshot import Condition
 from syncagent.core.wire.messages import Blobs, Commit, Prepared, Propose
 from syncagent.core.wire.packing import compress_batch
@@ -433,3 +435,16 @@ def test_what_is_said_during_a_commit_may_be_of_what_a_person_put_there_meanwhil
     assert [event["path"] for event in bench.events("kept")] == ["synapse:sequences/n.xml"]
     assert state_of(bench, "sequences/m.xml") is D.DEPLOYED
     assert state_of(bench, "sequences/n.xml") is D.PENDING
+
+
+def test_what_is_undeployed_by_its_name_is_the_file_that_is_gone_not_its_next_bearer() -> None:
+    trees = (TreeSettings(T, TreeKind.SYNAPSE, f"/{T}", drift=Drift.REPORT),)
+    bench = following(TWO)
+    bench.state.settings = replace(bench.settings, trees=trees)
+    assert state_of(bench, "sequences/t.xml") is D.DEPLOYED
+    bench.put("sequences/s.xml", sequence("t"))
+    bench.remove("sequences/t.xml")
+    bench.pass_(30.0)
+    assert bench.files["sequences/s.xml"] == sequence("t"), "nobody puts it right"
+    assert state_of(bench, "sequences/s.xml") is D.UNKNOWN
+    assert state_of(bench, "sequences/t.xml") is D.UNKNOWN
