@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from syncagent.core.election import LeadChange
     from syncagent.core.ledger import Standing, StandingChange
     from syncagent.core.manifest import Manifest
+    from syncagent.core.outcome import Outcome
     from syncagent.core.revision import Token
     from syncagent.core.settings import Settings
     from syncagent.ports import Disk, History, Runtime
@@ -466,6 +467,8 @@ class Machine:
     def __post_init__(self) -> None:
         self._cut_in: int | None = None
         self._saved_at: dict[ArtifactPath, float] = {}
+        self._remembered: list[tuple[float, dict[ArtifactPath, Outcome], str | None]] = []
+        """What was remembered of the runtime lately, each up to when it was so."""
         self._restarts = 0
         self._back_in_s = RESTART_S
         self.disk = FakeDisk(self.settings.tree_names, wall=self.world.wall)
@@ -716,14 +719,27 @@ class Machine:
         else:
             self.disk.killed()
         records = self.history._records
+        self._remember(self.world.wall())
         self.history = self.history.crash(power=power)
         if power:
             # The records are not flushed at once, but soon.
             flushed = self.world.wall() - FLUSH_S
             self.history._records = {k: row for k, row in records.items() if row[1] < flushed}
+            self.history._outcomes, self.history._mark = self._remembered_at(flushed)
+            self._remembered.clear()
         self.guard = self.guard.crash()
         self.history.fail = self._history_point
         self.guard.fail = self._history_point
+
+    def _remember(self, wall: float) -> None:
+        """Note up to when a runtime's outcomes were remembered as they are now."""
+        flushed = wall - FLUSH_S
+        self._remembered = [row for row in self._remembered if row[0] > flushed]
+        self._remembered.append((wall, dict(self.history._outcomes), self.history._mark))
+
+    def _remembered_at(self, wall: float) -> tuple[dict[ArtifactPath, Outcome], str | None]:
+        """Return what of a runtime was remembered at a time, and up to where it was heard."""
+        return next((row[1], row[2]) for row in self._remembered if row[0] > wall)
 
     # --- in the midst of an effect ------------------------------------------------------------
 
@@ -748,6 +764,8 @@ class Machine:
             self.process.lanes["eye"].carry_out()
 
     def _history_point(self, name: str) -> None:
+        if name == "remember":
+            self._remember(self.world.wall())
         self._maybe_cut()
         if self.failing_until > self.world.at_s and self.world.chance(0.3):
             raise DiskError(f"{name}: no space left", errno_name="ENOSPC")
