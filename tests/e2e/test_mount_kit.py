@@ -20,6 +20,7 @@ from tests.servers.mounts import (
     bindfs,
     left,
     mounted,
+    nfs,
     played,
     reads,
     sshfs,
@@ -125,6 +126,24 @@ def test_over_sftp_times_have_whole_seconds_only(tmp_path: Path, places: tuple[P
         os.utime(behind / "a.xml", ns=(1_700_000_000_123_456_789, 1_700_000_000_123_456_789))
         found = (point / "a.xml").stat()
         assert found.st_mtime_ns == 1_700_000_000_000_000_000 == found.st_ctime_ns
+
+
+def test_an_nfs_server_that_hangs_or_restarts_is_waited_for(
+    tmp_path: Path, places: tuple[Path, Path]
+) -> None:
+    behind, point = places
+    with nfs(tmp_path, behind, point) as mount:
+        (point / "b.xml").write_bytes(b"<b/>" * 5000)
+        (point / "b.xml").rename(point / "c.xml")
+        assert (behind / "c.xml").read_bytes() == b"<b/>" * 5000
+        mount.server.hang()
+        assert reads(point, HANGS_S) is None
+        mount.server.wake()
+        assert reads(point, ANSWERS_S) == "a.xml c.xml"
+        mount.server.kill()
+        assert reads(point, ANSWERS_S) == "EIO", "as a soft mount"
+        mount.server.start()
+        reached(lambda: reads(point, ANSWERS_S) == "a.xml c.xml", "it is connected again")
 
 
 def test_a_bindfs_that_hangs_goes_on_where_it_was(

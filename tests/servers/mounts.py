@@ -11,6 +11,7 @@ process that waits on such a mount can't even be killed. Each kind of mount:
 | | what serves it | how it fails |
 | --- | --- | --- |
 | `sshfs` | sshfs over an sshd of its own | `server.hang/wake/cut/stop`, `kill` (ENOTCONN), by its options |
+| `nfs` | Ganesha, and libnfs behind FUSE | `server.hang/wake/kill/start`, `kill`; ESTALE |
 | `bindfs` | bindfs | `hang`, `wake`, `kill` |
 | `played` | a file system of our own | `play(errno=..., hang=..., slow_s=..., empty=...)` by path and call |
 | `tmpfs`, `bind` | the kernel | mounted over and under something; `unmount` |
@@ -22,6 +23,7 @@ without them the test is skipped, or fails where everything is required.
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import signal
 import subprocess
@@ -32,6 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.servers.nfs import NfsServer
 from tests.servers.played_mount import Play
 from tests.servers.process import READY_S, Server, need, program, reached
 from tests.servers.sftp import FileServer
@@ -228,6 +231,21 @@ class Played(Mount):
         self.process.tell((play or Play()).line())
 
 
+class Nfs(Mount):
+    """A mount over NFS, with a server of its own."""
+
+    def __init__(self, folder: Path, behind: Path, point: Path) -> None:
+        self.server = NfsServer(folder / "ganesha", behind)
+        words = [sys.executable, "-m", "tests.servers.nfs_mount", self.server.url, str(point)]
+        super().__init__(behind, point, Server(_mortal(words), folder / "nfs", ENVIRONMENT))
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self.server.kill()
+
+
 def _mortal(command: Sequence[str]) -> list[str]:
     """Have the kernel end a process with the one that started it."""
     return [program("setpriv"), "--pdeathsig", "KILL", *command]
@@ -243,6 +261,20 @@ def sshfs(folder: Path, behind: Path, point: Path, *options: str) -> Iterator[Ss
     """Mount by sshfs; what it needs and logs is in `folder`, `options` go to `-o`."""
     _need_fuse()
     found = Sshfs(folder, behind, point, options)
+    try:
+        found.server.start()
+        found.serve()
+        yield found
+    finally:
+        found.close()
+
+
+@contextmanager
+def nfs(folder: Path, behind: Path, point: Path) -> Iterator[Nfs]:
+    """Mount by NFS, from a server and with a client that are both in user space."""
+    _need_fuse()
+    need(ctypes.util.find_library("nfs"), "libnfs")
+    found = Nfs(folder, behind, point)
     try:
         found.server.start()
         found.serve()
