@@ -184,6 +184,20 @@ class OsFS:
             self.close(fd)
         return tuple(_mount(line) for line in os.fsdecode(text).splitlines() if " - " in line)
 
+    def mount_id(self, fd: int) -> int:
+        """Return the number of the mount that `fd` was opened through; 0: not known.
+
+        While `fd` is open no other mount has this number (`man 5 proc`, fdinfo).
+        """
+        if self._libc is None:
+            return 0
+        info = self.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            found = re.search(rb"^mnt_id:\s*(\d+)$", self.read(info, _CHUNK_BYTES), re.MULTILINE)
+        finally:
+            self.close(info)
+        return int(found[1]) if found else 0
+
     def flock(self, fd: int, *, wait: bool = False) -> None:
         """Lock the open file of `fd` for itself; BlockingIOError if another has it."""
         fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

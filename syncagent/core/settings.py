@@ -5,7 +5,7 @@ Names and defaults are a contract (README, "Settings"). Durations are seconds, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 SHARE: Final = NodeName("share")
 """The peer that a share is in the form `shadow`; there no node can have this name."""
+
+
+SHARE_PREFIX: Final = "share:"
+"""How the identity of a root begins that is known by the mark in it, not by its file system."""
 
 
 class Writers(StrEnum):
@@ -58,7 +62,9 @@ class SharedForm(StrEnum):
 class TreeSettings:
     """One watched folder. `path` is absolute; `ignore` holds gitignore patterns.
 
-    `share` is the tree's folder on the shared mount, in the form `shadow`; empty elsewhere.
+    `share` is the tree's folder on the shared mount, in the form `shadow`; empty elsewhere. `mark`
+    names the cluster whose mark (`.syncagent-root`) the root must carry, because it lies on a share;
+    empty for a local folder, which is known by its file system and inode.
     """
 
     name: TreeName
@@ -68,6 +74,11 @@ class TreeSettings:
     ignore: tuple[str, ...] = ()
     watch: WatchMode = WatchMode.AUTO
     share: str = ""
+    mark: str = ""
+
+    def knows(self, identity: str) -> bool:
+        """Tell whether `identity` is of the kind that this tree's root is known by."""
+        return identity.startswith(SHARE_PREFIX) is bool(self.mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +223,17 @@ class Settings:
     def in_place(self) -> bool:
         """Whether the trees are themselves the shared mount, the same files on every node."""
         return self.mode == "shared" and self.shared.form is SharedForm.IN_PLACE
+
+    @property
+    def share_trees(self) -> tuple[TreeSettings, ...]:
+        """The folders on the share: in place the trees themselves, else one beside each tree."""
+        if not self.shadow:
+            return self.trees if self.in_place else ()
+        return tuple(
+            replace(tree, path=tree.share, share="", mark=self.cluster)
+            for tree in self.trees
+            if tree.share
+        )
 
     @property
     def stands(self) -> bool:

@@ -166,7 +166,8 @@ class LocalPart:
         """Raise a live file's mtime: see `ports.Disk`."""
         root_path = self._places.root_of(path.tree)
         try:
-            with opened(self._fs, root_path, self._trusted.get(path.tree)) as root:
+            owner = self._places.owner_of(path.tree)
+            with opened(self._fs, root_path, self._trusted.get(path.tree), owner) as root:
                 return touch(self._fs, root.fd, path.path, digest, self._clock.wall())
         except DoubtError as doubt:
             raise DiskError(
@@ -200,7 +201,7 @@ class LocalPart:
         if trusted is not None:
             root = self._places.root_of(tree)
             try:
-                found = identify(self._fs, root)
+                found = identify(self._fs, root, self._places.owner_of(tree))
             except OSError as error:
                 raise disk_error(f"tree {tree} ({root}) can't be looked at", error) from error
             if found != trusted:

@@ -20,6 +20,7 @@ from syncagent.core.snapshot import Condition, Snapshot, Unread
 from syncagent.disk import cache
 from syncagent.disk.identity import DoubtError, identify, let_go, opened
 from syncagent.disk.look import Look
+from syncagent.disk.mark import owner_of
 from syncagent.disk.read import read_stable
 from syncagent.disk.scan import Walk
 from syncagent.disk.sight import Sight
@@ -64,6 +65,7 @@ class Looking:
         self._cache_path = cache_path
         self._clock = clock
         self._paths = {tree.name: tree.path for tree in trees}
+        self._owners = {tree.name: owner_of(tree) for tree in trees}
         self._ignores = {tree.name: Ignore(tree.kind, tree.ignore) for tree in trees}
         self._trusted: dict[TreeName, str] = {}
         self._last: dict[TreeName, Snapshot] = {}
@@ -143,7 +145,7 @@ class Looking:
     def identity_of(self, tree: TreeName) -> str | None:
         """Return what identifies a tree's root now; None if it can't be read."""
         try:
-            return identify(self._fs, self._paths[tree])
+            return identify(self._fs, self._paths[tree], self._owners[tree])
         except OSError:
             return None
 
@@ -173,7 +175,7 @@ class Looking:
         path = self._paths.get(tree)
         if path is None:
             raise DiskError(f"this node has no tree {tree}")
-        return opened(self._fs, path, self._trusted.get(tree))
+        return opened(self._fs, path, self._trusted.get(tree), self._owners[tree])
 
     def _walk(self, tree: TreeName, root: Root, examiner: Examiner) -> Walk:
         sight = self._sight(tree, root, examiner)
@@ -193,7 +195,7 @@ class Looking:
 
     def _sight(self, tree: TreeName, root: Root, examiner: Examiner) -> Sight:
         remembered = self._caches[tree]
-        remembered.bind(root.identity)
+        remembered.bind(root.ground)
         sight = Sight(self._fs, tree, remembered, self._ignores[tree], examiner)
         sight.size_max = self.limits.file_bytes
         if not self._is_local(tree):

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError
-from syncagent.disk.identity import let_go
+from syncagent.disk.identity import identify, let_go
+from syncagent.disk.mark import owner_of
 from syncagent.disk.refusal import disk_error
 from syncagent.fsio import O_FOLDER, O_NEW
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from syncagent.core.artifact import ArtifactPath, TreeName
     from syncagent.core.settings import TreeSettings
+    from syncagent.disk.mark import Owner
     from syncagent.fsio import OsFS
 
 OWN_FOLDER = ".syncagent"
@@ -88,6 +90,7 @@ class Places:
     def __init__(self, fs: OsFS, trees: Sequence[TreeSettings]) -> None:
         self._fs = fs
         self._roots: Mapping[TreeName, str] = {tree.name: tree.path for tree in trees}
+        self._owners = {tree.name: owner_of(tree) for tree in trees}
         self._known: dict[TreeName, Place] = {}
         self._locks = {tree.name: Lock() for tree in trees}
         self._shunned: dict[TreeName, str] = {}
@@ -111,6 +114,10 @@ class Places:
             )
         return root
 
+    def owner_of(self, tree: TreeName) -> Owner | None:
+        """Return whose mark the tree's root must carry; None: it is known without."""
+        return self._owners[tree]
+
     def shun(self, tree: TreeName, why: str) -> None:
         """Touch nothing of the tree from now on; "" ends it. From any thread."""
         if why:
@@ -126,10 +133,13 @@ class Places:
         """Return the place of `tree`, after a rename was tried there.
 
         `inside` asks for one of the two kinds, as an earlier process found it. Raises DiskError
-        if the root is not there or nothing can be renamed into it.
+        if the root is not there, lacks its mark, or nothing can be renamed into it.
         """
         root = self.root_of(tree)
         try:
+            if (owner := self._owners[tree]) is not None:
+                # Nothing is to be written where a share is not mounted: it would be hidden below.
+                identify(self._fs, root, owner)
             key = self._key(root)
         except OSError as error:
             raise disk_error(f"tree {tree} ({root}) can't be opened", error) from error

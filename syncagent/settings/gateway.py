@@ -136,10 +136,12 @@ def _new_trees(settings: Settings) -> Iterator[TreeSettings]:
     known = set(settings.tree_names)
     for tree in discover(settings.gateway_home).trees:
         if tree.name not in known:
-            share = ""
+            share = mark = ""
             if settings.shadow:
                 share = share_of(tree.path, settings.gateway_home, settings.shared)
-            yield replace(tree, share=share)
+            elif settings.in_place:
+                mark = settings.cluster
+            yield replace(tree, share=share, mark=mark)
 
 
 def lies_at_home(tree: TreeSettings, home: str) -> bool:

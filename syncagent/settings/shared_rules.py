@@ -98,7 +98,7 @@ def rollout_of(
 def with_shares(
     trees: tuple[TreeSettings, ...], groups: Groups, mode: Mode, mistakes: Mistakes
 ) -> tuple[TreeSettings, ...]:
-    """Return the trees, each with its share where the mode has shares; adds what is wrong."""
+    """Return the trees, each with its share or mark where the mode has them; adds what is wrong."""
     listed = {group.text("name"): group for group in groups["tree"]}
     home = groups["gateway"][0]
     done = []
@@ -106,7 +106,8 @@ def with_shares(
         group = listed.get(tree.name)
         if not mode.shadow:
             _refuse_share(group, mode, mistakes)
-            done.append(tree)
+            mark = groups["cluster"][0].text("name") if mode.in_place else ""
+            done.append(replace(tree, mark=mark))
             continue
         written = group.text("share") if group else ""
         share = written or share_of(tree.path, home.text("home"), mode.shared)

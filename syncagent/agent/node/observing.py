@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Look, Scan, StartWatch, TrustRoot
+from syncagent.agent.effects import Look, Scan, StartWatch
+from syncagent.agent.node.roots import Roots
 from syncagent.agent.node.stalling import Stalling
 from syncagent.agent.node.treeholds import hold_tree
 from syncagent.agent.node.treeview import TreeView
 from syncagent.core.artifact import ArtifactPath, kind_of
 from syncagent.core.crosscheck import Index
 from syncagent.core.events import Hinted, HintKind, WatchTrouble
-from syncagent.core.ledger import StandingChange
 from syncagent.core.settle import Settling
 from syncagent.core.snapshot import NO_FOLDER, Condition, Seen
 
@@ -55,8 +55,7 @@ class Observing:
         """Where a difference may turn out to be the runtime's own (`restores`): it waits a moment."""
         self._stalling = Stalling(state)
         self._rewatch: dict[TreeName, float] = {}
-        self._roots: dict[TreeName, str] = dict(state.standing.identities)
-        self._any_root_since: dict[TreeName, float] = {}
+        self._roots = Roots(state)
         base = state.base
         for view in self.views.values():
             view.rebase(base)
@@ -66,7 +65,7 @@ class Observing:
     def start(self) -> None:
         """Ask for watches and first scans; trust the roots that the ledger knows."""
         for name in self.views:
-            self._state.do(TrustRoot(name, self._roots.get(name)))
+            self._roots.trust(name)
             self._state.do(StartWatch(name))
 
     def settings_changed(self, now: float) -> None:
@@ -168,7 +167,7 @@ class Observing:
             if fresh and view.examined.get(path) is not examined:
                 self._learn(view, path, examined)
         self._look_again(result.tree, again, now)
-        self._learn_root(view, result)
+        self._roots.learn(view.name, result)
 
     def committed(
         self, paths: Iterable[tuple[ArtifactPath, Examined | None]], base: Manifest
@@ -369,22 +368,9 @@ class Observing:
 
     def accept_root(self, name: TreeName, now: float) -> None:
         """A person's word: whatever folder is found next is the tree."""
-        self._roots.pop(name, None)
-        self._any_root_since[name] = now
-        self._state.do(TrustRoot(name, None))
+        self._roots.accept(name, now)
         self._state.alarm(f"tree {name}", None)
         self.want_scan(name, now)
-
-    def _learn_root(self, view: TreeView, result: Scanned) -> None:
-        """Take the first root that a scan could believe for the tree's own, from now on."""
-        known, found = self._roots.get(view.name), result.identity
-        since = self._any_root_since.get(view.name, 0.0)
-        if known is not None or found is None or result.started < since:
-            return
-        self._roots[view.name] = found
-        self._state.do(TrustRoot(view.name, found))
-        if self._state.standing.identities.get(view.name) != found:
-            self._state.note(StandingChange(identities={view.name: found}))
 
 
 class _Settled:

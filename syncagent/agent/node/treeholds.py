@@ -36,14 +36,24 @@ def hold_tree(state: State, view: TreeView) -> None:
         folders = ", ".join(sorted(view.blind)[:3])
         why = f"{folders} can't be listed (no permission, or something is mounted there)"
     approvable = view.condition is Condition.REPLACED
-    advice = (
-        "If this folder is right: syncagent approve ID."
-        if approvable
-        else "It resumes by itself when the folder is back."
-    )
-    if view.condition is Condition.STALLED:
-        advice = "Look at its mount and the server behind it: it resumes when they answer."
-    text = f"{view.name}: {why}. Nothing was deleted. {advice}"
+    shared = any(tree.mark for tree in state.settings.trees if tree.name == view.name)
+    text = f"{view.name}: {why}. Nothing was deleted. {_advice(view.condition, shared=shared)}"
     hold = tree_hold(reason, view.name, state.me, text, approvable=approvable)
     state.holds[hold.id] = hold
     state.alarm(f"tree {view.name}", hold.text)
+
+
+def _advice(condition: Condition, *, shared: bool) -> str:
+    """Return what to do; the word ID stands for the hold's id."""
+    if condition is Condition.STALLED:
+        return "Look at its mount and the server behind it: it resumes when they answer."
+    if condition is Condition.MISSING and shared:
+        return (
+            "Mount the share: it resumes by itself. If this folder is right and new, or lost its "
+            "file: syncagent init --share."
+        )
+    if condition is not Condition.REPLACED:
+        return "It resumes by itself when the folder is back."
+    if shared:
+        return "Mount the right share: it resumes by itself. If this one is: syncagent approve ID."
+    return "If this folder is right: syncagent approve ID."
