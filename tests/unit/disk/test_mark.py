@@ -29,6 +29,7 @@ from syncagent.disk.mark import (
     read_mark,
     write_mark,
 )
+from syncagent.disk.places import Places
 from syncagent.fsio import O_FOLDER, OsFS
 from tests.fakes.examiner import KeepingExaminer, StillClock
 
@@ -276,3 +277,13 @@ def test_a_root_that_changes_between_its_mark_and_its_opening_is_not_opened(root
     snapshot = scan(eyes)
     assert snapshot.condition is Condition.UNREADABLE
     assert "mounted again" in snapshot.reason
+
+
+def test_nothing_is_written_beside_a_mount_point_whose_share_is_away(root: Path) -> None:
+    tree = TreeSettings(TREE, TreeKind.SYNAPSE, str(root), mark="c")
+    places = Places(OsFS(), [tree])
+    with pytest.raises(DiskError, match=r"can't be opened"):
+        places.of(TREE)
+    assert not (root.parent / ".syncagent").exists()
+    mark(root)
+    assert places.of(TREE).quarantine == f"{root.parent}/.syncagent/quarantine"
