@@ -64,7 +64,7 @@ class FileGuard:
             content = read_if_there(self._fs, self._file)
         if content is None:
             raise StateError(f"the guard {self._file} is missing", hint=_RE_ENROL)
-        state = _parse(content)
+        state = parse_guard(content)
         if state is None:
             raise StateError(f"the guard {self._file} is damaged", hint=_RE_ENROL)
         if state.cluster != self._cluster:
@@ -168,7 +168,7 @@ class FileGuard:
         self._settled = False
         try:
             with disk_errors(f"write {self._file}"):
-                replace_durably(self._fs, self._file, _encode(state))
+                replace_durably(self._fs, self._file, encode_guard(state))
         except DiskError as error:
             error.hint = (
                 error.hint or "the token was not admitted; mend the disk of the state folder"
@@ -183,7 +183,8 @@ class FileGuard:
         self._settled = True
 
 
-def _encode(state: GuardState) -> bytes:
+def encode_guard(state: GuardState) -> bytes:
+    """Return what the file says for `state`."""
     highest = state.highest
     line = json.dumps(
         {
@@ -197,7 +198,8 @@ def _encode(state: GuardState) -> bytes:
     return line + b"\n" + digest_of(line).encode() + b"\n"
 
 
-def _parse(content: bytes) -> GuardState | None:
+def parse_guard(content: bytes) -> GuardState | None:
+    """Return what the file says; None if it is damaged."""
     line, _, rest = content.partition(b"\n")
     if rest != digest_of(line).encode() + b"\n":
         return None

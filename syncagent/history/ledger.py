@@ -97,6 +97,15 @@ def peek(fs: OsFS, path: str) -> Standing | None:
     return None if content is None else replay(content, path)[0]
 
 
+def peek_bytes(fs: OsFS, path: str) -> bytes | None:
+    """Return the ledger's good records as bytes, for a copy of it; None if there is none.
+
+    Raises StateError or DiskError.
+    """
+    content = _read(fs, path)
+    return None if content is None else content[: replay(content, path)[1]]
+
+
 def replay(content: bytes, path: str) -> tuple[Standing, int]:
     """Return the standing after the records in `content`, and where the last of them ends.
 

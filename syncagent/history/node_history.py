@@ -40,17 +40,24 @@ REVISIONS_MIN: Final = 2
 class NodeHistory:
     """History in the folder `path`, which exists. Any thread may call any method.
 
-    `wall` is the clock for people (seconds since the Unix epoch): ages of revisions.
+    `wall` is the clock for people (seconds since the Unix epoch): ages of revisions. `records` is
+    the folder of the records where that is another one: SQLite needs a local file system.
     """
 
     def __init__(
-        self, fs: OsFS, path: str, *, wall: Callable[[], float], limits: Limits | None = None
+        self,
+        fs: OsFS,
+        path: str,
+        *,
+        wall: Callable[[], float],
+        limits: Limits | None = None,
+        records: str = "",
     ) -> None:
         self._wall = wall
         self._limits = limits or Limits()
         self._ledger = Ledger(fs, f"{path}/{LEDGER_NAME}", self._save)
         self._blobs = BlobStore(fs, f"{path}/{BLOBS_NAME}")
-        self._records = Records(fs, f"{path}/{RECORDS_NAME}", wall)
+        self._records = Records(fs, f"{records or path}/{RECORDS_NAME}", wall)
         self._writing = threading.Lock()
 
     def take_limits(self, limits: Limits) -> None:
