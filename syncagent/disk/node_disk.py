@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 class NodeDisk:
     """The `Disk` port. `state_dir` must be there, and is the agent's alone.
 
-    `trees` are those that this process reaches by itself; `apart` are the others.
+    `trees` are those that this process reaches by itself; `apart` are the others. `cache_dir` is
+    where the scan cache is if it is elsewhere: no other machine can use it.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a disk
@@ -52,9 +53,10 @@ class NodeDisk:
         clock: Clock,
         *,
         apart: Sequence[Part] = (),
+        cache_dir: str = "",
     ) -> None:
         self._journal = Journal(fs, state_dir)
-        cache_path = f"{state_dir.rstrip('/')}/scan-cache"
+        cache_path = f"{(cache_dir or state_dir).rstrip('/')}/scan-cache"
         here = LocalPart(fs, trees, limits, cache_path, clock)
         self._parts: tuple[Part, ...] = (here, *apart)
         self._by_tree = {tree: part for part in self._parts for tree in part.trees}

@@ -25,6 +25,7 @@ import re
 import threading
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from syncagent.core.digest import digest_of
@@ -132,21 +133,23 @@ class ShareGuard:
 
         A higher one takes a keeper of its own, which whoever holds it starts.
         """
-        with self.holding(token):
-            return self.state()
+        self._check(token, forced=forced)
+        return self.state()
 
     @contextmanager
     def holding(self, token: Token) -> Iterator[None]:
         """Let commits of the reign's token through, one at a time; see `ports.Guard`."""
         with self._mutex:
-            admission = judge(GuardState(self._token.cluster, self._token), token)
-            if admission is not Admission.SAME:
-                raise FencedError(
-                    f"this keeper of the share is of epoch {self._token.epoch}, "
-                    f"not of {token.epoch}"
-                )
-            self._fence.check()
+            self._check(token)
             yield
+
+    def _check(self, token: Token, *, forced: bool = False) -> None:
+        mine = GuardState(self._token.cluster, self._token)
+        if judge(mine, token, forced=forced) is not Admission.SAME:
+            raise FencedError(
+                f"this keeper of the share is of epoch {self._token.epoch}, not of {token.epoch}"
+            )
+        self._fence.check()
 
 
 class FencedFS(OsFS):
@@ -195,6 +198,23 @@ class FencedFS(OsFS):
         except (FencedError, StateError, DiskError) as error:
             raise OSError(errno.ESTALE, str(error)) from error
         self._asked = now
+
+
+@dataclass(frozen=True, slots=True)
+class Reign:
+    """What a keeper works with: the folder of its reign, its guard, and calls that are fenced."""
+
+    folder: str
+    guard: ShareGuard
+    fs: FencedFS
+
+
+def begin_reign(fs: OsFS, folder: str, token: Token) -> Reign:
+    """Take the state in `folder` over for `token`. Raises what `take_over` raises."""
+    own = take_over(fs, folder, token)
+    fence, fenced = Fence(fs, folder, token), FencedFS()
+    fenced.attach(fence)
+    return Reign(own, ShareGuard(fence, token), fenced)
 
 
 def take_over(fs: OsFS, folder: str, token: Token) -> str:

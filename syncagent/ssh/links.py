@@ -98,6 +98,7 @@ class SshLinks:
         self._pace = pace or Pace()
         self._clock = clock
         self._known = Known(me.node, peers)
+        self._beside: set[NodeName] = set()
         self._strangers = Strangers(post, clock)
         self._lock = threading.Lock()
         self._links: dict[LinkId, Link] = {}
@@ -154,6 +155,22 @@ class SshLinks:
         doorway = Doorway(fs, state_dir, self._take_local)
         doorway.start()
         self._doorway = doorway
+
+    def dial_beside(self, peer: NodeName, reach: Callable[[], Pipe]) -> None:
+        """Start connecting to an agent beside this one, of the same user; no key is asked for.
+
+        `reach` returns the pipe to it, or raises SyncagentError; it may take its time.
+        """
+        self._beside.add(peer)
+        self._spawn(f"ssh-beside-{peer}", lambda: self._dial_beside(peer, reach))
+
+    def _dial_beside(self, peer: NodeName, reach: Callable[[], Pipe]) -> None:
+        try:
+            pipe = reach()
+        except SyncagentError as error:
+            self._post(DialFailed(peer, _said(error)))
+            return
+        self._serve(peer, pipe, None)
 
     def replace_peers(self, peers: Iterable[PeerSettings]) -> None:
         """Know these peers from now on; links of those that are gone or have another key close.
@@ -287,7 +304,7 @@ class SshLinks:
         with self._lock:
             if self._stopping.is_set():
                 raise RefusedError(f"{self._me.node} is stopping")
-            if self._known.get(link.peer) is None:
+            if self._known.get(link.peer) is None and link.peer not in self._beside:
                 raise RefusedError(f"{link.peer} is not in the settings any more")
             same = [other for other in self._links.values() if other.peer == link.peer]
             if len(same) >= LINKS_PER_PEER_MAX:

@@ -141,6 +141,23 @@ def _exactly(sock: socket.socket, count: int) -> bytes:
     return data
 
 
+def connect(fs: OsFS, state_dir: str, name: NodeName) -> socket.socket:
+    """Connect to the agent that runs on `state_dir`, as `name`. Raises UnreachableError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with reachable(fs, state_dir) as path:
+            sock.connect(path)
+        said = name.encode()[:_NAME_BYTES_MAX]
+        sock.sendall(bytes((len(said),)) + said)
+    except OSError as error:
+        sock.close()
+        raise UnreachableError(
+            f"no agent runs on {state_dir}: {error.strerror or error}",
+            hint="start it with `syncagent run`",
+        ) from error
+    return sock
+
+
 def serve_stdio(
     fs: OsFS, state_dir: str, peer: NodeName, ends: tuple[int, int] | None = None
 ) -> None:
@@ -150,19 +167,7 @@ def serve_stdio(
     on `state_dir`.
     """
     source, sink = ends or (sys.stdin.fileno(), sys.stdout.fileno())
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with reachable(fs, state_dir) as path:
-            sock.connect(path)
-        name = peer.encode()[:_NAME_BYTES_MAX]
-        sock.sendall(bytes((len(name),)) + name)
-    except OSError as error:
-        sock.close()
-        raise UnreachableError(
-            f"no agent runs on {state_dir}: {error.strerror or error}",
-            hint="start it with `syncagent run`",
-        ) from error
-    with sock:
+    with connect(fs, state_dir, peer) as sock:
         _copy(fs, sock, source, sink)
 
 

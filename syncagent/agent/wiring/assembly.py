@@ -32,6 +32,7 @@ from syncagent.agent.wiring import heap
 from syncagent.agent.wiring.ballot import Ballot
 from syncagent.agent.wiring.reach import silent_trees
 from syncagent.agent.wiring.runtime import dialect_of, make_runtime, remembered
+from syncagent.agent.wiring.shadow import Shadow
 from syncagent.core.artifact import NodeName
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError, RefusedError, SettingsError
@@ -57,8 +58,10 @@ if TYPE_CHECKING:
     from syncagent.agent.effects import Effect
     from syncagent.core.artifact import TreeName
     from syncagent.core.desk import JSON
+    from syncagent.core.guard import GuardState
     from syncagent.core.settings import Settings
     from syncagent.history.home import StateHome
+    from syncagent.history.portable import Reign, ShareGuard
 
 LOG = logging.getLogger("syncagent")
 
@@ -79,17 +82,17 @@ class SystemClock:
 
 
 class Assembly:
-    """An agent's parts. `home` is open (locked, and this node's own) and stays the caller's."""
+    """An agent's parts. `home` is open (locked, and this node's own) and stays the caller's.
 
-    def __init__(self, settings: Settings, home: StateHome) -> None:
+    `reign` is for the keeper of a share, whose durable state lies there.
+    """
+
+    def __init__(self, settings: Settings, home: StateHome, reign: Reign | None = None) -> None:
         self.settings = settings
         self._settings_lock = threading.Lock()
         self.clock = SystemClock()
         fs = OsFS()
-        self.guard = FileGuard(fs, home.path, settings.cluster)
-        guard_state = self.guard.enrol()
-        self.history = NodeHistory(fs, home.path, wall=self.clock.wall, limits=settings.limits)
-        self.disk = NodeDisk(fs, settings.trees, settings.limits, home.path, self.clock)
+        guard_state = self._open_files(fs, home, reign)
         silent = silent_trees(fs, settings.trees, self.clock)
         for tree, why in silent.items():
             self.disk.shun(tree, why)
@@ -103,9 +106,9 @@ class Assembly:
         self.incarnation = incarnation_of(key_name, home.identity.id, uuid.uuid4().hex)
         identity = Identity(settings.cluster, settings.node, self.incarnation, key, __version__)
         self.links = SshLinks(identity, _others(settings), self.post)
+        self.shadow = Shadow(fs, home.path, settings, self.links)
         self._state_dir = home.path
-        limits = settings.limits
-        self.hints = Watcher(fs, settings.trees, post=self.post, poll_s=limits.poll_s)
+        self.hints = Watcher(fs, settings.trees, post=self.post, poll_s=settings.limits.poll_s)
         ballot = Ballot(settings, self.incarnation, self.guard, self.clock, self.post)
         self.ballot, self.elector = ballot, ballot.elector
         self._left_out: set[str] = set()
@@ -135,7 +138,19 @@ class Assembly:
         self._fs = fs
         self._make_lanes()
         self.bulletin = Bulletin(self.node, self.elector.current)
-        self.loop = Loop(self.node, self.clock, self.carry_out, turned=self.bulletin.turned)
+        self.loop = Loop(self.node, self.clock, self.carry_out, turned=self._turned)
+
+    def _open_files(self, fs: OsFS, home: StateHome, reign: Reign | None) -> GuardState:
+        """Make guard, history and disk; return what was admitted. Raises what they raise."""
+        settings, clock = self.settings, self.clock
+        self.guard: FileGuard | ShareGuard = FileGuard(fs, home.path, settings.cluster)
+        durable, trees_fs = home.path, fs
+        if reign is not None:
+            self.guard, durable, trees_fs = reign.guard, reign.folder, reign.fs
+        limits = settings.limits
+        self.history = NodeHistory(fs, durable, wall=clock.wall, limits=limits, records=home.path)
+        self.disk = NodeDisk(trees_fs, settings.trees, limits, durable, clock, cache_dir=home.path)
+        return self.guard.enrol()
 
     def _recover(self) -> None:
         """Finish what a crash interrupted, before any door opens."""
@@ -268,8 +283,16 @@ class Assembly:
     def _tell(self, effect: fx.TellRuntime) -> None:
         (self.runtime.verify if effect.ask else self.runtime.tell)(effect.order)
 
+    def _turned(self, now: Instant) -> None:
+        self.shadow.follow(self.state.token)
+        self.bulletin.turned(now)
+
     def _dial(self, effect: fx.Dial) -> None:
-        self.links.dial(effect.peer)
+        if self.state.peers[effect.peer].share:
+            self.shadow.follow(self.state.token)
+            self.shadow.dial()
+        else:
+            self.links.dial(effect.peer)
 
     def _forward(self, effect: fx.Send) -> None:
         self._send(effect.link, effect.message)
@@ -305,6 +328,7 @@ class Assembly:
             self.disk.take_limits(settings.limits)
             self.history.take_limits(settings.limits)
             self.settings = settings
+            self.shadow.take_up(settings)
             self.post(rs.Reloaded(settings))
 
     # --- life -------------------------------------------------------------------------------
@@ -331,6 +355,7 @@ class Assembly:
         self.desk.close()
         self.hints.stop()
         self.runtime.stop()
+        self.shadow.stop()
         self.links.stop()
         self.judging.stop()
         for name in stop_all(self.lanes):

@@ -1,0 +1,124 @@
+"""The keeper of a share: an agent of its own process, which `shadow` starts and supervises.
+
+Its settings and its token come over standard input, which then stays open as long as the node that
+started it lives; its first line on standard output is `up`, or why it is not. It never leads and
+asks no lease store: what it may do to the share it may do under that one token, until the share
+itself shows a newer one (`history.portable`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import pickle
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Final, cast
+
+from syncagent.agent.wiring.assembly import Assembly
+from syncagent.agent.wiring.logs import start_logging
+from syncagent.agent.wiring.shadow import END_S, UP
+from syncagent.agent.wiring.signals import Signals
+from syncagent.core.errors import SyncagentError
+from syncagent.core.settings import SHARE
+from syncagent.disk.places import Places
+from syncagent.fsio import OsFS
+from syncagent.history.durable import disk_errors
+from syncagent.history.home import StateHome
+from syncagent.history.portable import begin_reign, reigns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncagent.core.revision import Token
+    from syncagent.core.settings import Settings
+
+KEEPER_FOLDER: Final = "keeper"
+"""Where the share's state is, in the share's own `.syncagent`."""
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main() -> int:
+    """Keep the share as standard input says; return the exit code."""
+    _die_with(os.getppid())
+    token, settings = cast("tuple[Token, Settings]", pickle.load(sys.stdin.buffer))  # noqa: S301 - from our own node
+    start_logging(os.environ)
+    logging.getLogger().handlers[0].addFilter(_named)
+    try:
+        keep(settings, token, sys.stdin.fileno(), lambda: _say(UP))
+    except SyncagentError as error:
+        _say(f"{error}. {error.hint}" if error.hint else str(error))
+        return 1
+    return 0
+
+
+def keep(settings: Settings, token: Token, life: int, up: Callable[[], None]) -> None:
+    """Keep the share under `token` until told to end, or until nothing more can come over `life`.
+
+    `life` is a descriptor; `up` is called once others can connect.
+
+    Raises SyncagentError if it can't be kept.
+    """
+    fs = OsFS()
+    with StateHome.open(settings.state_dir, settings.cluster, SHARE, fs) as home:
+        reign = begin_reign(fs, keeper_folder(fs, settings), token)
+        agent = Assembly(settings, home, reign)
+        ends = {signal.SIGTERM: agent.request_stop, signal.SIGINT: lambda: None}
+        with Signals(ends):
+            threading.Thread(target=_outlive_nobody, args=(fs, life, agent), daemon=True).start()
+            try:
+                agent.start()
+                up()
+                agent.loop.run()
+            finally:
+                agent.stop()
+
+
+def keeper_folder(fs: OsFS, settings: Settings) -> str:
+    """Return where the share's state is, or is to be. Raises DiskError.
+
+    All hosts must find the same one: of the first tree by name, where an earlier keeper had it, else
+    where bytes can wait. Beside or inside that tree depends on what is mounted, not on the host.
+    """
+    places = Places(fs, settings.trees)
+    first = min(settings.tree_names)
+    for place in places.seen():
+        if place.tree == first:
+            folder = f"{place.quarantine.rpartition('/')[0]}/{KEEPER_FOLDER}"
+            with disk_errors(f"look into {folder}"):
+                if reigns(fs, folder):
+                    return folder
+    return f"{places.of(first).quarantine.rpartition('/')[0]}/{KEEPER_FOLDER}"
+
+
+def _outlive_nobody(fs: OsFS, life: int, agent: Assembly) -> None:
+    """End with the node that started this process, in order if that goes, else at once."""
+    while fs.read(life, 1024):
+        continue
+    agent.request_stop()
+    threading.Event().wait(2 * END_S)
+    os._exit(1)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel end this process with the one that started it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _say(word: str) -> None:
+    """Say one line; nobody may be listening any more."""
+    try:
+        sys.stdout.write(" ".join(word.split()) + "\n")
+        sys.stdout.flush()
+    except OSError:
+        return
+
+
+def _named(record: logging.LogRecord) -> bool:
+    """Let lines of this process be told from those of its node."""
+    record.msg = f"share: {record.msg}"
+    return True

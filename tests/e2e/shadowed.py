@@ -1,0 +1,38 @@
+"""A cluster over one share: each node has a tree of its own, and all know the same folder."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from syncagent.core.desk import JSON
+from tests.e2e.cluster import Agent, Cluster, Sections, files_of
+
+
+class ShadowCluster(Cluster):
+    """Nodes in mode `shared`, form `shadow`; the share starts as a copy of `source`, or empty."""
+
+    def __init__(
+        self,
+        folder: Path,
+        nodes: Mapping[str, Path | None],
+        source: Path | None,
+        sections: Sections | None = None,
+    ) -> None:
+        self.share = folder / "mnt" / "synapse"
+        if source is None:
+            self.share.mkdir(parents=True)
+        else:
+            shutil.copytree(source, self.share)
+        shadow: Sections = {"cluster": {"mode": "shared"}, "tree": {"share": str(self.share)}}
+        super().__init__(folder, nodes, {**(sections or {}), **shadow})
+
+    def equal(self) -> bool:
+        """Tell whether every node's tree and the share have the bytes of the manager's."""
+        return super().equal() and files_of(self.share) == files_of(self.manager.tree)
+
+    @staticmethod
+    def share_row(agent: Agent) -> dict[str, JSON]:
+        """Return the share's row of an agent's status."""
+        status = agent.answer("status")
+        assert isinstance(status, dict)
+        return next(row for row in status["nodes"] if row["name"] == "share")
