@@ -2,7 +2,7 @@
 
 Nobody waits for a word on what a runtime has taken, or on what it may have had before there was a
 revision. If it refuses what it finds there later, that may be the same bytes, or what somebody has put
-there since this node looked. So such a word counts only when a look that began after it was heard says
+there since this node looked, just before it declares what it saw. So such a word counts only when a look that began after it was heard says
 what is there.
 """
 
@@ -54,7 +54,8 @@ class Unseen:
         known = self._outcomes.known.get(path)
         if heard.saying is not Saying.REJECTED or path in self._outcomes.going:
             return False
-        if known is None and path not in self._outcomes.state.base:
+        absent = self._observing.observed(path) is None
+        if known is None and absent and path not in self._outcomes.state.base:
             return False
         ago = self._outcomes.state.wall() - heard.at
         hinted_at = self._observing.hinted_at(path)

@@ -448,3 +448,26 @@ def test_what_is_undeployed_by_its_name_is_the_file_that_is_gone_not_its_next_be
     assert bench.files["sequences/s.xml"] == sequence("t"), "nobody puts it right"
     assert state_of(bench, "sequences/s.xml") is D.UNKNOWN
     assert state_of(bench, "sequences/t.xml") is D.UNKNOWN
+
+
+def test_what_killed_the_deployer_may_be_what_a_power_cut_had_the_agent_forget() -> None:
+    bench = following(OLD)
+    refuse_bad(bench)
+    bring(bench, {"api/A.xml": api("A", "bad")})
+    del bench.history._outcomes[at("api/A.xml")]
+    again(bench)
+    bring(bench, {"sequences/s.xml": sequence("s", text="later")})
+    killed_by(bench)
+    assert state_of(bench, "sequences/s.xml") is D.PENDING
+
+
+def test_a_refusal_just_before_there_is_a_revision_waits_for_a_look_too() -> None:
+    bench = _aged(Bench({**OLD, "templates/x.xml": template("x", "good")})).beside(SYNAPSE).start()
+    put_unseen(bench, "templates/x.xml", template("x", "bad")[:-20])
+    assert bench.gateway is not None
+    bench.gateway.scan()
+    assert not bench.state.leads
+    bench.pass_(8.0)
+    assert bench.state.leads
+    assert not bench.events("rejected")
+    assert state_of(bench, "templates/x.xml") is not D.REJECTED
