@@ -1,11 +1,24 @@
 """A cluster over one share: each node has a tree of its own, and all know the same folder."""
 
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 from syncagent.core.desk import JSON
+from syncagent.disk.mark import Mark, write_mark
+from syncagent.fsio import O_FOLDER, OsFS
 from tests.e2e.cluster import Agent, Cluster, Sections, files_of
+
+
+def mark_root(root: Path, cluster: str, tree: str) -> None:
+    """Make the mark by which a tree on a share is known, as a person has it made once."""
+    fs = OsFS()
+    fd = fs.open(str(root), O_FOLDER)
+    try:
+        write_mark(fs, fd, Mark(str(uuid.uuid4()), cluster, tree))
+    finally:
+        fs.close(fd)
 
 
 class ShadowCluster(Cluster):
@@ -23,6 +36,7 @@ class ShadowCluster(Cluster):
             self.share.mkdir(parents=True)
         else:
             shutil.copytree(source, self.share)
+        mark_root(self.share, "loopback", "synapse")
         shadow: Sections = {"cluster": {"mode": "shared"}, "tree": {"share": str(self.share)}}
         super().__init__(folder, nodes, {**(sections or {}), **shadow})
 

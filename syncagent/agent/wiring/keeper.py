@@ -77,20 +77,21 @@ def keep(settings: Settings, token: Token, life: int, up: Callable[[], None]) ->
 
 
 def keeper_folder(fs: OsFS, settings: Settings) -> str:
-    """Return where the share's state is, or is to be. Raises DiskError.
+    """Return where the share's state is, or is to be. Raises DiskError if the share is not there.
 
     All hosts must find the same one: of the first tree by name, where an earlier keeper had it, else
     where bytes can wait. Beside or inside that tree depends on what is mounted, not on the host.
     """
     places = Places(fs, settings.trees)
     first = min(settings.tree_names)
+    here = places.of(first)
     for place in places.seen():
         if place.tree == first:
             folder = f"{place.quarantine.rpartition('/')[0]}/{KEEPER_FOLDER}"
             with disk_errors(f"look into {folder}"):
                 if reigns(fs, folder):
                     return folder
-    return f"{places.of(first).quarantine.rpartition('/')[0]}/{KEEPER_FOLDER}"
+    return f"{here.quarantine.rpartition('/')[0]}/{KEEPER_FOLDER}"
 
 
 def _outlive_nobody(fs: OsFS, life: int, agent: Assembly) -> None:

@@ -72,12 +72,11 @@ def keeper_settings(settings: Settings) -> Settings:
 
     It is led by the node whose settings these are, and never leads.
     """
-    trees = tuple(replace(tree, path=tree.share, share="") for tree in settings.trees if tree.share)
     return replace(
         settings,
         node=SHARE,
         state_dir=f"{settings.state_dir}/{SHARE}",
-        trees=trees,
+        trees=settings.share_trees,
         mode="push",
         shared=SharedSettings(),
         writers=Writers.ANY,
