@@ -37,6 +37,8 @@ _BUILTIN: Final = (
 
 O_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """Open a folder, and nothing else, not through a symlink as the last part."""
+O_ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+"""Open a folder that may be reached through a symlink: a tree's root."""
 O_CONTENT: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Open a file for reading; a FIFO of that name does not block."""
 O_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

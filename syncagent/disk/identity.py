@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from syncagent.core.settings import SHARE_PREFIX
 from syncagent.core.snapshot import Condition
 from syncagent.disk.mark import MARK_NAME, NoMarkError, read_mark
+from syncagent.fsio import O_ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from syncagent.disk.mark import Mark, Owner
     from syncagent.fsio import OsFS
 
-_O_ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
@@ -119,7 +119,7 @@ def _open(fs: OsFS, path: str, trusted: str | None, owner: Owner | None) -> tupl
         before = _look_at(fs, path, owner)
         if trusted is not None and before.identity != trusted:
             raise _replaced(path, trusted, before.identity)
-        fd = fs.open(path, _O_ROOT)
+        fd = fs.open(path, O_ROOT)
         try:
             status = fs.fstat(fd)
         except OSError:
@@ -145,7 +145,7 @@ def _look_at(fs: OsFS, path: str, owner: Owner | None) -> _Face:
 
 
 def _look_for_mark(fs: OsFS, path: str, owner: Owner) -> _Face:
-    fd = fs.open(path, _O_ROOT)
+    fd = fs.open(path, O_ROOT)
     try:
         status = fs.fstat(fd)
         mark = _mark_in(fs, path, fd)

@@ -14,7 +14,6 @@ symlinks or crossing mounts (`OsFS.openat2`).
 from __future__ import annotations
 
 import errno
-import os
 import re
 import stat
 from dataclasses import dataclass
@@ -27,9 +26,10 @@ from syncagent.core.errors import DiskError
 from syncagent.disk.identity import identify, let_go
 from syncagent.disk.mark import owner_of
 from syncagent.disk.refusal import disk_error
-from syncagent.fsio import O_FOLDER, O_NEW
+from syncagent.fsio import O_FOLDER, O_NEW, O_ROOT
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from syncagent.core.artifact import ArtifactPath, TreeName
@@ -45,7 +45,6 @@ _ELSEWHERE = frozenset(
     {errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP}
 )
 """What says that bytes can't wait beside the root. Anything else may pass, and is an error."""
-_O_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC  # a root itself may be a symlink
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,7 @@ class Places:
         return known
 
     def _key(self, root: str) -> tuple[int, int]:
-        fd = self._fs.open(root, _O_ROOT)
+        fd = self._fs.open(root, O_ROOT)
         try:
             status = self._fs.fstat(fd)
         finally:
@@ -217,7 +216,7 @@ class Places:
                 self._make_private(folder)
         # Always, not only when made just now: an earlier process may have died in between.
         for folder in (own, base):
-            fd = fs.open(folder, _O_ROOT)
+            fd = fs.open(folder, O_ROOT)
             try:
                 fs.fsync_folder(fd)
             finally:
@@ -274,7 +273,7 @@ class Ground:
         self.fs = fs
         self.place = place
         self._last: tuple[str, int] | None = None
-        self.root_fd = fs.open(place.root, _O_ROOT)
+        self.root_fd = fs.open(place.root, O_ROOT)
         try:
             self._check_root()
             self.stage_fd = open_stage(fs, place)
@@ -351,7 +350,7 @@ class Ground:
 
 def open_stage(fs: OsFS, place: Place) -> int:
     """Return a descriptor of the folder where bytes wait. Raises OSError."""
-    return fs.open(place.stage, _O_ROOT if place.inside else O_FOLDER)
+    return fs.open(place.stage, O_ROOT if place.inside else O_FOLDER)
 
 
 def own_by(fs: OsFS, fd: int, now: os.stat_result, wanted: os.stat_result) -> None:

@@ -219,6 +219,17 @@ def install_lease_table(settings: Settings) -> Mapping[str, JSON]:
     return asdict(install(settings))
 
 
+def init_share(settings: Settings, *, side: str | None, force: bool) -> Mapping[str, JSON]:
+    """Put the mark into each folder of the share that has none; see `wiring.sharing`.
+
+    Raises SettingsError with all that is wrong, BusyError, StateError, DiskError.
+    """
+    from syncagent.agent.wiring.sharing import init_share as prepare  # noqa: PLC0415
+    from syncagent.agent.wiring.sides import Side  # noqa: PLC0415
+
+    return prepare(settings, side=Side(side) if side else None, force=force)
+
+
 def serve_stdio(settings: Settings, peer: str) -> None:
     """Carry a peer's bytes between stdin, stdout and the running agent, until either ends.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from syncagent.agent.wiring import tools
+from syncagent.cli.commands.share import share
 from syncagent.cli.help import ExampleCommand
 from syncagent.cli.reading import Row, items, rows, text
 from syncagent.cli.session import Session, config_option, output_option, pass_session, talk
@@ -26,11 +27,17 @@ STATE_DIR = "/var/lib/syncagent"
         ),
         ("syncagent init --new-identity", "after this node was copied from another"),
         ("syncagent init --lease-table", "once, with the settings of any node: election by sql"),
+        ("syncagent init --share", "on each node, with the shared mount there: mode shared"),
+        (
+            "syncagent init --share --from node",
+            "the share holds other artifacts: the node is right",
+        ),
         ("syncagent init --re-enrol", "after `run` refused a guard that is missing or damaged"),
     ],
     exits={
         0: "made, or there already",
         2: "what was asked for has mistakes; nothing was made",
+        5: "--share: share and node hold different artifacts; say --from which",
         7: "the settings file exists (--force), or an agent runs",
         9: "--re-enrol: no peer answered (--force)",
     },
@@ -59,7 +66,8 @@ STATE_DIR = "/var/lib/syncagent"
 @click.option(
     "--force",
     is_flag=True,
-    help="Write over a settings file that exists; with --re-enrol: go on without any answer.",
+    help="Write over a settings file that exists; with --re-enrol: go on without any answer; "
+    "with --share: take folders on a local disk.",
 )
 @click.option(
     "--new-identity",
@@ -76,14 +84,29 @@ STATE_DIR = "/var/lib/syncagent"
     is_flag=True,
     help="Only make the table that [election] needs in its database, if it is not there.",
 )
+@click.option(
+    "--share",
+    is_flag=True,
+    help="Only put .syncagent-root, by which a shared mount is known, into its folders.",
+)
+@click.option(
+    "--from",
+    "side",
+    type=click.Choice(["share", "node"]),
+    help="With --share: whose artifacts are right; those of the other side go to quarantine.",
+)
 @output_option("table", "json", "yaml")
 @config_option
 @pass_session
-def init(session: Session, /, **asked: str | bool | tuple[str, ...]) -> ExitCode:
+def init(session: Session, /, **asked: str | bool | tuple[str, ...] | None) -> ExitCode:
     """Make a settings file, a state folder and a key for this node."""
-    alone = ("new_identity", "re_enrol", "lease_table")
+    alone = ("new_identity", "re_enrol", "lease_table", "share")
     if len(chosen := [f"--{name.replace('_', '-')}" for name in alone if asked[name]]) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} are two things: run one, then the other")
+    if asked["side"] and not asked["share"]:
+        raise click.UsageError("--from needs --share")
+    if asked["share"]:
+        return share(session, side=str(asked["side"] or ""), force=bool(asked["force"]))
     if asked["lease_table"]:
         return _lease_table(session)
     if asked["re_enrol"]:
@@ -96,7 +119,7 @@ def init(session: Session, /, **asked: str | bool | tuple[str, ...]) -> ExitCode
     peers, trees = asked["peer"], asked["tree"]
     assert isinstance(peers, tuple), "the option may be repeated"
     assert isinstance(trees, tuple), "the option may be repeated"
-    wish = {key: value for key, value in asked.items() if not isinstance(value, tuple)}
+    wish = {key: value for key, value in asked.items() if isinstance(value, str | bool)}
     wish["node"] = wish["node"] or socket.gethostname().partition(".")[0]
     made = tools.initialize(wish, peers, trees, Path(session.config).absolute())
     session.emit(made, lambda _: _text(made))
