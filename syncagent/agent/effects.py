@@ -117,7 +117,10 @@ class JudgedBlobs:
 
 @dataclass(frozen=True, slots=True)
 class KeepBlobs:
-    """Verify and keep blobs that no step needs now (a proposal's). Result: BlobsKept."""
+    """Verify and keep blobs that no step needs now. Result: BlobsKept.
+
+    `job` is who waits for it: a proposal, the txid of a job below zero, or 0 for nobody.
+    """
 
     job: int
     blobs: Blobs | Delta
@@ -153,11 +156,15 @@ class CommitIntent:
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """Finish a commit that the disk refused half-way. Result: CommitDone or CommitFailed."""
+    """Finish a commit that the disk refused half-way. Result: CommitDone or CommitFailed.
+
+    `token`: what to finish it under, where others write the same trees (then CommitFenced, too).
+    """
 
     intent: Intent
     change: StandingChange
     revision: Revision | None
+    token: Token | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +174,8 @@ class Declare:
     token: Token
     revision: Revision
     blobs: tuple[tuple[ArtifactPath, Entry], ...]
+    read: bool = False
+    """Read all of `blobs` once more, also what the history has: what was seen may be of a cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +206,12 @@ class Recall:
 class Tidy:
     """Forget what is older than its retention: revisions, blobs, quarantine.
 
-    `needed` blobs stay; quarantined bytes go by age (s) and total size (bytes).
+    `needed` blobs stay; quarantined bytes go by age (s; None: they are for another node to tidy) and
+    total size (bytes).
     """
 
     needed: tuple[Digest, ...]
-    older_than_s: float
+    older_than_s: float | None
     bytes_max: int
 
 
@@ -249,6 +259,8 @@ class Touch:
     """Raise the mtime of live files whose bytes are (still) these. Result: Touched."""
 
     files: tuple[tuple[ArtifactPath, Digest], ...]
+    token: Token | None = None
+    """What to touch them under, where others write the same trees; None: they are this node's."""
 
 
 @dataclass(frozen=True, slots=True)

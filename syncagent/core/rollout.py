@@ -12,16 +12,19 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from syncagent.core.order import KIND_ORDER
+from syncagent.core.settings import RolloutSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from syncagent.core.artifact import ArtifactPath, Kind, NodeName
     from syncagent.core.change import Change
-    from syncagent.core.settings import RolloutSettings
 
 CANARY_WORKERS_MIN = 3
 """With fewer workers one of them as canary would be half of the cluster."""
+
+AT_ONCE = RolloutSettings(canary="none", max_unavailable=1.0, on_reject="continue")
+"""The only order where all nodes deploy from the same files: what is there is there for all."""
 
 PORTION_MAX = 25
 """Updates that one look of a deployer gets: each delays all that come after it by two seconds."""

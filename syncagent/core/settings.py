@@ -64,7 +64,8 @@ class TreeSettings:
 
     `share` is the tree's folder on the shared mount, in the form `shadow`; empty elsewhere. `mark`
     names the cluster whose mark (`.syncagent-root`) the root must carry, because it lies on a share;
-    empty for a local folder, which is known by its file system and inode.
+    empty for a local folder, which is known by its file system and inode. `common`: agents of other
+    nodes work on the same folder, which is so in the form `in-place`.
     """
 
     name: TreeName
@@ -75,6 +76,7 @@ class TreeSettings:
     watch: WatchMode = WatchMode.AUTO
     share: str = ""
     mark: str = ""
+    common: bool = False
 
     def knows(self, identity: str) -> bool:
         """Tell whether `identity` is of the kind that this tree's root is known by."""
@@ -213,6 +215,11 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     http: HttpSettings = field(default_factory=HttpSettings)
     shared: SharedSettings = field(default_factory=SharedSettings)
+
+    def __post_init__(self) -> None:
+        """Mark the trees that are common to all nodes."""
+        trees = tuple(replace(tree, common=self.in_place) for tree in self.trees)
+        object.__setattr__(self, "trees", trees)
 
     @property
     def shadow(self) -> bool:

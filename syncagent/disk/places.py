@@ -30,7 +30,7 @@ from syncagent.fsio import O_FOLDER, O_NEW, O_ROOT
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from syncagent.core.artifact import ArtifactPath, TreeName
     from syncagent.core.settings import TreeSettings
@@ -90,6 +90,7 @@ class Places:
         self._fs = fs
         self._roots: Mapping[TreeName, str] = {tree.name: tree.path for tree in trees}
         self._owners = {tree.name: owner_of(tree) for tree in trees}
+        self._common = frozenset(tree.name for tree in trees if tree.common)
         self._known: dict[TreeName, Place] = {}
         self._locks = {tree.name: Lock() for tree in trees}
         self._shunned: dict[TreeName, str] = {}
@@ -157,19 +158,28 @@ class Places:
             let_go(self._fs, fd)
         return status.st_dev, status.st_ino
 
+    def is_common(self, tree: TreeName) -> bool:
+        """Tell whether agents of other nodes use this tree's places as well.
+
+        Nothing is tried, made or tidied there before this node has something to write.
+        """
+        return tree in self._common
+
     def possible(self) -> tuple[Place, ...]:
         """Return both places of every tree whose root can be had: an earlier one may be in use."""
-        return tuple(
+        own = tuple(
             _place(place.tree, place.root, place.root_key, inside=kind)
             for place in self.within_reach()
             for kind in (False, True)
+            if not self.is_common(place.tree)
         )
+        return own + self.seen(self._common)
 
-    def seen(self) -> tuple[Place, ...]:
-        """Return both places of every tree whose root is there, with nothing tried or made."""
+    def seen(self, trees: Collection[TreeName] | None = None) -> tuple[Place, ...]:
+        """Return both places of these trees whose root is there, with nothing tried or made."""
         found = []
         for tree, root in self._roots.items():
-            if self.shuns(tree):
+            if self.shuns(tree) or (trees is not None and tree not in trees):
                 continue
             try:
                 key = self._key(root)
@@ -179,9 +189,11 @@ class Places:
         return tuple(found)
 
     def within_reach(self) -> tuple[Place, ...]:
-        """Return the places of all trees whose root can be had now."""
+        """Return the places of all trees whose root can be had now; of common ones, if in use."""
         found = []
         for tree in self._roots:
+            if self.is_common(tree) and tree not in self._known:
+                continue
             try:
                 found.append(self.of(tree))
             except DiskError:

@@ -171,6 +171,8 @@ class Staging:
         """Remove staged names of `txid`, or of every transaction. Raises DiskError."""
         places = self._places.possible() if txid is None else self._places.within_reach()
         for place in places:
+            if txid is None and self._places.is_common(place.tree):
+                continue  # another node may be staging there
             try:
                 self._sweep(place, txid)
             except FileNotFoundError:
@@ -178,12 +180,12 @@ class Staging:
             except OSError as error:
                 raise disk_error(f"{place.stage} can't be tidied", error) from error
 
-    def _sweep(self, place: Place, txid: int | None) -> None:
+    def _sweep(self, place: Place, txid: int | None, but: int | None = None) -> None:
         fd = open_stage(self._fs, place)
         try:
             for name in self._fs.listdir(fd):
                 owner = txid_of(name)
-                if owner is not None and txid in {None, owner}:
+                if owner not in {None, but} and txid in {None, owner}:
                     remove_all(self._fs, fd, name)
         finally:
             self._fs.close(fd)
@@ -193,7 +195,11 @@ class Staging:
     def _ground(self, batch: Batch, tree: TreeName) -> Ground:
         ground = batch.grounds.get(tree)
         if ground is None:
-            ground = batch.grounds[tree] = Ground(self._fs, self._places.of(tree))
+            place = self._places.of(tree)
+            if self._places.is_common(tree):
+                # Whoever writes is alone in that: what else waits there was interrupted on some node.
+                self._sweep(place, None, but=batch.txid)
+            ground = batch.grounds[tree] = Ground(self._fs, place)
         return ground
 
     def _write(self, batch: Batch, ground: Ground, step: Step, content: bytes) -> None:

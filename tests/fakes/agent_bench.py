@@ -191,6 +191,8 @@ class Bench:
             outcomes=tuple(self.history.outcomes()),
             **more,  # type: ignore[arg-type]
         )
+        if self.settings.in_place:
+            self.committer.lasts = self.state.believes
         self.node = Node(self.state)
 
     def beside(self, dialect: Dialect) -> Bench:

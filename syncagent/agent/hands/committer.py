@@ -6,11 +6,13 @@ One thread, so that what is durable is so in the order in which it was decided.
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
+from syncagent.agent.hands.recovery import abandon
 from syncagent.agent.hands.stager import Stager
 from syncagent.core.artifact import ArtifactPath
 from syncagent.core.errors import DiskError, FencedError, StateError, SyncagentError
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from syncagent.core.digest import Digest
     from syncagent.core.guard import GuardState
     from syncagent.core.manifest import Entry
-    from syncagent.core.revision import Revision
+    from syncagent.core.revision import Revision, Token
     from syncagent.ports import Clock, Disk, Guard, History
 
 LOG = logging.getLogger("syncagent")
@@ -45,6 +47,11 @@ class Committer:
     def __init__(
         self, disk: Disk, guard: Guard, history: History, memory: Memory, clock: Clock
     ) -> None:
+        self.lasts: Callable[[Token], bool] = lambda _token: True
+        """Whether the right that goes with a token has not run out, where others write the same trees.
+
+        The guard knows what was admitted here only; who was elected meanwhile may write already.
+        """
         self._disk = disk
         self._guard = guard
         self._history = history
@@ -110,6 +117,8 @@ class Committer:
         begun = False
         try:
             with self._guard.holding(token):
+                if intent.steps:
+                    self._still(token)
                 committed = self._disk.commit(intent) if intent.steps else Committed(intent)
                 begun = bool(intent.steps)
                 self._history.stand(effect.change)
@@ -129,9 +138,25 @@ class Committer:
         except StateError:
             return None
 
+    def _still(self, token: Token) -> None:
+        """Raise FencedError if somebody else may lead by now.
+
+        RACE: the process may stand still right after. Worst case: the rest of one commit lands on a
+        mount that a successor watches, which declares it as what was written there.
+        """
+        if not self.lasts(token):
+            raise FencedError("the lease has run out: another node may lead by now")
+
     def _recover(self, effect: fx.Recover) -> Result:
-        """Finish a commit whose intent stands. No token is asked: it was judged when it began."""
+        """Finish a commit whose intent stands. It was judged when it began: on own trees that is all."""
         txid = effect.intent.txid
+        try:
+            if effect.token is not None:
+                with self._guard.holding(effect.token):
+                    self._still(effect.token)
+        except FencedError as error:
+            abandon(self._disk, txid)
+            return rs.CommitFenced(txid, self._state(), str(error))
         try:
             committed = self._disk.recover(txid - 1)
             if committed is None:
@@ -158,6 +183,8 @@ class Committer:
         revision = effect.revision
         missing: list[ArtifactPath] = []
         items = self._bytes_of(effect.blobs, missing)
+        if effect.read:
+            missing.extend(p for p, e in effect.blobs if self._disk.read(p, e.digest) is None)
         try:
             with self._guard.holding(effect.token):
                 missing.extend(self._back_again(revision))
@@ -241,18 +268,23 @@ class Committer:
     def _tidy(self, effect: fx.Tidy) -> Result | None:
         try:
             self._history.tidy(effect.needed)
-            self._disk.sweep(older_than_s=effect.older_than_s, bytes_max=effect.bytes_max)
+            if effect.older_than_s is not None:
+                self._disk.sweep(older_than_s=effect.older_than_s, bytes_max=effect.bytes_max)
         except SyncagentError as error:
             return rs.Trouble("tidy", str(error))
         return None
 
     def _touch(self, effect: fx.Touch) -> Result:
+        token = effect.token
         touched: list[ArtifactPath] = []
         for path, digest in effect.files:
             try:
-                if self._disk.touch(path, digest):
-                    touched.append(path)
-            except DiskError as error:
+                with self._guard.holding(token) if token is not None else nullcontext():
+                    if token is not None:
+                        self._still(token)
+                    if self._disk.touch(path, digest):
+                        touched.append(path)
+            except (FencedError, DiskError) as error:
                 LOG.warning("the runtime is not shown %s again: %s", path, error)
         return rs.Touched(tuple(touched))
 

@@ -13,6 +13,19 @@ if TYPE_CHECKING:
     from syncagent.ports import Disk, History
 
 
+LAST_TXID = 2**62
+"""No transaction has this number or a higher one."""
+
+
+def abandon(disk: Disk, txid: int = LAST_TXID) -> None:
+    """Leave an interrupted commit as it is: on a mount of all nodes somebody else may lead by now.
+
+    What lies there is declared by whoever does, and what was displaced is in quarantine. Raises
+    DiskError if what was staged can't be dropped.
+    """
+    disk.recover(txid)
+
+
 def finish_interrupted(disk: Disk, history: History, at: float = 0.0) -> StandingChange | None:
     """Finish what a crash interrupted, before anything else is done; return what it led to.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Backfill, CommitIntent, Discard, Recover, Report, Seal, Send
+from syncagent.agent.effects import CommitIntent, Discard, Recover, Seal, Send
 from syncagent.agent.node.gathering import Gathering
 from syncagent.agent.node.goingwithout import leave, leave_the_rest
 from syncagent.agent.node.job import (
@@ -17,19 +17,19 @@ from syncagent.agent.node.job import (
     Stage,
     Why,
     answer_stray,
-    done_of,
     judge_job,
-    made_by,
     own_changes,
-    rows_without_blobs,
-    take_displaced,
+    paths_of,
     take_rows,
-    told_of,
+    tell,
+    tell_done,
+    tell_refused,
 )
 from syncagent.agent.node.planning import Planning
+from syncagent.agent.node.sharing import read_only, stands_only
 from syncagent.core.diff import diff
 from syncagent.core.intent import Intent
-from syncagent.core.wire.messages import Blobs, Declined, Delta, Failed, Fenced, Prepared, Want
+from syncagent.core.wire.messages import Blobs, Delta, Failed, Fenced, Prepared, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     from syncagent.agent.node.lasting import Lasting
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import State
-    from syncagent.agent.results import CommitDone, CommitFailed, CommitFenced, Staged, StageFailed
+    from syncagent.agent.results import (
+        BlobsKept,
+        CommitDone,
+        CommitFailed,
+        CommitFenced,
+        Staged,
+        StageFailed,
+    )
     from syncagent.core.manifest import Manifest
     from syncagent.core.revision import RevisionId
     from syncagent.core.verdict import Refused
@@ -84,7 +91,8 @@ class Advancing:
         assert self.job is None or self.job.interruptible, "a commit is never dropped"
         self.drop("superseded", now)
         self.job = job
-        job.since = now
+        job.since, job.whole = now, self._state.in_place
+        job.fence = self._state.token if job.whole else None
         if job.target is None and job.changes is not None:
             target = self._state.standing.manifest.after(job.changes)
             if job.parent == self._state.standing.revision and target.digest == job.revision.digest:
@@ -162,6 +170,10 @@ class Advancing:
         target = self.lay(job, rows)
         job.over = self._state.exemptions
         changes = own_changes(self._state, job, target)
+        if stands_only(self._state, job):
+            read_only(self._state, self._observing, job, changes)
+            self._gather(job, now)
+            return
         reason = self._planning.wait_for_trees(job, changes)
         if job.waits_for and job.why in {Why.OWN, Why.REPAIR}:
             # A person's wish: it would hold up the other trees for no one.
@@ -169,7 +181,7 @@ class Advancing:
             return
         if job.waits_for:
             job.phase = Stage.TREES
-            self._tell(job, "tree", reason)
+            tell(self._state, job, "tree", reason)
             return
         # All that the revision brings is judged at once, what is withheld of it too.
         whole = changes if not job.withheld else diff(self._state.base, rows)
@@ -185,7 +197,7 @@ class Advancing:
             job.phase, job.hold = Stage.HELD, hold
             self._state.holds[hold.id] = hold
             self._state.event("held", id=hold.id, reason=hold.reason, text=hold.text)
-            self._tell(job, "held", hold.text, hold.id)
+            tell(self._state, job, "held", hold.text, hold.id)
             return
         self._gather(job, now)
 
@@ -214,8 +226,19 @@ class Advancing:
 
     def missing(self, link: int, revision: object, now: float) -> None:
         """The asked node has not got what is needed (any more)."""
-        if self.job is not None and self.job.link == link and self.job.revision == revision:
-            self._fail(self.job, "the other node has not got the bytes any more", now)
+        job = self.job
+        if job is None or job.link != link or job.revision != revision:
+            return
+        if job.reads is None or job.phase is not Stage.BLOBS:
+            self._fail(job, "the other node has not got the bytes any more", now)
+        else:
+            self._gathered(job, self._gathering.without(job), now)
+
+    def kept(self, result: BlobsKept, now: float) -> None:
+        """Take that something is in the history."""
+        job = self.job
+        if job is not None and job.txid == -result.job and job.phase is Stage.BLOBS:
+            self._gathered(job, self._gathering.kept(job) or result.fault or None, now)
 
     def staged(self, result: Staged, now: float) -> None:
         """Take what was staged."""
@@ -299,7 +322,7 @@ class Advancing:
         self.committing(job)
         job.phase = Stage.COMMITTING
         intent = Intent(job.txid, job.revision, job.steps)
-        self._state.do(CommitIntent(job.token, intent, job.change, job.record))
+        self._state.do(CommitIntent(job.token or job.fence, intent, job.change, job.record))
 
     def committed(self, result: CommitDone, now: float) -> None:
         """The commit is live and in the ledger."""
@@ -308,23 +331,13 @@ class Advancing:
             return
         self.job = None
         touched = [(step.path, job.examined.get(step.path)) for step in job.steps]
-        laid = bool(result.change.notes)
-        whole = laid or (job.changes is None and job.why is not Why.REPAIR)
-        paths = None if whole else [change.path for change in job.changes or ()]
+        paths = paths_of(job, result.change)
         self._state.stand(result.change, job.laid | job.lift)
         self.wanted = None
         self._observing.committed(touched, self._state.base)
         self._observing.rebase(self._state.base, paths)
         self._state.use_up(job.used)
-        unkept = rows_without_blobs(self._state, job)
-        if unkept:
-            self._state.do(Backfill(unkept))
-        self._state.remember_made(made_by(job))
-        self._state.alarm("disk", None)
-        self._state.do(Report("committed", told_of(job), result.at))
-        take_displaced(self._state, job, result.committed.kept)
-        if job.why is Why.OFFER and job.link is not None:
-            self._state.do(Send(job.link, done_of(self._state)))
+        tell_done(self._state, job, result)
         self.finished(job, None, now)
 
     def fenced(self, result: CommitFenced, now: float) -> None:
@@ -360,7 +373,7 @@ class Advancing:
         if job is not None and job.phase is Stage.STUCK and now >= job.retry_at:
             job.retry_at = now + STUCK_RETRY_S
             intent = Intent(job.txid, job.revision, job.steps)
-            self._state.do(Recover(intent, job.change, job.record))
+            self._state.do(Recover(intent, job.change, job.record, job.fence))
         goes = job is not None and job.phase is Stage.READY and (job.go or job.why is not Why.OFFER)
         if job is not None and goes and self.may_write():
             self._ready(job, now)
@@ -375,14 +388,8 @@ class Advancing:
         if self.job.link is not None:
             self._state.do(Send(self.job.link, want))
 
-    def _tell(self, job: Job, code: str, reason: str, hold: str = "") -> None:
-        job.reason = reason
-        self._state.changed = True
-        if job.why is Why.OFFER and job.link is not None:
-            self._state.do(Send(job.link, Declined(job.revision, code, reason, hold)))
-
     def _decline(self, job: Job, code: str, reason: str, now: float) -> None:
-        self._tell(job, code, reason)
+        tell(self._state, job, code, reason)
         self.drop(reason, now)
 
     def _fail(self, job: Job, reason: str, now: float) -> None:
@@ -390,11 +397,4 @@ class Advancing:
         self._decline(job, "failed", reason, now)
 
     def _refuse(self, job: Job, refused: tuple[Refused, ...], now: float) -> None:
-        first, job.refused = refused[0], refused
-        reason = f"{first.path}: {first.problem.reason}"
-        for row in refused:
-            self._state.event("refused", path=str(row.path), reason=row.problem.reason)
-        if job.why is Why.OFFER and job.link is not None:
-            said = Declined(job.revision, "refused", reason, refused=refused)
-            self._state.do(Send(job.link, said))
-        self.drop(reason, now)
+        self.drop(tell_refused(self._state, job, refused), now)

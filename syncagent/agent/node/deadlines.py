@@ -36,6 +36,10 @@ IN_VAIN = 5
 """So many files that were touched for nothing say that it speaks of such files in unknown words."""
 LATE = "the runtime said nothing of it in time, and nothing after its file was touched"
 UNHEARD = "the runtime said nothing of it in time"
+UNTOUCHED = (
+    f"{UNHEARD}; only the manager touches a file, because every runtime deploys it anew then:"
+    " syncagent redeploy"
+)
 UNSHOWN = "the runtime said nothing of it in time, and its file could not be touched"
 
 
@@ -133,14 +137,15 @@ class Deadlines:
         if mute and wait.shown and ready and self._about.kind == "synapse":
             self._readiness.silent(str(path))
         gives_up = wait.tries >= TOUCHES_MAX or (mute and not wait.tries)
-        if ready and self._state.settings.apply and not gives_up:
+        if ready and self._state.writes and not gives_up:
             return _Next.TOUCH
         if tenant_of(path.tree):
             self._loading.unloaded(path.tree)
             self._outcomes.turn(path, now, Deployment.DORMANT, NOT_LOADED)
         else:
             in_vain = LATE if wait.shown else UNSHOWN
-            self._outcomes.turn(path, now, Deployment.UNKNOWN, in_vain if wait.tries else UNHEARD)
+            unheard = UNHEARD if self._state.keeps else UNTOUCHED
+            self._outcomes.turn(path, now, Deployment.UNKNOWN, in_vain if wait.tries else unheard)
         return _Next.NOTHING
 
     def _is_mute(self) -> bool:
@@ -171,7 +176,8 @@ class Deadlines:
             wait.tries, wait.due = wait.tries + 1, None
             self._state.event("touched", path=str(path), tries=wait.tries)
         known = self._outcomes.known
-        self._state.do(Touch(tuple((path, known[path].digest) for path in paths)))
+        files = tuple((path, known[path].digest) for path in paths)
+        self._state.do(Touch(files, self._state.token if self._state.in_place else None))
         self._state.do(TellRuntime(self._again(paths)))
 
     def _again(self, paths: list[ArtifactPath]) -> Order:

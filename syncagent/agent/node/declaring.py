@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Backfill, Declare, KeepFile, Send
+from syncagent.agent.node.sharing import refused_anyway
 from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
 from syncagent.core.intent import Keep
@@ -102,7 +103,7 @@ class Declaring:
         assert self._state.token is not None, "only a manager declares"
         self.pending, self._state.recording = revision, True
         blobs = tuple((c.path, c.after) for c in changes if c.after is not None)
-        self._state.do(Declare(self._state.token, revision, blobs))
+        self._state.do(Declare(self._state.token, revision, blobs, read=self._state.in_place))
         return revision
 
     def revision(
@@ -119,6 +120,9 @@ class Declaring:
         """As a worker whose changes count: send them to the manager."""
         link = self._state.manager_link
         ready = link is not None and self._advancing.job is None and self._state.settings.apply
+        if self._state.in_place:
+            self._only_look(now)
+            return
         if self._state.settings.writers is not Writers.ANY or not ready or self._state.paused:
             return
         assert link is not None, "checked above"
@@ -130,6 +134,14 @@ class Declaring:
         self._have_at_hand(changes)
         base = self._state.standing.revision
         self._state.do(Send(link, Propose(self._state.number(), base, tuple(changes))))
+
+    def _only_look(self, now: float) -> None:
+        """Where all nodes have the same files: list what is refused of them; the manager declares."""
+        self._wake_at = None
+        refused = refused_anyway(self._observing)
+        for path in self._observing.differing():
+            self._change(path, refused, now)
+        self._list_refused(refused)
 
     def _have_at_hand(self, changes: Sequence[Change]) -> None:
         """Put the bytes of a proposal into the history: memory holds a part of a large one only.
@@ -276,7 +288,7 @@ class Declaring:
                 "refused", path=str(path), line=row.problem.line, reason=row.problem.reason
             )
             seen = self._observing.views[path.tree].files.get(path.path)
-            if isinstance(seen, Seen):
+            if isinstance(seen, Seen) and self._state.keeps:
                 detail = row.problem.reason
                 self._state.do(KeepFile(path, seen.entry.digest, Keep.REFUSED, detail))
         if before != refused:

@@ -330,8 +330,9 @@ class Deploying:
         for path, digest in files:
             self._outcomes.drop(path)
             self._owing.came(pending(path, digest, number, self.state.wall()), now)
-        if files and self.state.settings.apply:
-            self.state.do(Touch(tuple(files)))
+        if files and self.state.writes:
+            token = self.state.token if self.state.in_place else None
+            self.state.do(Touch(tuple(files), token))
         items = [self._deadlines.item(p, digest, updated=True) for p, digest in files]
         self._tell(number, items, now)
 

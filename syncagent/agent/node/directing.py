@@ -40,6 +40,7 @@ FOR_MAX_S = 30 * 86_400.0
 """How long it may last: what is meant for good is a deletion on the manager."""
 
 UNASKED = "no runtime is asked here; the file's time has moved on"
+TOUCHED_THERE = "no runtime is asked here; the manager touches the file"
 CAME_BACK = "its file is back"
 
 
@@ -79,6 +80,8 @@ class Directing:
     def direct(self, asked: Asked, now: float) -> None:
         """Take a request. Raises SyncagentError where it can't be begun anywhere."""
         node, state = self._node, self._node.state
+        if state.in_place:
+            self._check_common(asked)
         row = find(node, str(asked.arguments.get("artifact", "")))
         path = ArtifactPath(TreeName(str(row["tree"])), str(row["path"]))
         here, peers, alone = self._targets(asked, path)
@@ -104,7 +107,8 @@ class Directing:
             return True, [], True
         if name is None:
             if not state.leads:
-                raise self._not_manager(asked, "on every node", f"or here: --node {state.me}")
+                here = "" if state.in_place else f"or here: --node {state.me}"
+                raise self._not_manager(asked, "on every node", here)
             nodes = [peer for peer in state.peers.values() if not peer.share]
             able = [p for p in nodes if not p.trees or path.tree in p.trees]
             return path.tree in state.settings.tree_names, able, False
@@ -126,8 +130,26 @@ class Directing:
         at = f" --node {asked.arguments['node']}" if asked.arguments.get("node") else ""
         return BusyError(
             f"{state.me} is not the manager, which alone can {asked.verb} {where}",
-            hint=f"on {holder}: syncagent {asked.verb} {what}{at}; {otherwise}",
+            hint="; ".join(
+                filter(None, (f"on {holder}: syncagent {asked.verb} {what}{at}", otherwise))
+            ),
         )
+
+    def _check_common(self, asked: Asked) -> None:
+        """Raise RefusedError where one file can't be for one node: all runtimes deploy the same."""
+        verb, what = asked.verb, asked.arguments.get("artifact")
+        common = "all runtimes deploy from the same folder"
+        if verb == "undeploy":
+            raise RefusedError(
+                f"{common} (in-place): what is there is deployed by each of them",
+                hint="delete the file to have it gone everywhere: its bytes are kept, and syncagent"
+                " restore brings them back",
+            )
+        if asked.arguments.get("node") is not None:
+            raise RefusedError(
+                f"{common} (in-place): a touch for one of them redeploys {what} on every node",
+                hint=f"syncagent redeploy {what}, without --node, does that; or restart the runtime there",
+            )
 
     def _check(self, path: ArtifactPath) -> None:
         """Raise RefusedError if this node can't touch the artifact."""
@@ -175,9 +197,10 @@ class Directing:
                 direction.reason = CAME_BACK
             node.deploying.redeploy([path], now)
         else:
-            direction.reason = UNASKED
-            if entry is not None:
-                state.do(Touch(((path, entry.digest),)))
+            direction.reason = UNASKED if state.keeps else TOUCHED_THERE
+            if entry is not None and state.writes:
+                token = state.token if state.in_place else None
+                state.do(Touch(((path, entry.digest),), token))
         state.event("redeployed", path=str(path))
 
     # --- elsewhere --------------------------------------------------------------------------

@@ -111,6 +111,8 @@ class Exempting:
         Notes in the job what is exempt after it.
         """
         state = self._state
+        if state.in_place:
+            return rows  # no node has files of its own
         laid = self._laid(job, rows)
         kept = {path: e for path, e in state.exempt.items() if path not in job.lift}
         own = {**lasting(kept.values(), rows), **laid, **exemptions(job, rows, self._held())}
@@ -183,7 +185,7 @@ class Exempting:
         now_due = first_portion(
             changes,
             lambda path: kind_of(kinds[path.tree], path.path),
-            ordered=state.settings.rollout.ordered,
+            ordered=state.rollout.ordered,
         )
         now_due = self._apart(job, changes, now_due)
         two_steps = self._two_steps(changes) if self.trips() else frozenset()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Send, StageBlobs, StageOwn
+from syncagent.agent.effects import KeepBlobs, Send, StageBlobs, StageOwn
 from syncagent.agent.node.job import Stage
 from syncagent.core.wire.messages import Blobs, Want
 
@@ -46,7 +46,7 @@ class Gathering:
 
     def begin(self, job: Job) -> str | None:
         """Stage what is here, ask for the rest; return why that can't be, None if it can."""
-        puts = [step for step in job.steps if step.after is not None]
+        puts = list(job.reads or ()) or [step for step in job.steps if step.after is not None]
         job.files_total = len(puts)
         job.bytes_total = sum(step.after.size for step in puts if step.after)
         job.phase, job.sealed = Stage.BLOBS, False
@@ -82,6 +82,9 @@ class Gathering:
                 job.asked.discard(entry.digest)
                 job.asked_bytes -= entry.size
         job.staging += 1
+        if job.reads is not None:
+            self._state.do(KeepBlobs(-job.txid, message))
+            return
         end = not job.lacking
         last = end and job.staging == 1 and len(steps) <= SEAL_AT_ONCE_MAX
         total = job.files_total
@@ -99,6 +102,17 @@ class Gathering:
                 if step.after is not None and step.after.digest in lost:
                     job.lacking.setdefault(step.after.digest, []).append(step)
         return self._ask(job)
+
+    def kept(self, job: Job) -> str | None:
+        """Take that what came is in the history; return why the job can't go on, None if it can."""
+        job.staging -= 1
+        return self._ask(job)
+
+    @staticmethod
+    def without(job: Job) -> None:
+        """Go on without what is still lacking: it is on the mount, and read from there when seen."""
+        job.lacking.clear()
+        job.asked.clear()
 
     @staticmethod
     def complete(job: Job) -> bool:

@@ -33,7 +33,8 @@ LEFT_MAX = 20
 def leave(job: Job, refused: Iterable[Refused]) -> bool:
     """Note in the job what validation refused of it; return whether it may go on without that."""
     rows = {row.path: row.problem for row in refused}
-    if job.why not in {Why.OFFER, Why.REPAIR} or len(job.left.keys() | rows.keys()) > LEFT_MAX:
+    many = len(job.left.keys() | rows.keys()) > LEFT_MAX
+    if job.whole or many or job.why not in {Why.OFFER, Why.REPAIR}:
         return False
     job.left.update(rows)
     job.leaving = True

@@ -55,7 +55,9 @@ class Housekeeping:
             self._due[chore] = now + every_s
             if chore is Tidy:
                 limits = self._state.settings.limits
-                self._state.do(Tidy(self._needed(), limits.quarantine_s, limits.quarantine_bytes))
+                # On a mount of all nodes the quarantine is one, and whoever leads tidies it.
+                older_s = limits.quarantine_s if self._state.keeps else None
+                self._state.do(Tidy(self._needed(), older_s, limits.quarantine_bytes))
             elif chore is SaveCache:
                 self._state.do(SaveCache())
             elif self._state.settings.gateway_home and not self._observing.hangs:

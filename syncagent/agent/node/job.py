@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import Send
+from syncagent.agent.effects import Backfill, Report, Send
 from syncagent.core.artifact import ArtifactPath, Kind, TreeName
 from syncagent.core.change import Change
 from syncagent.core.diff import diff
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from syncagent.agent.node.state import State
     from syncagent.agent.node.treeview import TreeView
+    from syncagent.agent.results import CommitDone
     from syncagent.core.digest import Digest
     from syncagent.core.exempt import Exemption, Exemptions
     from syncagent.core.intent import Kept, Step
@@ -107,6 +108,13 @@ class Job:
     since: float = 0.0
     rows: list[tuple[ArtifactPath, Entry]] = field(default_factory=list)
     steps: tuple[Step, ...] = ()
+    whole: bool = False
+    """Nothing of it may be left out: what this node does it does for all of them."""
+    fence: Token | None = None
+    """What it is done under then, as long as that is believed."""
+    moves: tuple[Change, ...] = ()
+    reads: tuple[Step, ...] | None = None
+    """Of a job without steps: what only goes into the history. None: it has steps (see `sharing`)."""
     lacking: dict[Digest, list[Step]] = field(default_factory=dict)
     asked: set[Digest] = field(default_factory=set)
     asked_bytes: int = 0
@@ -196,6 +204,13 @@ def own_changes(state: State, job: Job, target: Manifest) -> tuple[Change, ...]:
     return tuple(change for change in job.changes if change.path.tree in mine)
 
 
+def paths_of(job: Job, change: StandingChange) -> list[ArtifactPath] | None:
+    """Return where what a node should hold may be other after a job; None: anywhere."""
+    if change.notes or (job.changes is None and job.why is not Why.REPAIR):
+        return None
+    return [each.path for each in job.changes or ()]
+
+
 def made_by(job: Job) -> list[Change]:
     """Return what the steps of a finished job have changed on disk."""
     return [
@@ -207,6 +222,38 @@ def made_by(job: Job) -> list[Change]:
 def told_of(job: Job) -> Mapping[str, str | int]:
     """Return what the event of a finished job tells."""
     return {"why": job.why, "revision": job.revision.number, "changes": len(job.steps)}
+
+
+def tell_done(state: State, job: Job, result: CommitDone) -> None:
+    """Say what the commit of a job has done, to people, to the manager, and for the next answers."""
+    unkept = rows_without_blobs(state, job)
+    if unkept:
+        state.do(Backfill(unkept))
+    state.remember_made(made_by(job))
+    state.alarm("disk", None)
+    state.do(Report("committed", told_of(job), result.at))
+    take_displaced(state, job, result.committed.kept)
+    if job.why is Why.OFFER and job.link is not None:
+        state.do(Send(job.link, done_of(state)))
+
+
+def tell(state: State, job: Job, code: str, reason: str, hold: str = "") -> None:
+    """Say why a job does not go on (for now), to whoever offered it."""
+    job.reason = reason
+    state.changed = True
+    if job.why is Why.OFFER and job.link is not None:
+        state.do(Send(job.link, Declined(job.revision, code, reason, hold)))
+
+
+def tell_refused(state: State, job: Job, refused: tuple[Refused, ...]) -> str:
+    """Say that validation has ended a job; return the reason in short."""
+    first, job.refused = refused[0], refused
+    reason = f"{first.path}: {first.problem.reason}"
+    for row in refused:
+        state.event("refused", path=str(row.path), reason=row.problem.reason)
+    if job.why is Why.OFFER and job.link is not None:
+        state.do(Send(job.link, Declined(job.revision, "refused", reason, refused=refused)))
+    return reason
 
 
 def take_displaced(state: State, job: Job, kept: tuple[Kept, ...]) -> None:
@@ -245,7 +292,7 @@ def judge_job(
 
     A released set counts at a worker that stands on the revision's parent: it sees what was shown.
     """
-    if job.why is Why.REPAIR or job.target is None or job.again:
+    if job.why is Why.REPAIR or job.target is None or job.again or job.reads is not None:
         return None  # what was withheld was judged with its revision
     if state.standing.revision.number == 0 and job.why is not Why.OWN:
         return _first_contact(state, job, views)

@@ -214,7 +214,7 @@ class Leading:
             if peer.link is not None and newest in {peer.offered, peer.standing}
         ]
         tried = self._trying.has_canary
-        for name in may_commit(rows, self._state.settings.rollout, manager_tried=tried):
+        for name in may_commit(rows, self._state.rollout, manager_tried=tried):
             peer = self._state.peers[name]
             assert peer.link is not None, "filtered"
             assert self._state.token is not None, "only a manager commits"

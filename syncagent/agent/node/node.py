@@ -21,7 +21,7 @@ from syncagent.agent.node.electing import Electing
 from syncagent.agent.node.exempting import Exempting
 from syncagent.agent.node.gate import Gate
 from syncagent.agent.node.housekeeping import Housekeeping
-from syncagent.agent.node.job import Why
+from syncagent.agent.node.job import Why, paths_of
 from syncagent.agent.node.leading import Leading
 from syncagent.agent.node.observing import Observing
 from syncagent.agent.node.parts import Parts
@@ -102,6 +102,7 @@ class Node:
 
     def _join(self) -> None:
         """Let the parts tell each other what has happened."""
+        state = self.state
         self.advancing.finished = self._job_finished
         self.electing.reach_all = self.connecting.reach_all
         self.electing.succeeding.reach_all = self.connecting.reach_all
@@ -119,7 +120,7 @@ class Node:
         self.proposing.rejected = self.trying.refusals.why_rejected
         self.declaring.begins = self.trying.declaring
         self.advancing.committing = self.trying.committing
-        self.advancing.may_write = lambda: self.deploying.may_write
+        self.advancing.may_write = lambda: not state.writes or self.deploying.may_write
         self.exempting.answers = lambda: self._runtime_is(Phase.READY, Phase.STARTING)
         self.exempting.unsure = lambda: self._runtime_is(Phase.UNKNOWN)
         self.exempting.busy = self.deploying.waiting
@@ -162,7 +163,7 @@ class Node:
             rs.StoodBack: lambda _result, now: self.answering.handing.stood_back(now),
             rs.Leaving: lambda _result, now: self.answering.handing.leave(now),
             rs.Staged: self.advancing.staged,
-            rs.BlobsKept: self.proposing.kept,
+            rs.BlobsKept: self._blobs_kept,
             rs.Sealed: lambda result, now: self.advancing.sealed(result.txid, now),
             rs.StageFailed: self.advancing.stage_failed,
             rs.CommitDone: self.advancing.committed,
@@ -321,6 +322,10 @@ class Node:
         else:
             self.working.token_refused(result)
 
+    def _blobs_kept(self, result: rs.BlobsKept, now: float) -> None:
+        self.advancing.kept(result, now)
+        self.proposing.kept(result, now)
+
     def _declared(self, result: rs.Declared, now: float) -> None:
         revision = result.revision
         # The ledger has it, whoever leads by now: this node stands on it until it is offered other.
@@ -350,9 +355,10 @@ class Node:
     def _job_finished(self, job: Job, fault: str | None, now: float) -> None:
         self.exempting.finished(job, fault, now)
         self.trying.finished(job, fault, now)
-        if fault is None:
-            whole = job.changes is None or bool(job.change.notes)
-            paths = None if whole else [change.path for change in job.changes or ()]
+        if fault is None and job.moves:
+            self.deploying.declared(job.moves, job.revision.number, now)
+        elif fault is None:
+            paths = paths_of(job, job.change)
             self.deploying.committed(job.steps, paths, job.revision.number, now)
         self.proposing.finished(job, fault, now)
         self.answering.job_finished(job, fault)
@@ -365,6 +371,8 @@ class Node:
         self.working.job_ended(now)
 
     def _led(self, now: float) -> None:
+        for name in self.observing.views if self.state.in_place else ():
+            self.observing.want_scan(name, now)  # what was seen as a worker counts from now on
         self.answering.handing.led()
         self.trying.take_over()
         self.leading.push(now)

@@ -351,7 +351,7 @@ class Observing:
         """Remember a verdict; without one, forget what was known if the file is gone."""
         where = ArtifactPath(view.name, path)
         if examined is not None:
-            view.examined[path] = examined
+            view.learn(path, examined)
             if examined.valid:
                 self.index.take(where, self._kind(where), examined.facts)
                 return

@@ -101,7 +101,7 @@ class Refusals:
 
     def keep(self, groups: Sequence[Sequence[Trial]], now: float) -> set[ArtifactPath]:
         """Hold these groups, or do with them what was decided; return what is on trial no more."""
-        rollout = self._state.settings.rollout
+        rollout = self._state.rollout
         over: set[ArtifactPath] = set()
         self._groups = {}
         holds: dict[str, Hold] = {}

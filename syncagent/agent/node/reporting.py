@@ -22,6 +22,7 @@ from syncagent.agent.node.job import Stage
 from syncagent.agent.node.leadership import leader_row, why_no_manager
 from syncagent.agent.node.peer import Phase
 from syncagent.agent.node.refusals import remember_held
+from syncagent.agent.node.sharing import mode_fields
 from syncagent.agent.node.state import Role
 from syncagent.core.artifact import TreeName
 from syncagent.core.desk import API_VERSION
@@ -270,7 +271,7 @@ class Reporting:
         return {
             "apiVersion": API_VERSION,
             "cluster": state.settings.cluster,
-            "mode": state.settings.mode,
+            **mode_fields(state.settings),
             "manager": manager,
             "leader": leader,
             "paused": self.pausing.row(),

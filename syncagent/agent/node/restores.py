@@ -105,7 +105,8 @@ class Restores:
     def rejected(self, outcome: Outcome) -> None:
         """A version was rejected: keep its bytes, and hold it back from the runtime from now on."""
         path = outcome.path
-        self._state.do(KeepFile(path, outcome.digest, Keep.REJECTED, outcome.reason))
+        if self._state.keeps:
+            self._state.do(KeepFile(path, outcome.digest, Keep.REJECTED, outcome.reason))
         row = self._state.rows.get(path)
         if row is not None and row.digest == outcome.digest and path not in self._state.exempt:
             self._exempt(path, self._state.base.get(path), outcome.reason)

@@ -19,7 +19,7 @@ from syncagent.agent.node.rows import not_restored
 from syncagent.core.artifact import ArtifactPath, TreeName, path_fault
 from syncagent.core.change import Change
 from syncagent.core.digest import parse_digest
-from syncagent.core.errors import RefusedError, SyncagentError, UnreachableError
+from syncagent.core.errors import BusyError, RefusedError, SyncagentError, UnreachableError
 from syncagent.core.manifest import Entry
 from syncagent.core.revision import Revision, RevisionId
 from syncagent.core.wire.packing import RAW_BYTES_MAX
@@ -148,6 +148,12 @@ class Restoring:
         if before == entry and node.observing.observed(path) == entry.digest:
             node.state.do(Reply(request, self._result(path, entry)))
             return
+        if not node.state.keeps:
+            holder = node.state.guard.highest
+            raise BusyError(
+                f"{node.state.me} is not the manager, which alone writes on a mount of all nodes",
+                hint=f"on {holder.holder if holder else 'the manager'}: syncagent restore {path}",
+            )
         idle(node)
         if before == entry:
             job = self._repair(path)

@@ -16,6 +16,7 @@ from syncagent.core.election import Outlook
 from syncagent.core.exempt import NONE_WITHHELD
 from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import EMPTY
+from syncagent.core.rollout import AT_ONCE
 from syncagent.core.runtime import NO_RUNTIME
 from syncagent.core.safety import Rules
 from syncagent.core.settings import SHARE
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from syncagent.core.revision import Token
     from syncagent.core.runtime import About
     from syncagent.core.safety import Hold
-    from syncagent.core.settings import Settings
+    from syncagent.core.settings import RolloutSettings, Settings
     from syncagent.core.verdict import Refused
 
 
@@ -158,6 +159,26 @@ class State:
         return self.role is Role.LEADING and self.token is not None
 
     @property
+    def in_place(self) -> bool:
+        """Whether this node's trees are a mount that all nodes have: see `sharing`."""
+        return self.settings.in_place
+
+    @property
+    def keeps(self) -> bool:
+        """Whether bytes that are to be kept are this node's to keep: one quarantine has one keeper."""
+        return self.leads or not self.in_place
+
+    @property
+    def writes(self) -> bool:
+        """Whether this node may write into its trees; on a mount of all nodes only who leads may."""
+        return self.settings.apply and self.keeps
+
+    @property
+    def rollout(self) -> RolloutSettings:
+        """In which order nodes get a revision, and what follows from a runtime's refusal."""
+        return AT_ONCE if self.in_place else self.settings.rollout
+
+    @property
     def withholds(self) -> str:
         """Why nothing new is declared at the moment; empty if it is."""
         return f"the cluster is {self.paused}" if self.paused else self.handing_over
@@ -217,7 +238,12 @@ class State:
         return here is None or self.has_blob(here.digest)
 
     def exempt_as(self, exemptions: Exemptions) -> None:
-        """Have these exemptions of its own making: at once here, in the ledger with `note_exempt`."""
+        """Have these exemptions of its own making: at once here, in the ledger with `note_exempt`.
+
+        Where all nodes have the same files there are none: what is there is there for everybody.
+        """
+        if self.in_place:
+            return
         own = exempt.lasting(exemptions.values(), self.rows)
         if own != self.exempt:
             self.exempt, self._unnoted, self.changed = own, True, True
@@ -228,6 +254,8 @@ class State:
 
         It is about what the revision says now.
         """
+        if self.in_place:
+            return
         own = {each: known for each, known in self.exempt.items() if each != path}
         if exemption is not None:
             own[path] = exemption
@@ -260,6 +288,10 @@ class State:
         """Find what this node's trees should hold: its rows, with the exemptions that still last."""
         notes = self.standing.notes
         self.rows = self.standing.manifest.project(self.settings.tree_names)
+        if self.in_place:
+            # What was noted is of a time when this node had trees of its own.
+            self.base = self.rows
+            return
         own = exempt.from_note(notes.get(exempt.NOTE, ""))
         self.exempt = self._lasting(own)
         self.withheld_as, withheld = exempt.withheld_from_note(notes.get(exempt.WITHHELD_NOTE, ""))

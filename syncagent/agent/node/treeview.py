@@ -42,6 +42,8 @@ class TreeView:
     blind: frozenset[str] = frozenset()
     """Folders that two scans in a row could not list: not a moment's race."""
     examined: dict[str, Examined] = field(default_factory=dict)
+    invalid: set[str] = field(default_factory=set)
+    """Where what was examined last was not valid: see `refused`."""
     absent: dict[str, float] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     gone_at: float = -1.0
@@ -210,6 +212,21 @@ class TreeView:
             self.gone.discard(path)
             self.absent.pop(path, None)
         self.new_since.pop(path, None)
+
+    def learn(self, path: str, examined: Examined) -> None:
+        """Take the verdict on what is at `path`."""
+        self.examined[path] = examined
+        if examined.valid:
+            self.invalid.discard(path)
+        else:
+            self.invalid.add(path)
+
+    def refused(self) -> Iterable[tuple[str, Examined]]:
+        """Return what is there as base says, and not valid."""
+        for path in sorted(self.invalid & self.base.keys() - self.differing):
+            known = self.examined.get(path)
+            if known is not None and not known.valid:
+                yield path, known
 
     def vanished(self, paths: Iterable[str]) -> set[ArtifactPath]:
         """Return the folders of absent `paths` that are not there any more themselves."""

@@ -60,7 +60,9 @@ class Trying:
         self._state = state
         self._observing = observing
         self._deploying = deploying
-        noted, listed = state.standing.notes.get(t.NOTE, ""), set(state.settings.tree_names)
+        # Where all runtimes deploy from the same files nothing is tried on one of them first.
+        noted = "" if state.in_place else state.standing.notes.get(t.NOTE, "")
+        listed = set(state.settings.tree_names)
         self.trials = {p: trial for p, trial in t.from_note(noted).items() if p.tree in listed}
         self.refusals = Refusals(state, observing, advancing)
         self._gone_at: float | None = None
@@ -83,7 +85,7 @@ class Trying:
     @property
     def has_canary(self) -> bool:
         """True if this node's own runtime tries changes first."""
-        canary = self._state.settings.rollout.canary == "manager"
+        canary = self._state.rollout.canary == "manager"
         here = self._deploying.runtime.phase in {Phase.READY, Phase.STARTING}
         return canary and self._deploying.about.answers and here
 
@@ -116,12 +118,12 @@ class Trying:
     @property
     def _is_stuck(self) -> bool:
         """True if the canary's deployer is dead: one of what it has not proved may have killed it."""
-        canary = self._state.settings.rollout.canary == "manager"
+        canary = self._state.rollout.canary == "manager"
         return canary and self._deploying.runtime.phase is Phase.STUCK
 
     @property
     def _nacks_stop(self) -> bool:
-        return self._state.settings.rollout.on_reject != "continue"
+        return self._state.rollout.on_reject != "continue"
 
     def nothing_for(self, standing: RevisionId | None) -> bool:
         """Tell whether all that was declared since `standing` waits: an offer would bring nothing."""
@@ -162,7 +164,7 @@ class Trying:
         self._declared.update((change.path, revision) for change in changes)
         self._known.add(revision)
         self.refusals.overtaken_by(changes)
-        configured = self._state.settings.rollout.canary == "manager"
+        configured = self._state.rollout.canary == "manager"
         unheard = configured and self._deploying.readiness.unheard
         canary = self.has_canary or self._is_back_soon or unheard
         if not canary and not self.trials:

@@ -159,7 +159,7 @@ class Working:
         self._wake_at = None
         state = self._state
         settings = state.settings
-        if state.role is not Role.WORKER or settings.writers is Writers.ANY or not settings.apply:
+        if state.role is not Role.WORKER or settings.writers is Writers.ANY or not state.writes:
             return
         idle = self._advancing.job is None and not state.recording and self._observing.begun
         if not idle or state.standing.revision.number == 0 or not self._may_mend():

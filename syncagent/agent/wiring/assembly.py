@@ -22,7 +22,7 @@ from syncagent.agent.hands.fetching import Fetching
 from syncagent.agent.hands.judging import Judging
 from syncagent.agent.hands.lanes import Lane, stop_all
 from syncagent.agent.hands.memory import Memory
-from syncagent.agent.hands.recovery import finish_interrupted
+from syncagent.agent.hands.recovery import abandon, finish_interrupted
 from syncagent.agent.hands.remembering import Remembering
 from syncagent.agent.hands.serving import Serving
 from syncagent.agent.loop import Loop, Stop
@@ -155,6 +155,9 @@ class Assembly:
     def _recover(self) -> None:
         """Finish what a crash interrupted, before any door opens."""
         self.history.load()
+        if self.settings.in_place:
+            abandon(self.disk)
+            return
         change = finish_interrupted(self.disk, self.history, self.clock.wall())
         if change is not None:
             LOG.warning("recovered an interrupted commit (txid %d)", change.txid)
@@ -166,6 +169,8 @@ class Assembly:
         aside = ValidatorAside(*self._rules)
         self.judging = Judging(aside, memory, self.post, self.carry_out)
         self.committer.stager.judging = self.judging
+        if self.settings.in_place:
+            self.committer.lasts = self.ballot.believes
         eye = Eye(disk, self.hints, memory, self.clock, history.has)
         serving = Serving(history, memory, self._send)
         self.fetching = Fetching(disk, history, self.clock, kinds, self._trust)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from syncagent.agent.node.pausing import NOTE, paused_row, read_word
+from syncagent.agent.node.sharing import mode_fields
 from syncagent.agent.wiring import heap
 from syncagent.agent.wiring.assembly import LOG, Assembly, SystemClock
 from syncagent.agent.wiring.logs import start_logging
@@ -140,7 +141,7 @@ def offline_status(settings: Settings) -> Mapping[str, JSON]:
     return {
         "apiVersion": API_VERSION,
         "cluster": settings.cluster,
-        "mode": settings.mode,
+        **mode_fields(settings),
         "manager": holder,
         "leader": {
             "holder": holder,

@@ -119,6 +119,7 @@ def status_text(answer: Row, columns: tuple[Column, ...], style: Style) -> str:
     return "".join(
         [
             _headline(answer, style),
+            _not_kept(answer) if columns is WIDE_COLUMNS else "",
             render(columns, rows(answer.get("nodes")), style),
             *(f"{line}\n" for line in _attention(answer)),
         ]
@@ -129,14 +130,24 @@ def _headline(answer: Row, style: Style) -> str:
     manager = text(answer, "manager") or "none"
     leader = as_row(answer.get("leader"))
     lease = renewed(number(leader, "renewed_s"))
+    form = f" ({text(answer, 'form')})" if text(answer, "form") else ""
     words = [
         f"Cluster {text(answer, 'cluster')}",
         f"manager {manager} (epoch {text(answer, 'epoch') or '-'}{lease})",
         f"revision {text(answer, 'revision') or '-'}",
-        f"mode {text(answer, 'mode')}",
+        f"mode {text(answer, 'mode')}{form}",
         paint(text(answer, "state"), colour=style.colour),
     ]
     return "   ".join(words) + "\n"
+
+
+def _not_kept(answer: Row) -> str:
+    """Return the line that says which promises the mode can't keep; empty if it keeps all."""
+    numbers = items(answer.get("not_kept"))
+    if not numbers:
+        return ""
+    listed = ", ".join(str(each) for each in numbers)
+    return f"Promises {listed} are not kept: what anybody writes to the mount is live everywhere\n"
 
 
 def _attention(answer: Row) -> list[str]:
