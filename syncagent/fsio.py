@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _BUILTIN: Final = (
     *("open", "read", "write", "close", "fsync", "fdatasync", "fstat", "lstat", "stat"),
-    *("scandir", "listdir", "mkdir", "rmdir", "rename", "replace", "unlink", "link"),
+    *("scandir", "listdir", "mkdir", "rmdir", "rename", "replace", "unlink", "link", "readlink"),
     *("utime", "chmod", "chown", "fchmod", "fchown", "ftruncate", "lseek", "dup"),
 )
 
@@ -53,6 +53,21 @@ _SYNCFS_REPORTS: Final = (5, 8)  # before Linux 5.8 syncfs does not report faile
 _STATFS_BYTES: Final = 512  # more than struct statfs has anywhere (120 on x86-64)
 _RACES_MAX: Final = 16
 _CHUNK_BYTES: Final = 1 << 20
+
+
+LOCAL_TYPES: Final = {
+    "ext2": 0xEF53,
+    "ext3": 0xEF53,
+    "ext4": 0xEF53,
+    "xfs": 0x58465342,
+    "btrfs": 0x9123683E,
+    "f2fs": 0xF2F52010,
+    "zfs": 0x2FC12FC1,
+    "tmpfs": 0x01021994,
+    "ramfs": 0x858458F6,
+    "overlay": 0x794C7630,
+}
+"""File system types that only this kernel writes to, with their statfs magic (linux/magic.h)."""
 
 
 class Mount(NamedTuple):
@@ -99,6 +114,7 @@ class OsFS:
     replace: Callable[..., None]
     unlink: Callable[..., None]
     link: Callable[..., None]
+    readlink: Callable[[str], str]
     utime: Callable[..., None]
     chmod: Callable[..., None]
     chown: Callable[..., None]

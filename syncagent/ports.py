@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import ArtifactPath, Kind, NodeName, TreeName
     from syncagent.core.digest import Digest
     from syncagent.core.guard import GuardState
-    from syncagent.core.intent import Committed, Intent, Keep, Kept, Step
+    from syncagent.core.intent import Committed, Intent, Keep, Kept, Step, Written
     from syncagent.core.lease import Candidate, LeaseView
     from syncagent.core.ledger import Standing, StandingChange
     from syncagent.core.manifest import Entry, Manifest
     from syncagent.core.outcome import Outcome
     from syncagent.core.revision import Revision, Token
     from syncagent.core.runtime import About, Order
+    from syncagent.core.settings import Limits
     from syncagent.core.snapshot import Seen, Snapshot, Unread
     from syncagent.core.verdict import Examined
     from syncagent.core.wire.messages import Message
@@ -55,11 +56,11 @@ class Examiner(Protocol):
         """Take the bytes of one file, as a stable read saw them."""
 
 
-class Disk(Protocol):
-    """All trees of this node: looking at them, and making a revision live in them.
+class Reach(Protocol):
+    """What can be done in trees, whoever reaches them; a commit comes on top.
 
-    One thread at a time may call `stage`, `seal`, `commit`, `recover` and `discard`; `scan`, `look`
-    and `read` may run beside them.
+    One thread at a time may call `stage`, `seal` and `discard`; `scan`, `look` and `read` may run
+    beside them.
     """
 
     def scan(self, tree: TreeName, examiner: Examiner) -> Snapshot:
@@ -93,20 +94,6 @@ class Disk(Protocol):
 
     def seal(self, txid: int) -> None:
         """Make all that was staged under `txid` durable. Raises DiskError."""
-
-    def commit(self, intent: Intent) -> Committed:
-        """Make the staged intent live in its order, and durable. Old or new, never between.
-
-        The intent is durable before the first step. After a crash at any point `recover`
-        finishes it. Raises DiskError before the first step was taken (nothing changed), or
-        StateError after it (the intent stands and `recover` must finish it).
-        """
-
-    def recover(self, done_txid: int) -> Committed | None:
-        """Finish the intent of an interrupted commit, if its txid is above `done_txid`.
-
-        Drops what was staged without an intent. Idempotent, also when interrupted itself.
-        """
 
     def discard(self, txid: int) -> None:
         """Drop what was staged under `txid`; quiet if there is nothing."""
@@ -144,6 +131,57 @@ class Disk(Protocol):
 
         Scans go on. Whatever else needs the tree raises DiskError at once, `read` returns None, and
         lists leave out what only its file system holds. Never blocks; from any thread.
+        """
+
+
+class Part(Reach, Protocol):
+    """Some of a node's trees, reached by one pair of hands: here, or in a mount's own process."""
+
+    @property
+    def trees(self) -> tuple[TreeName, ...]:
+        """The trees that are reached here."""
+
+    def take_limits(self, limits: Limits) -> None:
+        """Work by other limits from the next look on. From any thread."""
+
+    def save_cache(self) -> bool:
+        """Write what scans remember, if it changed; tell whether. Raises DiskError; no loss then."""
+
+    def drop(self) -> None:
+        """Drop all that was ever staged. Raises DiskError if something stays behind."""
+
+    def ready(self, intent: Intent) -> Written:
+        """Return what the record of an intent over these trees must say; nothing changes yet.
+
+        Raises DiskError if it was not staged and sealed, or a root can't be believed.
+        """
+
+    def carry_out(self, written: Written, *, again: bool) -> tuple[Kept, ...]:
+        """Take every step of a recorded intent, durably; return what is kept.
+
+        `again`: some may have been taken. Trees that are not listed (any more) are left alone.
+        Raises DiskError or OSError: then it has to be done again.
+        """
+
+
+class Disk(Reach, Protocol):
+    """All trees of this node: looking at them, and making a revision live in them.
+
+    `commit` and `recover` are for the one thread that stages.
+    """
+
+    def commit(self, intent: Intent) -> Committed:
+        """Make the staged intent live in its order, and durable. Old or new, never between.
+
+        The intent is durable before the first step. After a crash at any point `recover`
+        finishes it. Raises DiskError before the first step was taken (nothing changed), or
+        StateError after it (the intent stands and `recover` must finish it).
+        """
+
+    def recover(self, done_txid: int) -> Committed | None:
+        """Finish the intent of an interrupted commit, if its txid is above `done_txid`.
+
+        Drops what was staged without an intent. Idempotent, also when interrupted itself.
         """
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class LocalPart:
-    """Implements `parts.Part` over real folders. `cache_path` is for `Looking`."""
+    """Implements `ports.Part` over real folders. `cache_path` is for `Looking`."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class LocalPart:
         self._staging.seal(txid)
 
     def ready(self, intent: Intent) -> Written:
-        """Return what the record of an intent must say: see `Part`."""
+        """Return what the record of an intent must say: see `ports.Part`."""
         places = {tree: self._believed(tree) for tree in _trees_of(intent)}
         batch = self._staging.batch(intent.txid)
         puts = [step.path for step in intent.steps if step.after is not None]
@@ -146,7 +146,7 @@ class LocalPart:
         )
 
     def carry_out(self, written: Written, *, again: bool) -> tuple[Kept, ...]:
-        """Take the steps of a recorded intent: see `Part`."""
+        """Take the steps of a recorded intent: see `ports.Part`."""
         places = {
             tree: self._believed(tree, inside=tree in written.inside)
             for tree in _trees_of(written.intent)

@@ -5,7 +5,7 @@ Acting is a write-ahead intent with redo. `stage` and `seal` put bytes beside th
 intent that a crash or a failing disk interrupted. Until that has happened nothing else is begun:
 an intent that stands is a promise.
 
-Each part (`parts`) reaches some of the trees and takes the steps there, in the intent's order; of
+Each part reaches some of the trees and takes the steps there, in the intent's order; of
 steps in different parts those go first whose part comes first in the intent. The record is always
 written here, on the node's own disk: what becomes of a mount meanwhile, one record tells it all.
 
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from syncagent.core.intent import Intent, Keep, Kept, Step
     from syncagent.core.settings import Limits, TreeSettings
     from syncagent.core.snapshot import Seen, Snapshot, Unread
-    from syncagent.disk.parts import Part
     from syncagent.fsio import OsFS
-    from syncagent.ports import Clock, Examiner
+    from syncagent.ports import Clock, Examiner, Part
 
 
 class NodeDisk:
@@ -183,8 +182,9 @@ class NodeDisk:
 
     def kept(self) -> Sequence[Kept]:
         """List the quarantine: see `ports.Disk`."""
-        rows = [kept for part in self._parts for kept in part.kept()]
-        return tuple(sorted(rows, key=lambda kept: (-kept.at, kept.id)))
+        # Trees side by side have one quarantine, also if a process each.
+        rows = {kept.id: kept for part in self._parts for kept in part.kept()}
+        return tuple(sorted(rows.values(), key=lambda kept: (-kept.at, kept.id)))
 
     def kept_bytes(self, kept_id: str) -> bytes:
         """Return quarantined bytes: see `ports.Disk`."""

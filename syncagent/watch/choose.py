@@ -16,25 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncagent.core.settings import WatchMode
+from syncagent.fsio import LOCAL_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from syncagent.fsio import Mount, OsFS
-
-LOCAL_TYPES = {
-    "ext2": 0xEF53,
-    "ext3": 0xEF53,
-    "ext4": 0xEF53,
-    "xfs": 0x58465342,
-    "btrfs": 0x9123683E,
-    "f2fs": 0xF2F52010,
-    "zfs": 0x2FC12FC1,
-    "tmpfs": 0x01021994,
-    "ramfs": 0x858458F6,
-    "overlay": 0x794C7630,
-}
-"""File system types that only this kernel writes to, with their statfs magic (linux/magic.h)."""
 
 SHARED_MAGIC = {
     0x6969: "nfs",

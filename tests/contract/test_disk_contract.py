@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from pyfakefs.fake_filesystem_unittest import Patcher
@@ -20,6 +20,7 @@ from syncagent.disk.node_disk import NodeDisk
 from syncagent.fsio import O_CONTENT, OsFS
 from syncagent.ports import Instant
 from tests.fakes.disk import FakeDisk
+from tests.fakes.mounts import Mount, mount_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +135,28 @@ class RealBench(Bench):
         self.fs.rename(f"{self.base}/gateway/{tree}", f"{self.base}/gone")
 
 
-@pytest.fixture(params=["fake", "real", "pyfakefs"])
+class MountedBench(RealBench):
+    """The same, each tree reached over a socket by what runs in a mount's process."""
+
+    def restart(self) -> None:
+        clock = self.clock
+        trees = (
+            TreeSettings(SYNAPSE, TreeKind.SYNAPSE, f"{self.base}/gateway/synapse"),
+            TreeSettings(PLANS, TreeKind.SIDDHI, f"{self.base}/gateway/plans"),
+        )
+        self.stop()
+        self.mounts = [mount_of(tree, clock, f"{self.base}/cache") for tree in trees]
+        parts = [mount.part for mount in self.mounts]
+        self.disk = NodeDisk(self.fs, (), Limits(), f"{self.base}/state", clock, apart=parts)
+
+    mounts: ClassVar[list[Mount]] = []
+
+    def stop(self) -> None:
+        for mount in self.mounts:
+            mount.stop()
+
+
+@pytest.fixture(params=["fake", "real", "pyfakefs", "mounted"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     match request.param:
         case "fake":
@@ -142,6 +164,10 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
             yield Bench(FakeDisk((SYNAPSE, PLANS), wall=clock.wall), clock)
         case "real":
             yield RealBench(f"{tmp_path}/node")
+        case "mounted":
+            mounted = MountedBench(f"{tmp_path}/node")
+            yield mounted
+            mounted.stop()
         case _:
             with Patcher():
                 yield RealBench("/node")

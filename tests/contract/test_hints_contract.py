@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from syncagent.agent.wiring.clock import SystemClock
 from syncagent.core.artifact import TreeKind, TreeName
 from syncagent.core.errors import DiskError
 from syncagent.core.events import HintKind, WatchTrouble
 from syncagent.core.settings import TreeSettings, WatchMode
 from syncagent.fsio import OsFS
+from syncagent.mounts.watching import MountedHints
 from syncagent.watch.watcher import Watcher
 from tests.fakes.hints import FakeHints
 from tests.fakes.inbox import Inbox
+from tests.fakes.mounts import Mount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +75,22 @@ class RealWorld:
         shutil.rmtree(self._away)
 
 
+class MountedWorld(RealWorld):
+    """The trees watched by what runs in a mount's process, and told over a socket."""
+
+    def __init__(self, base: Path, inbox: Inbox) -> None:
+        super().__init__(base, inbox, WatchMode.POLL)
+        trees = tuple(
+            TreeSettings(tree, TreeKind.GENERIC, str(root), watch=WatchMode.POLL)
+            for tree, root in self._roots.items()
+        )
+        self._mount = Mount(trees, SystemClock(), str(base / "cache"), poll_s=0.01)
+        self.hints = MountedHints(self._mount.process, inbox.post)
+
+    def end(self) -> None:
+        self._mount.stop()
+
+
 class FakeWorld:
     def __init__(self, inbox: Inbox) -> None:
         self._fake = FakeHints((TREE, OTHER), inbox.post)
@@ -98,15 +117,19 @@ def inbox() -> Inbox:
     return Inbox()
 
 
-@pytest.fixture(params=["inotify", "poll", "fake"])
+@pytest.fixture(params=["inotify", "poll", "mounted", "fake"])
 def world(request: pytest.FixtureRequest, tmp_path: Path, inbox: Inbox) -> Iterator[World]:
     made: World
     if request.param == "fake":
         made = FakeWorld(inbox)
+    elif request.param == "mounted":
+        made = MountedWorld(tmp_path, inbox)
     else:
         made = RealWorld(tmp_path, inbox, WatchMode(request.param))
     yield made
     made.hints.stop()
+    if isinstance(made, MountedWorld):
+        made.end()
 
 
 def test_start_says_how_the_tree_is_watched(world: World) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -30,15 +29,16 @@ from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import State
 from syncagent.agent.wiring import heap
 from syncagent.agent.wiring.ballot import Ballot
-from syncagent.agent.wiring.reach import silent_trees
+from syncagent.agent.wiring.clock import SystemClock
+from syncagent.agent.wiring.mounts import LateMounts
 from syncagent.agent.wiring.runtime import dialect_of, make_runtime, remembered
 from syncagent.agent.wiring.shadow import Shadow
+from syncagent.agent.wiring.trees import Ground, reach_trees
 from syncagent.core.artifact import NodeName
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import DiskError, RefusedError, SettingsError
 from syncagent.core.revision import incarnation_of
 from syncagent.core.settings import PeerSettings
-from syncagent.disk.node_disk import NodeDisk
 from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.node_history import NodeHistory
@@ -50,7 +50,6 @@ from syncagent.ssh.keys import KEY_FILE, fingerprint, load_key, make_key, parse_
 from syncagent.ssh.links import Identity, SshLinks
 from syncagent.validation.aside import ValidatorAside
 from syncagent.validation.validator import ArtifactValidator
-from syncagent.watch.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,18 +68,6 @@ LOOK_JOIN_S = 5.0
 """How long the end waits for a look: it may hang for ever, and nothing is lost with it."""
 
 
-class SystemClock:
-    """The `Clock` port on this machine."""
-
-    def now(self) -> Instant:
-        """Return CLOCK_BOOTTIME: counts suspend, never steps."""
-        return Instant(time.clock_gettime(time.CLOCK_BOOTTIME))
-
-    def wall(self) -> float:
-        """Return seconds since the Unix epoch."""
-        return time.time()  # noqa: TID251 - the Clock port itself
-
-
 class Assembly:
     """An agent's parts. `home` is open (locked, and this node's own) and stays the caller's.
 
@@ -93,9 +80,6 @@ class Assembly:
         self.clock = SystemClock()
         fs = OsFS()
         guard_state = self._open_files(fs, home, reign)
-        silent = silent_trees(fs, settings.trees, self.clock)
-        for tree, why in silent.items():
-            self.disk.shun(tree, why)
         self._recover()
         self.loop: Loop
         self.desk = AgentDesk(self.post)
@@ -108,7 +92,7 @@ class Assembly:
         self.links = SshLinks(identity, _others(settings), self.post)
         self.shadow = Shadow(fs, home.path, settings, self.links)
         self._state_dir = home.path
-        self.hints = Watcher(fs, settings.trees, post=self.post, poll_s=settings.limits.poll_s)
+        self.late_mounts = LateMounts(fs, settings, self._mount_came)
         ballot = Ballot(settings, self.incarnation, self.guard, self.clock, self.post)
         self.ballot, self.elector = ballot, ballot.elector
         self._left_out: set[str] = set()
@@ -133,7 +117,7 @@ class Assembly:
             outcomes=outcomes,
         )
         self.node = Node(self.state)
-        for tree, why in silent.items():
+        for tree, why in self.trees.silent.items():
             self.node.observing.silent(tree, why)
         self._fs = fs
         self._make_lanes()
@@ -149,7 +133,9 @@ class Assembly:
             self.guard, durable, trees_fs = reign.guard, reign.folder, reign.fs
         limits = settings.limits
         self.history = NodeHistory(fs, durable, wall=clock.wall, limits=limits, records=home.path)
-        self.disk = NodeDisk(trees_fs, settings.trees, limits, durable, clock, cache_dir=home.path)
+        ground = Ground(trees_fs, durable, home.path)
+        self.trees = reach_trees(settings, ground, clock, self.post, apart=reign is None)
+        self.disk, self.hints = self.trees.disk, self.trees.hints
         return self.guard.enrol()
 
     def _recover(self) -> None:
@@ -285,6 +271,10 @@ class Assembly:
             LOG.info("the gateway has new trees, starting again with them: %s", names)
             self.post(Stop(again=True))
 
+    def _mount_came(self) -> None:
+        LOG.info("a tree is on a mount now that came late, starting again")
+        self.post(Stop(again=True))
+
     def _tell(self, effect: fx.TellRuntime) -> None:
         (self.runtime.verify if effect.ask else self.runtime.tell)(effect.order)
 
@@ -343,6 +333,7 @@ class Assembly:
         for lane in self.lanes.values():
             lane.start()
         self.elector.start()
+        self.late_mounts.start()
         if self.state.standing.revision.number == 0:
             self.judging.expect()
         ArtifactValidator(*self._rules).warm()
@@ -358,6 +349,7 @@ class Assembly:
     def stop(self, *, again: bool = False) -> None:
         """Close the doors, let the hands finish, close the files; `again`: another starts at once."""
         self.desk.close()
+        self.late_mounts.stop()
         self.hints.stop()
         self.runtime.stop()
         self.shadow.stop()
@@ -370,6 +362,7 @@ class Assembly:
                 LOG.error("%s did not finish; what it did is recovered at the next start", name)
         self.elector.close(keep=again)
         self._save_cache()
+        self.trees.mounts.stop()
         self.history.close()
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, cast
 from syncagent.agent.node.pausing import NOTE, paused_row, read_word
 from syncagent.agent.node.sharing import mode_fields
 from syncagent.agent.wiring import heap
-from syncagent.agent.wiring.assembly import LOG, Assembly, SystemClock
+from syncagent.agent.wiring.assembly import LOG, Assembly
+from syncagent.agent.wiring.clock import SystemClock
 from syncagent.agent.wiring.logs import start_logging
 from syncagent.agent.wiring.place import control_path
 from syncagent.agent.wiring.seat import Seat

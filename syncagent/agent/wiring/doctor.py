@@ -18,7 +18,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from syncagent.agent.wiring.assembly import SystemClock
+from syncagent.agent.wiring.clock import SystemClock
 from syncagent.agent.wiring.place import control_path
 from syncagent.agent.wiring.reach import silent_trees
 from syncagent.agent.wiring.runtime import make_runtime

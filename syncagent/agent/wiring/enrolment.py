@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from syncagent import __version__
 from syncagent.agent.enrolling import Inquiry, Known, token_to_take, warnings
-from syncagent.agent.wiring.assembly import SystemClock
+from syncagent.agent.wiring.clock import SystemClock
 from syncagent.core.errors import StateError
 from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard

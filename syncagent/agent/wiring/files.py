@@ -19,7 +19,7 @@ from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import State
 from syncagent.agent.node.treeview import CONFIRM_S
 from syncagent.agent.results import Asked
-from syncagent.agent.wiring.assembly import SystemClock
+from syncagent.agent.wiring.clock import SystemClock
 from syncagent.agent.wiring.runtime import dialect_of
 from syncagent.core.errors import RefusedError, StateError, UnreachableError
 from syncagent.core.snapshot import Condition

@@ -12,7 +12,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from syncagent.agent.hands.desk import STOPPING
-from syncagent.agent.wiring.assembly import LOG, SystemClock
+from syncagent.agent.wiring.assembly import LOG
+from syncagent.agent.wiring.clock import SystemClock
 from syncagent.core.desk import DECISIONS
 from syncagent.core.errors import DeadlineError, SettingsError, UnreachableError
 from syncagent.settings.gateway import with_known_trees, with_new_trees

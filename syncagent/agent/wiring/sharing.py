@@ -18,18 +18,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syncagent.agent.wiring.assembly import SystemClock
+from syncagent.agent.wiring.clock import SystemClock
 from syncagent.agent.wiring.reach import silent_trees
 from syncagent.agent.wiring.sides import Side, Sides
 from syncagent.core.errors import DiskError, SettingsError
 from syncagent.core.ledger import Standing
 from syncagent.core.settings import SHARE_PREFIX
 from syncagent.disk.mark import MARK_NAME, Mark, NoMarkError, owner_of, read_mark, write_mark
-from syncagent.fsio import O_CONTENT, O_ROOT, OsFS
+from syncagent.fsio import LOCAL_TYPES, O_CONTENT, O_ROOT, OsFS
 from syncagent.history.ledger import peek
 from syncagent.settings.durable import write_file
 from syncagent.settings.gateway import with_new_trees
-from syncagent.watch.choose import LOCAL_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from syncagent.agent.hands.carrying import Carrier, gap_between
 from syncagent.agent.hands.recovery import finish_interrupted
-from syncagent.agent.wiring.assembly import SystemClock
+from syncagent.agent.wiring.clock import SystemClock
 from syncagent.agent.wiring.runtime import dialect_of
 from syncagent.core.errors import StateError
 from syncagent.core.ledger import StandingChange

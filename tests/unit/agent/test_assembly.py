@@ -14,6 +14,7 @@ from syncagent.agent.wiring.assembly import Assembly
 from syncagent.core.artifact import NodeName
 from syncagent.core.errors import SettingsError
 from syncagent.core.settings import Limits, PeerSettings, Settings
+from syncagent.disk.local_part import LocalPart
 from syncagent.fsio import OsFS
 from syncagent.history.home import StateHome
 from syncagent.settings.gateway import discover
@@ -86,7 +87,9 @@ def test_what_is_taken_up_reaches_node_disk_history_and_links(agent: Assembly) -
     agent.take_up(lambda settings: replace(settings, limits=limits))
     assert posted(agent) == [Reloaded(agent.settings)]
     assert agent.settings.limits == limits
-    assert agent.disk._looking.limits == limits
+    (here,) = agent.disk._parts
+    assert isinstance(here, LocalPart)
+    assert here._looking.limits == limits
     assert agent.history._limits == limits
 
 

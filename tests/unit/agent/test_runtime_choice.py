@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncagent.agent.wiring.assembly import SystemClock
+from syncagent.agent.wiring.clock import SystemClock
 from syncagent.agent.wiring.runtime import dialect_of, home_of, make_runtime
 from syncagent.core.dialect import Dialect
 from syncagent.fsio import OsFS

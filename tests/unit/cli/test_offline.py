@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncagent.agent.wiring import tools
-from syncagent.agent.wiring.assembly import SystemClock
+from syncagent.agent.wiring.clock import SystemClock
 from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of

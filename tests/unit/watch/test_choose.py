@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from syncagent.core.settings import WatchMode
-from syncagent.fsio import Mount, OsFS
-from syncagent.watch.choose import LOCAL_TYPES, SHARED_MAGIC, Choice, choose, judge
+from syncagent.fsio import LOCAL_TYPES, Mount, OsFS
+from syncagent.watch.choose import SHARED_MAGIC, Choice, choose, judge
 
 EXT4, TMPFS, OVERLAY = LOCAL_TYPES["ext4"], LOCAL_TYPES["tmpfs"], LOCAL_TYPES["overlay"]
 NFS, FUSE = 0x6969, 0x65735546
