@@ -42,6 +42,7 @@ from tests.fakes.agent_bench import (
     sequence,
 )
 from tests.fakes.runtime_words import SYNAPSE
+from tests.unit.agent.test_deploying import _aged
 
 if TYPE_CHECKING:
     from syncagent.core.revision import Token
@@ -305,7 +306,7 @@ def test_dependencies_go_before_dependants_if_it_is_to_be_ordered() -> None:
 
 
 def test_what_never_deployed_on_a_synapse_is_replaced_in_a_look_of_its_own() -> None:
-    bench = Bench(OLD, manager=PEER, standing=OLD).beside(SYNAPSE).start()
+    bench = _aged(Bench(OLD, manager=PEER, standing=OLD)).beside(SYNAPSE).start()
     gateway = bench.gateway
     assert gateway is not None
     gateway.refuses = lambda _path, content: "no" if content == ONE_NEW else ""

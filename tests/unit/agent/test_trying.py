@@ -48,6 +48,7 @@ from tests.fakes.agent_bench import (
     sequence,
 )
 from tests.fakes.runtime_words import CARBON, SYNAPSE, Dialect
+from tests.unit.agent.test_deploying import _aged
 
 if TYPE_CHECKING:
     from tests.fakes.runtime import FakeGateway
@@ -78,13 +79,13 @@ class Cluster:
         **rollout: object,
     ) -> None:
         names = (PEER, THIRD, NodeName("gw-4"), NodeName("gw-5"))[:peers]
-        self.bench = Bench(
+        bench = Bench(
             OLD,
             standing=OLD,
             rollout=RolloutSettings(**rollout),  # type: ignore[arg-type]
             peers=tuple(PeerSettings(name, f"{name}:1", "") for name in names),
-        ).beside(dialect)
-        self.bench.lead()
+        )
+        self.bench = _aged(bench).beside(dialect).lead()
         self.answers, self.phase = answers, "ready"
         self.links = {name: self.bench.follow(name) for name in names}
         for name in names:
