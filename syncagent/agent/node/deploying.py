@@ -64,7 +64,7 @@ class Deploying:
         self.about: About = state.runtime_about
         self._outcomes = Outcomes(state, observing)
         self.readiness = Readiness(state)
-        self._restores = Restores(self._outcomes)
+        self._restores = Restores(self._outcomes, self.readiness)
         self._loading = Loading(self._outcomes, self.readiness)
         self._hearing = Hearing(self._outcomes, self._restores, self._loading, self.readiness)
         self._dying = Dying(self._outcomes, self._hearing, self.readiness)
@@ -219,7 +219,7 @@ class Deploying:
             if not self._observing.views[path.tree].ready:
                 continue  # What is known of it is of before.
             self._hearing.saving.seen(path)
-            self._restores.looked((path,), now, owing=self.readiness.ready)
+            self._restores.looked((path,), now)
             self._hearing.looked(path, now)
             exemption = self.state.exempt.get(path)
             if (

@@ -4,7 +4,8 @@ A runtime that does not take an update writes its own old version over it, moves
 brings back what can't be undeployed; its log says so beside the write. Each such saying is a licence
 for one difference at one path: bytes whose mtime is near the saying, or the file's absence. A
 difference without one is a person's. Because the look at the file may come before the line of the
-log is read, a difference where the runtime still owes an answer is in doubt for a moment.
+log is read, a difference where the runtime still owes an answer is in doubt for a moment; and so is
+each that an agent finds when it starts, until it has heard what the runtime did while it was away.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from syncagent.agent.node.outcomes import Outcomes
+    from syncagent.agent.node.readiness import Readiness
     from syncagent.core.artifact import ArtifactPath
     from syncagent.core.entry import Entry
     from syncagent.core.outcome import Outcome
@@ -37,6 +39,8 @@ lines, and is told when none has followed for a moment."""
 LATE_S = 0.5
 """How long after a write its line may be read. Less than Carbon's files settle, so that it keeps
 nobody waiting but who has everything looked at at once."""
+UNHEARD_S = 30.0
+"""How long what differs at a start waits for the log to be read."""
 OVERTAKEN_S = 60.0
 """A revision takes this long at most from the look at a file until it is durable."""
 LICENCES_MAX = 1_000
@@ -57,10 +61,12 @@ class _Licence(NamedTuple):
 class Restores:
     """Tells the runtime's own writes from people's. Instants are of this node's clock."""
 
-    def __init__(self, outcomes: Outcomes) -> None:
+    def __init__(self, outcomes: Outcomes, readiness: Readiness) -> None:
         self._state = outcomes.state
         self._observing = outcomes.observing
         self._outcomes = outcomes
+        self._readiness = readiness
+        self._deaf = readiness.unheard
         self._licences: dict[tuple[ArtifactPath, Saying], _Licence] = {}
         self.doubts: dict[ArtifactPath, float] = {}
         """Until when each difference is in doubt."""
@@ -128,11 +134,8 @@ class Restores:
 
     # --- what is seen -----------------------------------------------------------------------
 
-    def looked(self, paths: Iterable[ArtifactPath], now: float, *, owing: bool) -> None:
-        """These were looked at: see what of it is the runtime's, and what may be.
-
-        `owing`: the runtime may be about to say something of what it was given.
-        """
+    def looked(self, paths: Iterable[ArtifactPath], now: float) -> None:
+        """These were looked at: see what of it is the runtime's, and what may be."""
         for path in paths:
             view = self._observing.views[path.tree]
             if path.path in view.differing:
@@ -141,8 +144,10 @@ class Restores:
                 self._forget(path)
             elif not self._settle(path):
                 self._overtaken(path, now)
-                if owing:
+                if self._readiness.ready:
                     self._doubt(path, now)
+                elif self._readiness.unheard and path in self._state.base:
+                    self.doubts.setdefault(path, now + UNHEARD_S)
 
     def _overtaken(self, path: ArtifactPath, now: float) -> None:
         """Other bytes are there than were known: what was said since they came was about them."""
@@ -197,6 +202,9 @@ class Restores:
 
     def tick(self, now: float) -> None:
         """End doubts that lasted long enough: it is a person's."""
+        if self._deaf and not self._readiness.unheard:
+            self._deaf, soon = False, now + DOUBT_S
+            self.doubts.update({path: min(soon, until) for path, until in self.doubts.items()})
         for path, until in list(self.doubts.items()):
             if now >= until and not self._lasts(path):
                 del self.doubts[path]

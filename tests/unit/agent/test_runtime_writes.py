@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from syncagent.agent.effects import CommitIntent, Declare, Look
+import pytest
+
+from syncagent.agent.effects import CommitIntent, Declare, Look, Scan
 from syncagent.core.artifact import Kind
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
@@ -11,10 +13,12 @@ from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Heard, Saying
 from syncagent.core.wire.messages import Blobs, Commit, Prepared
 from syncagent.core.wire.packing import compress_batch
-from tests.fakes.agent_bench import PEER, Bench, T, at, entry, revision, sequence
+from tests.fakes.agent_bench import PEER, PLANS, Bench, T, at, entry, revision, sequence
+from tests.fakes.runtime import FakeRuntime
 from tests.fakes.runtime_words import CARBON
 from tests.unit.agent.test_deploying import (
     OLD,
+    _aged,
     _manager,
     api,
     bring,
@@ -181,3 +185,41 @@ def test_what_the_runtime_refused_where_it_was_is_not_put_back_once_it_is_gone()
     bench.put("api/Bad.xml", api("Bad"))
     bench.pass_(0.5)
     assert state_of(bench, "api/Bad.xml") is Deployment.PENDING, "the runtime is asked again"
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_restore_while_no_agent_ran_is_known_for_one_before_anything_is_done(leads: bool) -> None:
+    trees = (T, PLANS)
+    given = {"peers": ()} if leads else {"manager": PEER, "standing": OLD}
+    bench = _aged(Bench(OLD, trees=trees, **given)).beside(CARBON)  # type: ignore[arg-type]
+    bench.start().pass_(20.0)
+    refuse(bench)
+    bench.runtime.stop()
+    bench.at += 100.0
+    put_back = bad_edit(bench)
+    number = bench.state.standing.revision.number
+    assert bench.gateway is not None
+    bench.runtime = FakeRuntime(bench.gateway, bench.arrived.append)
+    bench.join(bench.history, bench.guard)
+    bench.node.start(bench.at)
+    bench.tick()
+    late = [effect for effect in bench.hands if effect == Scan(PLANS)]
+    bench.hands.remove(*late)
+    bench.pass_(3.0)
+    assert bench.state.leads is leads
+    assert not bench.events("runtime-wrote"), "it is not listened to yet"
+    bench.hands.extend(late)
+    bench.pass_(20.0)
+    assert bench.events("runtime-wrote")
+    assert bench.files["api/A.xml"] == put_back
+    assert bench.state.standing.revision.number == number
+
+
+def bad_edit(bench: Bench) -> bytes:
+    """Have a person write what the runtime refuses; return what that puts back."""
+    bench.disk.put(at("api/A.xml"), api("A", "new"))
+    assert bench.gateway is not None
+    bench.gateway.scan()
+    put_back = bench.files["api/A.xml"]
+    assert put_back not in {OLD["api/A.xml"], api("A", "new")}
+    return put_back
