@@ -1,15 +1,18 @@
 """A share as the source: what changes there or in any node's tree becomes equal everywhere."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.cluster import files_of, until
-from tests.e2e.shadowed import ShadowCluster
+from tests.e2e.shadowed import ShadowCluster, keeper_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASE = ROOT / "tests/data/corpus/apim-releases/v3.0.0/synapse-configs/default"
 FAULT = "sequences/_auth_failure_handler_.xml"
+MAIN = "sequences/main.xml"
 
 pytestmark = pytest.mark.e2e
 
@@ -36,3 +39,61 @@ def test_a_change_on_the_share_reaches_every_tree_and_one_in_any_tree_the_share(
     for agent in cluster:
         assert agent.process is not None
         assert agent.process.returncode == 0, agent.log.read_text()
+
+
+def append(path: Path, words: str) -> bytes:
+    """Edit an artifact as a person or a runtime would; return its bytes."""
+    content = path.read_bytes() + f"<!-- {words} -->\n".encode()
+    path.write_bytes(content)
+    return content
+
+
+def test_another_nodes_keeper_goes_on_where_that_of_a_dead_manager_was(tmp_path: Path) -> None:
+    nodes = {"gw-1": RELEASE, "gw-2": RELEASE, "gw-3": None}
+    with ShadowCluster(tmp_path, nodes, RELEASE) as cluster:
+        cluster.start()
+        cluster.wait_synced()
+        append(cluster.share / FAULT, "before")
+        cluster.wait_synced()
+        revision = cluster.share_row(cluster.manager)["revision"]
+        orphan = keeper_of(cluster.manager)
+        cluster.manager.kill()
+        until(lambda: not Path(f"/proc/{orphan}").exists(), "the keeper dies with its node")
+
+        # Nobody leads: what is changed waits, and is not reverted.
+        on_the_share = append(cluster.share / FAULT, "on the share, unled")
+        on_a_node = append(cluster["gw-3"].tree / MAIN, "on gw-3, unled")
+
+        heir = cluster["gw-2"]
+        promoted = heir.run("promote", "--force")
+        assert promoted.returncode == 0, promoted.stderr
+        until(lambda: files_of(heir.tree)[FAULT] == on_the_share, "gw-2 has the share's change")
+        until(lambda: files_of(cluster.share)[MAIN] == on_a_node, "the share has gw-3's change")
+        assert cluster.share_row(heir)["revision"] > revision
+        cluster.start("gw-1")
+        until(lambda: heir.run("wait", "--timeout", "5s").returncode == 0, "all are in sync")
+        assert cluster.equal()
+        assert keeper_of(cluster["gw-1"]) is None
+
+
+def test_a_frozen_manager_and_its_keeper_change_nothing_when_they_go_on(tmp_path: Path) -> None:
+    with ShadowCluster(tmp_path, {"gw-1": RELEASE, "gw-2": RELEASE}, RELEASE) as cluster:
+        cluster.start()
+        cluster.wait_synced()
+        former, heir = cluster["gw-1"], cluster["gw-2"]
+        frozen = keeper_of(former)
+        assert frozen is not None
+        os.kill(frozen, signal.SIGSTOP)
+        former.pause()
+        try:
+            assert heir.run("promote", "--force").returncode == 0
+            content = append(cluster.share / FAULT, "while they were frozen")
+            until(lambda: files_of(heir.tree)[FAULT] == content, "gw-2 leads the share")
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+            former.resume()
+        until(lambda: files_of(former.tree)[FAULT] == content, "gw-1 follows")
+        until(lambda: keeper_of(former) is None, "its keeper ends")
+        until(lambda: heir.run("wait", "--timeout", "5s").returncode == 0, "all are in sync")
+        assert files_of(cluster.share) == files_of(heir.tree)
+        assert files_of(cluster.share)[FAULT] == content
