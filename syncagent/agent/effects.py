@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncagent.agent.lease_effects import LeaseEffect
+from syncagent.agent.share_effects import ShareEffect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -384,6 +385,7 @@ Effect = (
     | Acquire
     | Resign
     | LeaseEffect
+    | ShareEffect
     | Dial
     | Send
     | Hangup

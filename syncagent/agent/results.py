@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from syncagent.core.settings import Settings
     from syncagent.core.snapshot import Seen, Snapshot, Unread
     from syncagent.core.verdict import Examined, Facts, Refused
+    from syncagent.core.wire.messages import Blobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,15 @@ class Staged:
     refused: tuple[Refused, ...] = ()
     lacking: tuple[Digest, ...] = ()
     sealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRead:
+    """Bytes of a job that the share had; `why` says why there is not more, if that is known."""
+
+    txid: int
+    blobs: tuple[Blobs, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +277,7 @@ Result = (
     | StoodBack
     | Leaving
     | Staged
+    | ShareRead
     | BlobsKept
     | Sealed
     | StageFailed

@@ -97,3 +97,28 @@ def test_a_frozen_manager_and_its_keeper_change_nothing_when_they_go_on(tmp_path
         until(lambda: heir.run("wait", "--timeout", "5s").returncode == 0, "all are in sync")
         assert files_of(cluster.share) == files_of(heir.tree)
         assert files_of(cluster.share)[FAULT] == content
+
+
+def test_a_node_that_comes_back_takes_from_the_share_what_it_missed(tmp_path: Path) -> None:
+    with ShadowCluster(tmp_path, {"gw-1": RELEASE, "gw-2": RELEASE}, RELEASE) as cluster:
+        cluster.start()
+        cluster.wait_synced()
+        away = cluster["gw-2"]
+        away.end()
+        for number in range(3):
+            noise = os.urandom(40_000).hex()
+            (cluster.share / f"sequences/big{number}.xml").write_text(
+                f'<sequence xmlns="http://ws.apache.org/ns/synapse" name="big{number}">'
+                f"<!-- {noise} --></sequence>"
+            )
+        until(
+            lambda: "sequences/big2.xml" in files_of(cluster.manager.tree), "the manager has them"
+        )
+        cluster.start("gw-2")
+        cluster.wait_synced()
+        said = [
+            event["fields"]
+            for event in away.ask("events")  # type: ignore[attr-defined]
+            if event["what"] == "share-read"
+        ]
+        assert [(row["found"], row["left"]) for row in said] == [(3, 0)]

@@ -61,7 +61,7 @@ class Advancing:
         self._state = state
         self._observing = observing
         self._planning = Planning(state, observing)
-        self._gathering = Gathering(state)
+        self.gathering = Gathering(state)
         self.job: Job | None = None
         self.wanted: Manifest | None = None
         """This node's rows of an offer that waits for a person or for `apply`, for `diff`."""
@@ -204,12 +204,12 @@ class Advancing:
     # --- gathering, staging -----------------------------------------------------------------
 
     def _gather(self, job: Job, now: float) -> None:
-        self._gathered(job, self._gathering.begin(job), now)
+        self._gathered(job, self.gathering.begin(job), now)
 
     def _gathered(self, job: Job, fault: str | None, now: float) -> None:
         if fault is not None:
             self._fail(job, fault, now)
-        elif self._gathering.complete(job):
+        elif self.gathering.complete(job):
             self._staged_all(job, now)
 
     def blobs(self, link: int, message: Blobs | Delta) -> bool:
@@ -217,12 +217,12 @@ class Advancing:
         job = self.job
         if job is None or job.link != link or job.phase is not Stage.BLOBS:
             return False
-        self._gathering.blobs(job, message)
+        self.gathering.blobs(job, message)
         return True
 
     def ahead(self, link: int, message: Blobs | Delta) -> None:
         """Take blobs that nobody asked for: the manager's, ahead of its offer."""
-        self._gathering.ahead(link, message)
+        self.gathering.ahead(link, message)
 
     def missing(self, link: int, revision: object, now: float) -> None:
         """The asked node has not got what is needed (any more)."""
@@ -232,20 +232,20 @@ class Advancing:
         if job.reads is None or job.phase is not Stage.BLOBS:
             self._fail(job, "the other node has not got the bytes any more", now)
         else:
-            self._gathered(job, self._gathering.without(job), now)
+            self._gathered(job, self.gathering.without(job), now)
 
     def kept(self, result: BlobsKept, now: float) -> None:
         """Take that something is in the history."""
         job = self.job
         if job is not None and job.txid == -result.job and job.phase is Stage.BLOBS:
-            self._gathered(job, self._gathering.kept(job) or result.fault or None, now)
+            self._gathered(job, self.gathering.kept(job) or result.fault or None, now)
 
     def staged(self, result: Staged, now: float) -> None:
         """Take what was staged."""
         job = self.job
         if job is None or job.txid != result.txid or job.phase is not Stage.BLOBS:
             return
-        fault = self._gathering.staged(job, result)
+        fault = self.gathering.staged(job, result)
         if result.refused and not leave(job, result.refused):
             self._refuse(job, result.refused, now)
         else:

@@ -1,4 +1,4 @@
-"""Getting the bytes of a job beside the tree: from the own history, or from the other node.
+"""Getting the bytes of a job beside the tree: from the own history, a share, or the other node.
 
 What is asked for at a time is bounded, so that the sender's queue is too, however badly the bytes
 compress; the next window is asked for while the last one is being staged.
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import KeepBlobs, Send, StageBlobs, StageOwn
 from syncagent.agent.node.job import Stage
+from syncagent.agent.results import Staged
+from syncagent.agent.share_effects import ReadShare
 from syncagent.core.wire.messages import Blobs, Want
 
 if TYPE_CHECKING:
     from syncagent.agent.node.job import Job
     from syncagent.agent.node.state import State
-    from syncagent.agent.results import Staged
+    from syncagent.agent.results import ShareRead
     from syncagent.core.digest import Digest
     from syncagent.core.intent import Step
     from syncagent.core.wire.messages import Delta
@@ -119,8 +121,45 @@ class Gathering:
         """Tell whether everything is beside the tree."""
         return not job.lacking and not job.staging
 
+    def shared(self, job: Job, result: ShareRead) -> Staged:
+        """Take what the share had; return what to go on with, as after any staging."""
+        job.on_share = False
+        lacking = len(job.lacking)
+        for message in result.blobs:
+            self.blobs(job, message)
+        self._state.event(
+            "share-read",
+            revision=job.revision.number,
+            found=lacking - len(job.lacking),
+            left=len(job.lacking),
+            reason=result.why,
+        )
+        return Staged(job.txid, (), {})
+
+    def _try_share(self, job: Job) -> None:
+        """Have the share looked at for what is lacking, once for each job.
+
+        Whoever leads has less to send then, and nobody waits for a share that does not answer.
+        """
+        if job.tried_share or not job.lacking or not self._state.settings.shadow:
+            return
+        wanted, room = [], WINDOW_BYTES
+        for steps in job.lacking.values():
+            step = steps[0]
+            assert step.after is not None, "what is lacking has bytes"
+            if room < step.after.size:
+                break
+            room -= step.after.size
+            wanted.append((step.path, step.after))
+        job.tried_share = job.on_share = True
+        job.staging += 1
+        self._state.do(ReadShare(job.txid, tuple(wanted)))
+
     def _ask(self, job: Job) -> str | None:
         """Ask for the next window if there is room for it."""
+        self._try_share(job)
+        if job.on_share:
+            return None
         if len(job.asked) == len(job.lacking) or job.asked_bytes > WINDOW_BYTES // 2:
             return None
         if job.link is None:

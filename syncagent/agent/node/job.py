@@ -119,6 +119,9 @@ class Job:
     asked: set[Digest] = field(default_factory=set)
     asked_bytes: int = 0
     staging: int = 0
+    tried_share: bool = False
+    on_share: bool = False
+    """True while the share is looked at for what is lacking; counted as a staging."""
     sealed: bool = False
     """True while everything that was staged is known to be durable."""
     examined: dict[ArtifactPath, Examined] = field(default_factory=dict)

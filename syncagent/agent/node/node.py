@@ -163,6 +163,7 @@ class Node:
             rs.StoodBack: lambda _result, now: self.answering.handing.stood_back(now),
             rs.Leaving: lambda _result, now: self.answering.handing.leave(now),
             rs.Staged: self.advancing.staged,
+            rs.ShareRead: self._share_read,
             rs.BlobsKept: self._blobs_kept,
             rs.Sealed: lambda result, now: self.advancing.sealed(result.txid, now),
             rs.StageFailed: self.advancing.stage_failed,
@@ -299,6 +300,11 @@ class Node:
         self.observing.scanned(result, now)
         self.deploying.scanned(result.tree, now)
         self.advancing.reconsider(now)
+
+    def _share_read(self, result: rs.ShareRead, now: float) -> None:
+        job = self.advancing.job
+        if job is not None and job.txid == result.txid and job.on_share:
+            self.advancing.staged(self.advancing.gathering.shared(job, result), now)
 
     def _token_admitted(self, result: rs.TokenAdmitted, now: float) -> None:
         state = self.state

@@ -305,7 +305,7 @@ class Reporting:
         nodes = rows.listed(status, "nodes")
         for row in nodes:
             if row.get("name") == self._state.me:
-                _refresh(row, fresh)
+                rows.refresh(row, fresh)
                 continue
             seen = row.get("seen_s")
             if isinstance(seen, float | int):
@@ -341,7 +341,14 @@ class Reporting:
         }
         known = peer.report.get("row")
         if isinstance(known, dict):
-            kept = ("artifacts", *COUNTS, "runtime", "refused", "watch", *_STANDING)
+            kept = (
+                "artifacts",
+                *COUNTS,
+                "runtime",
+                "refused",
+                "watch",
+                *(() if peer.share else _STANDING),
+            )
             row.update({name: known.get(name) for name in kept})
             row["state"] = str(known.get("state") or "Unknown")
             row["reason"] = str(known.get("reason") or "")
@@ -361,12 +368,12 @@ class Reporting:
             kept_back = self._leading.keeps_back(peer)
             row["state"] = "Held" if kept_back else "OutOfSync" if behind else "Syncing"
             row["reason"] = peer.reason or f"it stands on revision {row['revision']}"
-        elif peer.phase is Phase.DONE and (row["state"] == "Unknown" or _older(known, row)):
+        elif peer.phase is Phase.DONE and (row["state"] == "Unknown" or rows.older(known, row)):
             # Its own report is on its way; what it holds follows from where it stands.
             held = self._state.standing.manifest.project(TreeName(tree) for tree in peer.trees)
             row["state"], row["reason"] = "Synced", ""
             row["artifacts"] = len(held)
-            if _older(known, row):
+            if rows.older(known, row):
                 # What its runtime had deployed of that revision is no word about this one.
                 row.update(dict.fromkeys(COUNTS))
             said = sum(n for c in COUNTS if c != "unknown" and isinstance(n := row[c], int))
@@ -382,17 +389,3 @@ class Reporting:
             self._behind.pop(peer.name, None)
             return 0.0
         return round(now - self._behind.setdefault(peer.name, now), 1)
-
-
-def _refresh(row: dict[str, JSON], fresh: Mapping[str, JSON]) -> None:
-    """Put this node's own row in place of the manager's, but for what only the manager knows."""
-    waits = row.get("waits_for_canary") and row.get("revision") == fresh.get("revision")
-    theirs = {name: row.get(name) for name in ("state", "reason", "waits_for_canary")}
-    row.update(fresh)
-    if waits and fresh.get("state") == "Synced":
-        row.update(theirs)
-
-
-def _older(report: object, row: Mapping[str, JSON]) -> bool:
-    """Tell whether a peer's own row is of before the revision that it is known to stand on."""
-    return isinstance(report, dict) and report.get("revision") != row["revision"]

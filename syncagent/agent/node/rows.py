@@ -288,3 +288,17 @@ def not_restored(path: ArtifactPath, reason: str) -> RefusedError:
     return RefusedError(
         f"{path} is not restored: {why}", hint="its bytes stay in quarantine; nothing has changed"
     )
+
+
+def refresh(row: dict[str, JSON], fresh: Mapping[str, JSON]) -> None:
+    """Put this node's own row in place of the manager's, but for what only the manager knows."""
+    waits = row.get("waits_for_canary") and row.get("revision") == fresh.get("revision")
+    theirs = {name: row.get(name) for name in ("state", "reason", "waits_for_canary")}
+    row.update(fresh)
+    if waits and fresh.get("state") == "Synced":
+        row.update(theirs)
+
+
+def older(report: object, row: Mapping[str, JSON]) -> bool:
+    """Tell whether a peer's own row is of before the revision that it is known to stand on."""
+    return isinstance(report, dict) and report.get("revision") != row["revision"]

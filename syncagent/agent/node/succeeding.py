@@ -82,10 +82,10 @@ class Succeeding:
             # No survey has dialled anybody: who knows the newest revision is among those not met yet.
             candidacy.waiting |= {peer.name for peer in state.peers.values() if peer.dialable}
             self.reach_all(now)
-        elif share := [peer.name for peer in state.peers.values() if peer.share]:
+        elif share := next((peer for peer in state.peers.values() if peer.share), None):
             # Its keeper takes a token to be started, so no survey has met it.
-            candidacy.waiting.update(share)
-            self.reach_all(now)
+            candidacy.waiting.add(share.name)
+            share.expect(now)
         self.go_on(now)
 
     def admitted(self, peer: Peer, answer: Admitted, now: float) -> None:

@@ -13,6 +13,7 @@ from syncagent import __version__
 from syncagent.agent import effects as fx
 from syncagent.agent import lease_effects as lx
 from syncagent.agent import results as rs
+from syncagent.agent import share_effects as sx
 from syncagent.agent.hands.bulletin import Bulletin
 from syncagent.agent.hands.committer import Committer
 from syncagent.agent.hands.desk import AgentDesk
@@ -24,6 +25,7 @@ from syncagent.agent.hands.memory import Memory
 from syncagent.agent.hands.recovery import abandon, finish_interrupted
 from syncagent.agent.hands.remembering import Remembering
 from syncagent.agent.hands.serving import Serving
+from syncagent.agent.hands.share import ShareReading
 from syncagent.agent.loop import Loop, Stop
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import State
@@ -33,6 +35,7 @@ from syncagent.agent.wiring.clock import SystemClock
 from syncagent.agent.wiring.mounts import LateMounts
 from syncagent.agent.wiring.runtime import dialect_of, make_runtime, remembered
 from syncagent.agent.wiring.shadow import Shadow
+from syncagent.agent.wiring.share_source import ShareSource
 from syncagent.agent.wiring.trees import Ground, reach_trees
 from syncagent.core.artifact import NodeName
 from syncagent.core.digest import digest_of
@@ -161,12 +164,14 @@ class Assembly:
         serving = Serving(history, memory, self._send)
         self.fetching = Fetching(disk, history, self.clock, kinds, self._trust)
         self.remembering = Remembering(history)
+        self._share = ShareReading(ShareSource(self._fs, self.settings, self.clock).read)
         self.lanes: dict[str, Lane[Effect]] = {
             "commit": Lane("commit", self.committer.do, self.post),
             "serve": Lane("serve", serving.do, self.post),  # type: ignore[arg-type]
             "clerk": Lane("clerk", self._clerk, self.post),
             "discover": Lane("discover", self._discover, self.post, join_s=LOOK_JOIN_S),
             "election": Lane("election", self.ballot.do, self.post),
+            "share": Lane("share", self._share.do, self.post, join_s=LOOK_JOIN_S),  # type: ignore[arg-type]
         }
         behind: Lane[int] = Lane("write-back", disk.write_back, self.post, join_s=LOOK_JOIN_S)
         self.committer.stager.write_back = behind.put
@@ -193,6 +198,7 @@ class Assembly:
             fx.Resign: self.lanes["election"].put,
             lx.Campaign: self.lanes["election"].put,
             lx.StandBack: self.lanes["election"].put,
+            sx.ReadShare: self.lanes["share"].put,
             lx.Depart: lambda _effect: self.post(Stop()),
             lx.Wake: self._wake,  # type: ignore[dict-item]
         }

@@ -18,16 +18,15 @@ import threading
 from typing import TYPE_CHECKING, Final, cast
 
 from syncagent.agent.wiring.assembly import Assembly
+from syncagent.agent.wiring.keeper_place import keeper_folder
 from syncagent.agent.wiring.logs import start_logging
 from syncagent.agent.wiring.shadow import END_S, UP
 from syncagent.agent.wiring.signals import Signals
 from syncagent.core.errors import SyncagentError
 from syncagent.core.settings import SHARE
-from syncagent.disk.places import Places
 from syncagent.fsio import OsFS
-from syncagent.history.durable import disk_errors
 from syncagent.history.home import StateHome
-from syncagent.history.portable import begin_reign, reigns
+from syncagent.history.portable import begin_reign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from syncagent.core.revision import Token
     from syncagent.core.settings import Settings
 
-KEEPER_FOLDER: Final = "keeper"
-"""Where the share's state is, in the share's own `.syncagent`."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -63,7 +60,7 @@ def keep(settings: Settings, token: Token, life: int, up: Callable[[], None]) ->
     """
     fs = OsFS()
     with StateHome.open(settings.state_dir, settings.cluster, SHARE, fs) as home:
-        reign = begin_reign(fs, keeper_folder(fs, settings), token)
+        reign = begin_reign(fs, keeper_folder(fs, settings.trees), token)
         agent = Assembly(settings, home, reign)
         ends = {signal.SIGTERM: agent.request_stop, signal.SIGINT: lambda: None}
         with Signals(ends):
@@ -74,24 +71,6 @@ def keep(settings: Settings, token: Token, life: int, up: Callable[[], None]) ->
                 agent.loop.run()
             finally:
                 agent.stop()
-
-
-def keeper_folder(fs: OsFS, settings: Settings) -> str:
-    """Return where the share's state is, or is to be. Raises DiskError if the share is not there.
-
-    All hosts must find the same one: of the first tree by name, where an earlier keeper had it, else
-    where bytes can wait. Beside or inside that tree depends on what is mounted, not on the host.
-    """
-    places = Places(fs, settings.trees)
-    first = min(settings.tree_names)
-    here = places.of(first)
-    for place in places.seen():
-        if place.tree == first:
-            folder = f"{place.quarantine.rpartition('/')[0]}/{KEEPER_FOLDER}"
-            with disk_errors(f"look into {folder}"):
-                if reigns(fs, folder):
-                    return folder
-    return f"{here.quarantine.rpartition('/')[0]}/{KEEPER_FOLDER}"
 
 
 def _outlive_nobody(fs: OsFS, life: int, agent: Assembly) -> None:
