@@ -7,6 +7,7 @@ person approves is exactly the set that was shown: its digest, not "the next del
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -97,6 +98,13 @@ class Rules:
     kinds: Mapping[TreeName, TreeKind]
     limits: Limits
     suspect: frozenset[TreeName] = frozenset()
+    shared: frozenset[TreeName] = frozenset()
+    """Trees on a share, looked at from here: a folder that is empty at once may be one whose own
+    mount is gone on the server, which this machine sees as an ordinary folder."""
+
+
+FOLDER_FLOOR = 5
+"""A folder of a share that had so many artifacts does not lose all of them at once unasked."""
 
 
 def judge_changes(
@@ -122,7 +130,7 @@ def judge_changes(
         if change.after is None:
             deletions.setdefault(change.path.tree, []).append(change)
     for tree, gone in sorted(deletions.items()):
-        reason = _why_hold(gone, len(before.tree(tree)), rules, vanished)
+        reason = _why_hold(gone, before.tree(tree), rules, vanished)
         digest = set_digest(gone)
         if reason is None:
             passed.extend(gone)
@@ -146,16 +154,18 @@ def judge_changes(
 
 def _why_hold(
     gone: Sequence[Change],
-    total: int,
+    before: Collection[str],
     rules: Rules,
     vanished: Collection[ArtifactPath],
 ) -> HoldReason | None:
     """Return the first rule that holds these deletions of one tree, None if none does."""
     tree = gone[0].path.tree
-    count = len(gone)
+    count, total = len(gone), len(before)
     if count >= total:
         return HoldReason.TREE_EMPTIED
     folders = {folder.path for folder in vanished if folder.tree == tree}
+    if tree in rules.shared:
+        folders |= _emptied(gone, before)
     if folders and any(_below(change.path.path, folders) for change in gone):
         return HoldReason.FOLDER_VANISHED
     apis = sum(kind_of(rules.kinds[tree], change.path.path) is Kind.API for change in gone)
@@ -165,6 +175,13 @@ def _why_hold(
     if large or tree in rules.suspect:
         return HoldReason.DELETIONS
     return None
+
+
+def _emptied(gone: Sequence[Change], before: Collection[str]) -> set[str]:
+    """Return the folders that lose all of their many artifacts."""
+    had = Counter(path.rpartition("/")[0] for path in before)
+    lost = Counter(change.path.path.rpartition("/")[0] for change in gone)
+    return {folder for folder, count in lost.items() if count == had[folder] >= FOLDER_FLOOR}
 
 
 def _below(path: str, folders: Collection[str]) -> bool:
@@ -183,7 +200,7 @@ def _hold(
     name = hold_id(reason, digest)
     why = {
         HoldReason.TREE_EMPTIED: "that is the whole tree: is it mounted?",
-        HoldReason.FOLDER_VANISHED: "a folder vanished with them: is it mounted?",
+        HoldReason.FOLDER_VANISHED: "a folder vanished or is empty with them: is it mounted?",
     }.get(reason, "more than the limits allow at once, or the rest of a set that was held.")
     text = (
         f"{len(gone)} of {total} artifacts of {tree} are gone on {node}; {why} "

@@ -71,6 +71,7 @@ class Declaring:
         suspect: list[str] = json.loads(state.standing.notes.get(SUSPECT, "[]"))
         self.lasting = advancing.lasting
         self._suspect = frozenset(TreeName(name) for name in suspect)
+        self._shared = frozenset(tree.name for tree in state.settings.trees if tree.mark)
 
     @property
     def busy(self) -> bool:
@@ -171,7 +172,7 @@ class Declaring:
         judgement = judge_changes(
             found,
             self._state.base,
-            replace(self._state.rules, suspect=self._suspect),
+            replace(self._state.rules, suspect=self._suspect, shared=self._shared),
             vanished=vanished,
             approved=self._state.approved,
         )

@@ -12,7 +12,7 @@ from syncagent.agent.effects import Look, Scan, StartWatch
 from syncagent.agent.node.roots import Roots
 from syncagent.agent.node.stalling import Stalling
 from syncagent.agent.node.treeholds import hold_tree
-from syncagent.agent.node.treeview import TreeView
+from syncagent.agent.node.treeview import POLLED, TreeView
 from syncagent.core.artifact import ArtifactPath, kind_of
 from syncagent.core.crosscheck import Index
 from syncagent.core.events import Hinted, HintKind, WatchTrouble
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 BAD_TREE_SCAN_S = 5.0
 """How often a tree is looked at that can't be believed: it resumes by itself."""
 REWATCH_S = 5.0
-POLLED = "poll"
-"""How a watch calls itself that would not tell of a file system that hangs."""
 
 
 class Observing:
@@ -58,6 +56,7 @@ class Observing:
         self._roots = Roots(state)
         base = state.base
         for view in self.views.values():
+            self._watched(view, view.watch)
             view.rebase(base)
 
     # --- what arrives -----------------------------------------------------------------------
@@ -81,8 +80,11 @@ class Observing:
 
     def hinted(self, event: Hinted, now: float) -> None:
         """Take a hint."""
-        if event.tree in self.views:
+        view = self.views.get(event.tree)
+        if view is not None:
             self._settling.hint(event, now)
+            if event.seen_here:
+                view.heard_here(event.path, deleted=event.kind is HintKind.DELETED)
 
     def faulted(self, event: WatchFault, now: float) -> None:
         """Take a watcher's fault: scan, and watch again where it can't see any more."""
@@ -99,7 +101,7 @@ class Observing:
     def watching(self, result: Watching, now: float) -> None:
         """Take how a tree is watched; one that is not is tried again and polled by scans."""
         view = self.views[result.tree]
-        view.watch = result.how if not result.fault else f"scans only ({result.fault})"
+        self._watched(view, result.how if not result.fault else f"scans only ({result.fault})")
         if result.fault:
             self._rewatch[result.tree] = now + REWATCH_S
         self._state.changed = True
@@ -358,6 +360,11 @@ class Observing:
         if path not in view.files or (examined is not None and path not in view.base):
             # A refused artifact's last good version stays in the manifest, with its names.
             self.index.forget(where)
+
+    def _watched(self, view: TreeView, how: str) -> None:
+        settings = self._state.settings
+        marked = any(tree.mark for tree in settings.trees if tree.name == view.name)
+        view.watched(how, marked=marked, poll_s=settings.limits.poll_s)
 
     def _kind(self, path: ArtifactPath) -> Kind:
         return kind_of(self.views[path.tree].kind, path.path)

@@ -1,12 +1,17 @@
 """What this node believes of one tree, and how sure it is: presence, absence, difference from base.
 
 Absence needs evidence. A look that was asked for by a hint and finds the folder but not the file
-is enough; a scan alone has to be confirmed by a second one at least `CONFIRM_S` later. Until then
+is enough; a scan alone has to be confirmed by a second one at least `confirm_s` later. Until then
 the path counts as unchanged. What is gone is acted upon only as a whole (`absence_is_whole`).
+
+Where others serve the files (`careful`) a look is not enough, for a mount that is going away may
+list what it likes for a moment: two scans in a row that can be believed have to miss the file, unless
+this machine's own kernel told that it was deleted here; then one scan is enough.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,6 +30,11 @@ if TYPE_CHECKING:
 
 CONFIRM_S = 1.0
 """How long apart two scans must begin to conclude that a file is gone."""
+CAREFUL_S = 10.0
+"""The least of it where others serve the files: a server that is restarted is back by then."""
+POLLED = "poll"
+"""How a watch calls itself that would not tell of a file system that hangs; its pause follows."""
+_BY_A_LOOK = float("inf")
 
 
 @dataclass(slots=True)
@@ -44,7 +54,14 @@ class TreeView:
     examined: dict[str, Examined] = field(default_factory=dict)
     invalid: set[str] = field(default_factory=set)
     """Where what was examined last was not valid: see `refused`."""
+    careful: bool = False
+    """Others serve the files of this tree."""
+    confirm_s: float = CONFIRM_S
+    """How long apart two scans must begin that miss a file."""
     absent: dict[str, float] = field(default_factory=dict)
+    """When the first scan began that missed a file; for ever where only a look has missed it."""
+    removed_here: set[str] = field(default_factory=set)
+    """Files of which this machine's kernel told that a process here deleted them."""
     gone: set[str] = field(default_factory=set)
     gone_at: float = -1.0
     unseen: set[str] = field(default_factory=set)
@@ -121,8 +138,13 @@ class TreeView:
 
     def _missed(self, path: str) -> None:
         """A file was seen to go before base had it: that is half of the proof (see `take_scan`)."""
-        self.absent.setdefault(path, self.scanned_at)
-        self.confirm_at = self.scanned_at + CONFIRM_S
+        if self.careful:
+            # It may also be that this mount does not show the file yet.
+            self.absent.setdefault(path, _BY_A_LOOK)
+            self.confirm_at = self.scanned_at
+        else:
+            self.absent.setdefault(path, self.scanned_at)
+            self.confirm_at = self.scanned_at + self.confirm_s
         self.next_scan_at = min(self.next_scan_at, self.confirm_at)
 
     def take_look(self, seen: Mapping[str, Seen | Unread | None], now: float) -> set[str]:
@@ -134,12 +156,7 @@ class TreeView:
             if path in again:
                 continue
             if what is None:
-                self.files.pop(path, None)
-                self.examined.pop(path, None)
-                if path in self.base and path not in self.gone:
-                    self.gone.add(path)
-                    self.gone_at = now
-                self.absent.pop(path, None)
+                self._not_there(path, now)
             else:
                 self._present(path, what, now)
             self._recheck(path)
@@ -168,6 +185,7 @@ class TreeView:
         if snapshot.condition is not Condition.GOOD:
             # Nothing is concluded from it: not presence, not absence, not difference.
             self.unlisted = self.blind = frozenset()
+            self._doubt_absence()
             return set()
         kept = {path: self.files[path] for path in again if path in self.files}
         before = self.files
@@ -196,6 +214,7 @@ class TreeView:
         self.condition, self.reason = Condition.STALLED, reason
         self.shunned = True
         self.confirm_at = None
+        self._doubt_absence()
         self.unlisted = self.blind = frozenset()
 
     def committed(self, path: str, after: Entry | None) -> None:
@@ -228,6 +247,21 @@ class TreeView:
             if known is not None and not known.valid:
                 yield path, known
 
+    def watched(self, how: str, *, marked: bool, poll_s: float) -> None:
+        """Take how the tree is watched; `marked` if it lies on a share. `poll_s` is the least pause."""
+        self.watch = how
+        self.careful = marked or how.startswith(POLLED)
+        pause = re.match(rf"{POLLED} ([0-9.]+) s\b", how)
+        every_s = max(CAREFUL_S, poll_s, float(pause[1]) if pause else 0.0)
+        self.confirm_s = every_s if self.careful else CONFIRM_S
+
+    def heard_here(self, path: str, *, deleted: bool) -> None:
+        """Take that this machine's own kernel told of `path`."""
+        if deleted and path in self.base:
+            self.removed_here.add(path)
+        else:
+            self.removed_here.discard(path)
+
     def vanished(self, paths: Iterable[str]) -> set[ArtifactPath]:
         """Return the folders of absent `paths` that are not there any more themselves."""
         folders = {path.rpartition("/")[0] for path in paths}
@@ -237,6 +271,24 @@ class TreeView:
             if folder and folder not in self.folders
         }
 
+    def _not_there(self, path: str, now: float) -> None:
+        """A look found no file, in a folder that could be listed."""
+        self.files.pop(path, None)
+        self.examined.pop(path, None)
+        if path not in self.base or path in self.gone:
+            self.absent.pop(path, None)
+        elif self.careful and path not in self.removed_here:
+            self.absent.setdefault(path, _BY_A_LOOK)
+        else:
+            self.gone.add(path)
+            self.gone_at = now
+            self.absent.pop(path, None)
+
+    def _doubt_absence(self) -> None:
+        """What was missed before the tree could not be believed has to be missed twice again."""
+        if self.careful:
+            self.absent.clear()
+
     def _present(self, path: str, what: Seen | Unread, now: float) -> None:
         if path not in self.files:
             self.new_since.setdefault(path, now)
@@ -244,6 +296,7 @@ class TreeView:
         self.unseen.discard(path)
         self.gone.discard(path)
         self.absent.pop(path, None)
+        self.removed_here.discard(path)
 
     def _judge_absence(self, snapshot: Snapshot, started: float, again: set[str]) -> None:
         """Confirm, begin or end the absence of each base path that the scan did not see."""
@@ -252,17 +305,21 @@ class TreeView:
             del self.absent[path]
         self.gone -= self.files.keys()
         self.gone &= self.base.keys()
+        self.removed_here -= self.files.keys()
+        self.removed_here &= self.base.keys()
         self.unseen.clear()
         for path in self.base.keys() - self.files.keys() - self.gone - again:
             if not snapshot.tells_absence(path):
                 self.absent.pop(path, None)
                 self.unseen.add(path)
-            elif started - self.absent.setdefault(path, started) >= CONFIRM_S:
+                continue
+            since = self.absent[path] = min(self.absent.get(path, started), started)
+            if started - since >= self.confirm_s or path in self.removed_here:
                 self.gone.add(path)
                 self.gone_at = started
                 del self.absent[path]
         if self.absent:
-            self.confirm_at = started + CONFIRM_S
+            self.confirm_at = started + self.confirm_s
 
     def _recheck(self, path: str) -> None:
         agreed, here = self.base.get(path), self.files.get(path)

@@ -17,7 +17,6 @@ from syncagent.agent.hands.fetching import Fetching
 from syncagent.agent.hands.memory import Memory
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import State
-from syncagent.agent.node.treeview import CONFIRM_S
 from syncagent.agent.results import Asked
 from syncagent.agent.wiring.clock import SystemClock
 from syncagent.agent.wiring.runtime import dialect_of
@@ -116,7 +115,8 @@ class _Onlooker:
         memory = Memory(validator, settings.tree_kinds)
         now = self._clock.now()
         for tree in self._settings.tree_names:
-            for started in (now, Instant(now + 2 * CONFIRM_S)):
+            again = self._node.observing.views[tree].confirm_s
+            for started in (now, Instant(now + 2 * again)):
                 seen = look_over(self._disk, tree, memory, started, lambda _digest: True)
                 if seen.snapshot.condition is not Condition.GOOD:
                     raise StateError(

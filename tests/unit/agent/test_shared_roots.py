@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from syncagent.agent import effects as fx
+from syncagent.core.events import Hinted, HintKind
 from syncagent.core.ledger import StandingChange
 from syncagent.core.safety import HoldReason
 from syncagent.core.snapshot import Condition
-from tests.fakes.agent_bench import Bench, Files, T, sequence
+from tests.fakes.agent_bench import Bench, Files, T, at, sequence
 
 THREE = {f"sequences/{name}.xml": sequence(name) for name in "abc"}
 SHARE, OTHER = "share:0a1b", "share:ffff"
@@ -69,3 +70,33 @@ def test_a_root_of_the_mode_that_was_left_is_not_asked_for(known: str) -> None:
     bench.start()
     assert bench.state.holds == {}
     assert bench.history.standing().identities[T] == bench.disk.identity[T]
+
+
+def test_a_file_of_a_share_is_gone_after_two_scans_ten_seconds_apart() -> None:
+    bench = shared(THREE).lead().pass_(3)
+    bench.disk.remove(at("sequences/a.xml"))
+    bench.handle(Hinted(T, "sequences/a.xml", HintKind.DELETED))
+    bench.pass_(9)
+    assert bench.state.standing.revision.number == 1
+    bench.pass_(5)
+    assert bench.state.standing.revision.number == 2
+    assert bench.state.standing.manifest.get(at("sequences/a.xml")) is None
+
+
+def test_what_was_deleted_here_is_gone_at_the_next_scan() -> None:
+    bench = shared(THREE).lead().pass_(3)
+    bench.disk.remove(at("sequences/a.xml"))
+    bench.handle(Hinted(T, "sequences/a.xml", HintKind.DELETED, seen_here=True))
+    bench.pass_(3)
+    assert bench.state.standing.revision.number == 2
+
+
+def test_a_folder_of_a_share_that_is_empty_at_once_waits_for_a_person() -> None:
+    files = {f"sequences/{name}.xml": sequence(name) for name in "abcde"}
+    root = {"synapse.xml": b"<definitions xmlns='http://ws.apache.org/ns/synapse'/>"}
+    bench = shared(files | root).lead().pass_(3)
+    for path in files:
+        bench.disk.remove(at(path))
+    bench.pass_(90)
+    assert [hold.reason for hold in bench.state.holds.values()] == [HoldReason.FOLDER_VANISHED]
+    assert bench.state.standing.revision.number == 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncagent.agent.node.treeview import CONFIRM_S, TreeView
+from syncagent.agent.node.treeview import CAREFUL_S, CONFIRM_S, TreeView
 from syncagent.core.artifact import ArtifactPath, TreeKind, TreeName
 from syncagent.core.digest import digest_of
 from syncagent.core.manifest import Entry, Manifest
@@ -233,3 +233,146 @@ def test_what_went_before_base_had_it_is_missed_at_once() -> None:
     assert view.next_scan_at <= CONFIRM_S
     view.take_scan(scan({"y": A}), 6.0, 6.1)
     assert (view.observed("x"), view.differing) == (None, {"x"})
+
+
+def careful_view(base: dict[str, Entry], files: dict[str, Entry] | None = None) -> TreeView:
+    """A view of a tree on a share."""
+    view = view_of(base, files)
+    view.watched("poll 2 s (nfs)", marked=True, poll_s=2.0)
+    return view
+
+
+@pytest.mark.parametrize(
+    ("how", "marked", "poll_s", "expected"),
+    [
+        ("inotify", False, 2.0, CONFIRM_S),
+        ("inotify", True, 2.0, CAREFUL_S),
+        ("starting", True, 2.0, CAREFUL_S),
+        ("poll 2 s (fuse.sshfs)", False, 2.0, CAREFUL_S),
+        ("poll 2 s (fuse.sshfs)", False, 30.0, 30.0),
+        ("poll 42.5 s (nfs4)", False, 2.0, 42.5),
+        ("scans only (no watches left)", False, 2.0, CONFIRM_S),
+    ],
+)
+def test_where_others_serve_the_files_two_scans_are_far_apart(
+    how: str, marked: bool, poll_s: float, expected: float
+) -> None:
+    view = view_of({"x": A})
+    view.watched(how, marked=marked, poll_s=poll_s)
+    assert (view.watch, view.confirm_s, view.careful) == (how, expected, expected > CONFIRM_S)
+
+
+def test_on_a_share_a_look_that_finds_no_file_proves_nothing() -> None:
+    view = careful_view({"x": A, "y": A})
+    view.take_look({"x": None}, 5.0)
+    assert (view.observed("x"), view.differing) == (A.digest, set())
+    assert view.unlike_base() == {"x"}
+    assert not view.absence_is_whole, "somebody has to scan"
+    view.take_scan(scan({"y": A}), 6.0, 6.1)
+    assert view.confirm_at == 6.0 + CAREFUL_S
+    view.take_scan(scan({"y": A}), 6.0 + CAREFUL_S - 0.1, 16.0)
+    assert view.differing == set()
+    view.take_scan(scan({"y": A}), 6.0 + CAREFUL_S, 16.1)
+    assert (view.observed("x"), view.differing) == (None, {"x"})
+    assert view.absence_is_whole
+
+
+def test_on_a_share_what_was_deleted_here_needs_one_scan_more() -> None:
+    view = careful_view({"x": A, "y": A})
+    view.heard_here("x", deleted=True)
+    view.take_look({"x": None}, 5.0)
+    assert view.differing == {"x"}
+    assert not view.absence_is_whole
+    view.take_scan(scan({"y": A}), 5.1, 5.2)
+    assert view.absence_is_whole
+    assert view.differing == {"x"}
+
+
+def test_on_a_share_a_scan_alone_finds_what_was_deleted_here() -> None:
+    view = careful_view({"x": A, "y": A})
+    view.heard_here("x", deleted=True)
+    view.take_scan(scan({"y": A}), 5.1, 5.2)
+    assert (view.differing, view.absence_is_whole) == ({"x"}, True)
+
+
+def test_what_was_deleted_here_and_came_back_is_missed_like_any_other() -> None:
+    for again in (
+        lambda view: view.heard_here("x", deleted=False),
+        lambda view: view.take_look({"x": Seen(A, 1)}, 5.0),
+        lambda view: view.take_scan(scan({"x": A, "y": A}), 5.0, 5.0),
+    ):
+        view = careful_view({"x": A, "y": A})
+        view.heard_here("x", deleted=True)
+        again(view)
+        view.take_scan(scan({"y": A}), 6.0, 6.1)
+        assert view.differing == set()
+
+
+def test_between_two_scans_that_miss_a_file_none_may_be_in_doubt() -> None:
+    for doubt in (
+        lambda view: view.take_scan(Snapshot(T, Condition.MISSING), 8.0, 8.0),
+        lambda view: view.stall("no answer"),
+    ):
+        view = careful_view({"x": A, "y": A})
+        view.take_scan(scan({"y": A}), 5.0, 5.0)
+        doubt(view)
+        view.take_scan(scan({"y": A}), 5.0 + CAREFUL_S, 15.0)
+        assert view.differing == set()
+        view.take_scan(scan({"y": A}), 5.0 + 2 * CAREFUL_S, 25.0)
+        assert view.differing == {"x"}
+
+
+def test_what_a_share_does_not_show_yet_is_missed_only_after_two_scans() -> None:
+    view = careful_view({}, {"y": A})
+    view.rebase(manifest({"x": A, "y": A}), ["x", "y"])
+    assert view.unlike_base() == {"x"}
+    assert view.next_scan_at == 0.0
+    view.take_scan(scan({"y": A}), 1.0, 1.0)
+    assert view.differing == set()
+    view.take_scan(scan({"x": A, "y": A}), 1.0 + CAREFUL_S, 11.0)
+    assert view.absence_is_whole
+    assert view.differing == set()
+
+
+sights = st.lists(
+    st.tuples(
+        st.sampled_from(["there", "missed", "doubt", "look", "heard", "stall"]),
+        st.floats(0.5, 12.0),
+    ),
+    max_size=14,
+)
+
+
+@settings(deadline=None)
+@given(sights=sights)
+def test_on_a_share_nothing_is_gone_without_two_scans_in_a_row_or_an_event_and_one(
+    sights: list[tuple[str, float]],
+) -> None:
+    view = careful_view({"x": A, "y": A})
+    at, first, heard = 0.0, None, False
+    for what, later in sights:
+        at += later
+        proved = False
+        if what == "there":
+            view.take_scan(scan({"x": A, "y": A}), at, at)
+            first, heard = None, False
+        elif what == "missed":
+            view.take_scan(scan({"y": A}), at, at)
+            first = at if first is None else first
+            proved = heard or at - first >= CAREFUL_S
+        elif what == "look":
+            view.take_look({"x": None}, at)
+            proved = heard
+        elif what == "heard":
+            view.heard_here("x", deleted=True)
+            heard = True
+        else:
+            if what == "doubt":
+                view.take_scan(Snapshot(T, Condition.MISSING), at, at)
+            else:
+                view.stall("no answer")
+            first = None
+        if proved:
+            assert "x" in view.gone
+            return
+        assert view.gone == set()

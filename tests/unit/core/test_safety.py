@@ -249,3 +249,19 @@ def test_first_contact_counts_what_joining_would_do() -> None:
     assert "add 2, update 1, delete 1" in hold.text
     assert hold.set_digest == set_digest(changes)
     assert hold.approvable
+
+
+@pytest.mark.parametrize(
+    ("count", "left", "shared", "held"),
+    [(5, 0, True, True), (4, 0, True, False), (5, 1, True, False), (5, 0, False, False)],
+)
+def test_a_folder_of_a_share_that_is_empty_at_once_is_held(
+    count: int, left: int, shared: bool, held: bool
+) -> None:
+    folder, others = paths("sequences", count + left), paths("endpoints", 30)
+    rules = replace(RULES, shared=frozenset({T} if shared else ()))
+    before = holding(folder, others)
+    judged = judge_changes(gone(folder[:count]), before, rules, vanished=(), approved=())
+    assert [hold.reason for hold in judged.holds] == [HoldReason.FOLDER_VANISHED] * held
+    if held:
+        assert "a folder vanished or is empty with them" in judged.holds[0].text
