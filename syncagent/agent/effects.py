@@ -6,7 +6,7 @@ Effects of one lane are carried out in order; lanes run beside each other (`lane
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from syncagent.agent.lease_effects import LeaseEffect
@@ -170,13 +170,14 @@ class Recover:
 
 @dataclass(frozen=True, slots=True)
 class Declare:
-    """Make a revision and its new blobs durable. Result: Declared or DeclareFailed."""
+    """Make a revision, its new blobs and notes durable. Result: Declared or DeclareFailed."""
 
     token: Token
     revision: Revision
     blobs: tuple[tuple[ArtifactPath, Entry], ...]
     read: bool = False
     """Read all of `blobs` once more, also what the history has: what was seen may be of a cache."""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

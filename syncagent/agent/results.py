@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -173,9 +173,10 @@ class CommitFailed:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """The revision is durable here."""
+    """The revision is durable here, with its notes."""
 
     revision: Revision
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

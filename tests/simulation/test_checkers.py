@@ -348,7 +348,7 @@ LIKELY = {
     "token not checked": 42,
     "deletions not judged": 3,
     "any root believed": 1,
-    "no catching up": 25,
+    "no catching up": 293,
     "unproven let through": 8,
     "a restore declared": 8,
     "rejected pushed again": 9,

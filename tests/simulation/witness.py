@@ -495,6 +495,11 @@ class Witness:
         self.happened["left a line"] += 1
         for change in diff(new.manifest, old.manifest):
             entry = change.after
+            row = seen.trees.get(change.path.tree, {}).get(change.path.path)
+            as_it_was = (digest_of(row[0]) if row else None) == (entry.digest if entry else None)
+            if as_it_was and machine.settings.writers is Writers.ANY:
+                # It may stay there, as an edit that is proposed from now on.
+                seen.touched.add(change.path)
             if entry is None or any(self._had(one, change.path, entry.digest) for one in line):
                 continue
             seen.unsent.add((change.path, entry.digest))

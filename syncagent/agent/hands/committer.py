@@ -197,14 +197,16 @@ class Committer:
                 if missing:
                     reason = "files changed while they were read"
                     return rs.DeclareFailed(revision.id, reason, tuple(missing))
-                change = StandingChange(revision=revision.id, changes=revision.changes)
+                change = StandingChange(
+                    revision=revision.id, changes=revision.changes, notes=effect.notes
+                )
                 self._history.stand(change, small)
         except (FencedError, StateError, DiskError) as error:
             return rs.DeclareFailed(revision.id, str(error))
         for _, entry in effect.blobs:
             self._memory.let_go(entry.digest)
         self._record(revision)
-        return rs.Declared(revision)
+        return rs.Declared(revision, effect.notes)
 
     def _back_again(self, revision: Revision) -> list[ArtifactPath]:
         """Return what the revision says is gone and is there after all. Raises DiskError."""

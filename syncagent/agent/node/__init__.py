@@ -7,7 +7,8 @@ carry out. Then, by what it is about:
 
 From a file to a revision and back: `observing` (the trees, with `treeview`, `treeholds`), `declaring`
 with `lasting` (edits become a revision), `planning`, `job`, `advancing` with `gathering` (from one
-revision to the next), `restoring` (drift is put back), `leftout` (what a proposal goes on without), `twins` (two of one name).
+revision to the next), `restoring` (drift is put back), `undelivered` (what only a deposed manager
+has), `leftout` (what a proposal goes on without), `twins` (two of one name).
 
 The cluster: `connecting` (who is dialled), `talking` (who says what), `electing` with `campaigning`,
 `candidacy` and `succeeding` (who leads), `handing` and `pausing` (what people do to that), `leading` with

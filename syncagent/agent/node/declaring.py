@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Backfill, Declare, KeepFile, Send
 from syncagent.agent.node.sharing import refused_anyway
+from syncagent.agent.node.undelivered import Undelivered
 from syncagent.core.artifact import TreeName
 from syncagent.core.change import Change
 from syncagent.core.intent import Keep
@@ -70,6 +71,7 @@ class Declaring:
         self._told: dict[Change, str] = {}
         suspect: list[str] = json.loads(state.standing.notes.get(SUSPECT, "[]"))
         self.lasting = advancing.lasting
+        self.undelivered = Undelivered(state)
         self._suspect = frozenset(TreeName(name) for name in suspect)
         self._shared = frozenset(tree.name for tree in state.settings.trees if tree.mark)
 
@@ -104,7 +106,8 @@ class Declaring:
         assert self._state.token is not None, "only a manager declares"
         self.pending, self._state.recording = revision, True
         blobs = tuple((c.path, c.after) for c in changes if c.after is not None)
-        self._state.do(Declare(self._state.token, revision, blobs, read=self._state.in_place))
+        in_place, notes = self._state.in_place, self.undelivered.noted(revision)
+        self._state.do(Declare(self._state.token, revision, blobs, read=in_place, notes=notes))
         return revision
 
     def revision(
@@ -313,6 +316,7 @@ class Declaring:
     def stop(self) -> None:
         """This node leads no more: what it held back and refused was for its own revisions."""
         self.pending = None
+        self.undelivered.sent()
         job = self._advancing.job
         self._list_holds([job.hold] if job is not None and job.hold is not None else [])
         self._list_refused({})

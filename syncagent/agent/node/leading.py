@@ -219,6 +219,7 @@ class Leading:
             assert peer.link is not None, "filtered"
             assert self._state.token is not None, "only a manager commits"
             self._phase(peer, Phase.COMMITTING, now)
+            self._declaring.undelivered.sent()
             self._state.do(Send(peer.link, Commit(self._state.token, newest)))
 
     def _progress(self, peer: Peer, now: float) -> Standing:

@@ -335,7 +335,8 @@ class Node:
     def _declared(self, result: rs.Declared, now: float) -> None:
         revision = result.revision
         # The ledger has it, whoever leads by now: this node stands on it until it is offered other.
-        self.state.stand(StandingChange(revision=revision.id, changes=revision.changes))
+        change = StandingChange(revision=revision.id, changes=revision.changes, notes=result.notes)
+        self.state.stand(change)
         self.observing.rebase(self.state.base, [change.path for change in revision.changes])
         self.state.use_up(revision.released)
         self.deploying.declared(revision.changes, revision.id.number, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from syncagent.agent.node import leftout
+from syncagent.agent.node import leftout, undelivered
 from syncagent.agent.node.job import Why
 from syncagent.agent.node.lasting import Lasting
 from syncagent.agent.node.meeting import unmet
@@ -79,15 +79,16 @@ class Planning:
         differing = tuple(path for path in differing if self._state.can_revert(path))
         if job.only is not None:
             differing = tuple(path for path in differing if path in job.only)
+        strayed = self._strayed(job)
         plan = make_plan(
             [*changed, *differing],
-            base=self._state.base,
+            base=undelivered.forked(self._state) if strayed else self._state.base,
             observed=self._observing.observed,
             desired=target,
             policy=lambda path: self._policy(job, path),
         )
         steps = plan.steps
-        if self._strayed(job):
+        if strayed:
             # This node stands on a revision that the cluster never knew: what it loses is kept.
             steps = tuple(replace(step, keep=step.keep or Keep.CONFLICT) for step in steps)
         if self._state.unsent:
@@ -96,12 +97,14 @@ class Planning:
         job.steps = self.ordered(job, tuple(self._kept(job, step) for step in steps))
 
     def _strayed(self, job: Job) -> bool:
-        """Tell whether the job leads away from a revision that its line does not have."""
-        standing = self._state.standing.revision
-        if job.parent is None or job.parent == standing:
+        """Tell whether the job leads away from a revision that its line surely does not have."""
+        standing, parent = self._state.standing.revision, job.parent
+        if parent is None or parent == standing:
             return False
-        after_parent = standing[:2] > job.parent[:2] and standing.epoch < job.revision.epoch
-        return standing > job.revision or after_parent
+        after_parent = standing[:2] > parent[:2] and standing.epoch < job.revision.epoch
+        # Numbers rise along a line, and epochs do not fall.
+        beside_parent = standing.epoch < parent.epoch and standing.number >= parent.number
+        return standing > job.revision or after_parent or beside_parent
 
     def _kept(self, job: Job, step: Step) -> Step:
         """Have displaced bytes kept that the history would not keep.

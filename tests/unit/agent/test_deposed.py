@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
 from syncagent.agent import effects as fx
+from syncagent.agent.node import undelivered
 from syncagent.core.change import Change
 from syncagent.core.intent import Keep
 from syncagent.core.lease import Candidate
 from syncagent.core.revision import RevisionId
-from syncagent.core.settings import Writers
-from syncagent.core.wire.messages import Blobs, Commit, ManifestPart, Offer, Propose
+from syncagent.core.settings import Limits, Writers
+from syncagent.core.wire.messages import Blobs, Commit, ManifestPart, Offer, Prepared, Propose
 from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import ME, PEER, Bench, at, entry, revision, rows, sequence
 from tests.fakes.leases import MemoryStore, MemoryTable
 
 A, B = "sequences/a.xml", "sequences/b.xml"
+C, D = "sequences/c.xml", "sequences/d.xml"
 FILES = {A: sequence("a"), B: sequence("b")}
 EDITED = sequence("a", text="edited")
+NEW = sequence("c")
 
 
 def returned(edits: dict[str, bytes], **given: object) -> tuple[Bench, MemoryTable]:
@@ -98,6 +103,134 @@ def test_what_it_declared_and_never_sent_is_a_conflict_when_the_other_line_comes
     bench.rest()
     assert bench.files == {A: FILES[A], B: theirs}
     assert (A, Keep.CONFLICT, EDITED) in kept(bench)
+
+
+def deposed(theirs: dict[str, bytes], writers: Writers) -> tuple[Bench, int]:
+    """A node that declared A, and told nobody, now follows a line in which others wrote."""
+    bench, _ = returned({A: EDITED}, writers=writers)
+    bench.pass_(30)
+    assert bench.state.standing.revision[:2] == (3, 2)
+    return bench, follow(bench, theirs)
+
+
+def follow(bench: Bench, theirs: dict[str, bytes], epoch: int = 4) -> int:
+    """Take two revisions at once of a line that parted at the first one; return the link."""
+    first = RevisionId(1, 1, rows(FILES).digest)
+    begun = revision(first, rows(FILES), [Change(at(C), None, entry(NEW))], epoch=epoch)
+    manifest = rows(FILES).after(begun.changes)
+    changes = [
+        Change(at(path), manifest.get(at(path)), entry(content)) for path, content in theirs.items()
+    ]
+    newest = revision(begun.id, manifest, changes, epoch=epoch)
+    link, token = bench.managed(epoch=epoch)
+    bench.hear(link, Offer(token, newest.id, begun.id, PEER, "", (), None))
+    whole = tuple(manifest.after(changes))
+    bench.hear(link, ManifestPart(newest.id, whole, last=True))
+    blobs = [(entry(content), content) for content in (NEW, *theirs.values())]
+    bench.hear(link, Blobs(*compress_batch(blobs)))
+    bench.hear(link, Commit(token, newest.id))
+    bench.rest()
+    assert bench.state.standing.revision == newest.id
+    return link
+
+
+THEIRS = sequence("b", text="theirs")
+
+
+def test_where_any_node_may_write_what_was_never_sent_is_proposed_on_the_other_line() -> None:
+    bench, link = deposed({B: THEIRS}, Writers.ANY)
+    assert bench.files == {A: EDITED, B: THEIRS, C: NEW}
+    assert A not in [path for path, _, _ in kept(bench)]
+    bench.pass_(2)
+    (proposal,) = bench.said(Propose, link)
+    assert proposal.changes == (Change(at(A), entry(FILES[A]), entry(EDITED)),)
+
+
+def test_what_both_lines_changed_is_a_conflict_also_where_any_node_may_write() -> None:
+    also = sequence("a", text="also theirs")
+    bench, link = deposed({A: also}, Writers.ANY)
+    assert bench.files == {A: also, B: FILES[B], C: NEW}
+    assert kept(bench) == [(A, Keep.CONFLICT, EDITED)]
+    bench.pass_(2)
+    assert bench.said(Propose, link) == []
+
+
+def test_where_only_managers_write_it_is_kept_on_whatever_line_comes() -> None:
+    bench, link = deposed({B: THEIRS}, Writers.MANAGER)
+    assert bench.files == {A: FILES[A], B: THEIRS, C: NEW}
+    assert (A, EDITED) in [(path, content) for path, _, content in kept(bench)]
+    bench.pass_(2)
+    assert bench.said(Propose, link) == []
+
+
+def test_what_both_lines_made_the_same_is_neither_proposed_nor_kept() -> None:
+    bench, link = deposed({A: EDITED}, Writers.ANY)
+    bench.pass_(2)
+    assert (kept(bench), bench.said(Propose, link)) == ([], [])
+
+
+def test_several_revisions_that_nobody_has_are_proposed_as_one() -> None:
+    bench, _ = returned({A: sequence("a", text="first")}, writers=Writers.ANY)
+    bench.pass_(30)
+    bench.put(A, EDITED)
+    bench.put(D, sequence("d"))
+    bench.pass_(5)
+    assert bench.state.standing.revision[:2] == (3, 3)
+    link = follow(bench, {B: THEIRS})
+    assert bench.files == {A: EDITED, B: THEIRS, C: NEW, D: sequence("d")}
+    bench.pass_(5)
+    (proposal,) = bench.said(Propose, link)
+    assert set(proposal.changes) == {
+        Change(at(A), entry(FILES[A]), entry(EDITED)),
+        Change(at(D), None, entry(sequence("d"))),
+    }
+
+
+def test_too_much_to_note_is_kept_and_not_proposed_where_any_node_may_write() -> None:
+    many = {f"sequences/{n}.xml": sequence(f"s{n}") for n in range(undelivered.ROWS_MAX + 1)}
+    unguarded = Limits(delete_files=1000, delete_share=1.0)
+    bench, _ = returned(many, writers=Writers.ANY, limits=unguarded)
+    bench.pass_(30)
+    assert bench.state.standing.revision[:2] == (3, 2)
+    follow(bench, {B: THEIRS})
+    assert bench.files == {**FILES, B: THEIRS, C: NEW}
+    assert {(path, content) for path, _, content in kept(bench)} >= set(many.items())
+    bench.pass_(2)
+    assert bench.said(Propose) == []
+
+
+def test_what_was_sent_is_noted_no_more() -> None:
+    bench, _ = returned({A: EDITED}, writers=Writers.ANY)
+    bench.pass_(30)
+    assert noted(bench) == {A}
+    link = bench.follow(standing=RevisionId(1, 1, rows(FILES).digest))
+    bench.pass_(5)
+    assert noted(bench) == {A}
+    bench.hear(link, Prepared(bench.state.standing.revision))
+    assert bench.said(Commit, link)
+    bench.put(B, THEIRS)
+    bench.pass_(5)
+    assert noted(bench) == {B}
+
+
+def test_what_was_declared_before_another_led_is_not_noted_again() -> None:
+    bench, table = returned({A: EDITED}, writers=Writers.ANY)
+    bench.pass_(30)
+    assert noted(bench) == {A}
+    other = MemoryStore(table)
+    assert other.try_acquire(Candidate("c", PEER, "p2", promoted=True), other.observe(), 3)
+    bench.pass_(15)
+    assert not bench.state.leads
+    bench.pass_(60)
+    assert bench.state.leads
+    bench.put(B, THEIRS)
+    bench.pass_(5)
+    assert noted(bench) == {B}
+
+
+def noted(bench: Bench) -> set[str]:
+    note = json.loads(bench.state.standing.notes.get(undelivered.NOTE, '{"before": []}'))
+    return {path for _tree, path, _digest, _size in note["before"]}
 
 
 def test_a_lease_that_is_lost_while_a_revision_goes_to_disk_leaves_it_unsent() -> None:
