@@ -5,8 +5,8 @@ listens there) goes to the next endpoint at once; one whose fate is unknown is n
 
 A member that lags behind the others may answer from the past. Every answer tells how far its
 member is (raft's term, the store's revision): one from before what was already seen is refused, and
-the next endpoint is asked from then on. If no endpoint is that far any more, it is the store that
-went back, as when it is restored from a backup; then its word counts again.
+the next endpoint is asked from then on. If no endpoint that answers is that far any more, it is the
+store that went back, as when it is restored from a backup; then its word counts again.
 
 urllib3 and no client of etcd: those for this API know one endpoint, follow the environment's proxies
 and certificates, and pass on what requests raises; the one on gRPC is not maintained.
@@ -18,6 +18,7 @@ import base64
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -33,6 +34,8 @@ Body = Mapping[str, object]
 
 ANSWER_BYTES_MAX: Final = 1 << 20
 """Our answers have less than 2 kB."""
+SILENT_TIMES: Final = 2
+"""Who was asked so often, while others are behind, and had no answer, does not speak against them."""
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
 _UNAVAILABLE: Final = 503
@@ -165,6 +168,7 @@ class Gateway:
     def _move_on(self) -> None:
         """Ask the next endpoint from now on, with files read anew: certificates are renewed."""
         self._pool.close()
+        self._newest.silent(self._at)
         self._at = (self._at + 1) % len(self._place.endpoints)
         # A ticket is good at all members, but not where the store was made anew.
         self._ticket = ""
@@ -184,7 +188,7 @@ class Gateway:
 
 
 class Newest:
-    """How far the store was, of all that was seen; and who is behind that since."""
+    """How far the store was, of all that was seen; and who is behind that since, or says nothing."""
 
     def __init__(self, endpoints: int) -> None:
         self._endpoints = endpoints
@@ -192,6 +196,7 @@ class Newest:
         self._term = 0
         self._revision = 0
         self._behind: set[int] = set()
+        self._silent: Counter[int] = Counter()
 
     def is_new(self, endpoint: int, header: Body, path: str) -> bool:
         """Tell whether an answer with this header is from now, as far as can be known."""
@@ -201,11 +206,18 @@ class Newest:
         behind = term < self._term or revision < self._revision
         if behind and cluster == self._cluster:
             self._behind.add(endpoint)
-            if len(self._behind) < self._endpoints:
+            silent = {each for each, times in self._silent.items() if times >= SILENT_TIMES}
+            if len(self._behind | silent) < self._endpoints:
                 return False
         self._cluster, self._term, self._revision = cluster, term, revision
         self._behind.clear()
+        self._silent.clear()
         return True
+
+    def silent(self, endpoint: int) -> None:
+        """An endpoint was left: if there is a doubt by now, it did not end it."""
+        if self._behind:
+            self._silent[endpoint] += 1
 
 
 def text(answer: Body, name: str) -> str:

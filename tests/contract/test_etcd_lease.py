@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -149,6 +150,34 @@ def test_without_a_quorum_nothing_is_answered(three: Etcd) -> None:
             question()
 
 
+def test_a_store_restored_from_a_backup_elects_again_though_a_member_is_down(
+    tmp_path: Path,
+) -> None:
+    with Etcd(tmp_path / "etcd", members=3) as etcd:
+        etcd.start()
+        store = connect(etcd)
+        acquire(store)
+        etcd.stop()
+        data = [member.folder / "data" for member in etcd.members]
+        for number, folder in enumerate(data):
+            shutil.copytree(folder, tmp_path / f"backup-{number}")
+        etcd.start()
+        for number in range(50):
+            etcd.put("/elsewhere", str(number))
+        reached(lambda: _answers(store), "what is there now was seen", WAIT_S)
+        etcd.kill()
+        for number in (1, 2):
+            shutil.rmtree(data[number])
+            shutil.copytree(tmp_path / f"backup-{number}", data[number])
+            etcd.members[number].start()
+        for number in (1, 2):
+            etcd.members[number].wait_ready(lambda number=number: etcd.answers(number))
+        with pytest.raises(StoreUnavailable):
+            store.observe()
+        reached(lambda: _answers(store), "the store counts again", WAIT_S)
+        store.close()
+
+
 def test_certificates_prove_both_ends(tmp_path: Path) -> None:
     authority, other = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
     certificate, key = map(str, authority.issue("gw-1"))
@@ -214,6 +243,14 @@ def test_a_user_logs_in_and_again_when_etcd_forgot(tmp_path: Path) -> None:
 def _renews(store: EtcdStore, token: Token) -> bool:
     try:
         store.renew(token)
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def _answers(store: EtcdStore) -> bool:
+    try:
+        store.observe()
     except StoreUnavailable:
         return False
     return True

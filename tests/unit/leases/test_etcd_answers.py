@@ -218,6 +218,44 @@ def test_a_store_that_went_back_everywhere_counts_again() -> None:
     assert newest.is_new(0, header(2, 4), LOOK)
 
 
+def test_a_store_that_went_back_counts_again_while_an_endpoint_is_down() -> None:
+    newest = Newest(3)
+    assert newest.is_new(0, header(5, 90), LOOK)
+    newest.silent(0)
+    assert not newest.is_new(1, header(2, 3), LOOK)
+    assert not newest.is_new(2, header(2, 3), LOOK), "the first failed before there was a doubt"
+    newest.silent(0)
+    assert not newest.is_new(1, header(2, 3), LOOK), "once is no sign"
+    newest.silent(0)
+    assert newest.is_new(1, header(2, 3), LOOK)
+
+
+def test_an_endpoint_that_fails_once_and_is_up_to_date_is_believed() -> None:
+    newest = Newest(3)
+    assert newest.is_new(0, header(5, 90), LOOK)
+    assert not newest.is_new(1, header(2, 3), LOOK)
+    newest.silent(0)
+    newest.silent(0)
+    assert newest.is_new(0, header(5, 90), LOOK)
+    assert not newest.is_new(1, header(2, 3), LOOK)
+    assert not newest.is_new(2, header(2, 3), LOOK), "what was silent before is over"
+
+
+def test_a_restored_store_elects_though_an_endpoint_is_down(etcd: Scripted) -> None:
+    with Scripted() as other:
+        other.will(keys(revision="90"))
+        newer = EtcdPlace(("http://127.0.0.1:1", other.url, etcd.url))
+        store = EtcdStore(newer, "apim", TIMING)
+        store.observe()
+        restored = keys(revision="8")
+        other.will(restored, restored, restored)
+        etcd.will(restored, restored, restored)
+        for _ in range(4):
+            with pytest.raises(StoreUnavailable, match="behind"):
+                store.observe()
+        assert store.observe().token is None
+
+
 def test_one_that_is_up_to_date_ends_the_doubt() -> None:
     newest = Newest(2)
     assert newest.is_new(0, header(5, 90), LOOK)
