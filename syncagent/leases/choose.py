@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from syncagent.core.artifact import NodeName
 from syncagent.core.errors import SettingsError
 from syncagent.core.lease import Timing
+from syncagent.core.secrecy import check_private
 from syncagent.core.storeurl import StoreUrl
 from syncagent.leases.abstaining import AbstainingStore
 from syncagent.leases.static import StaticStore
@@ -137,8 +138,10 @@ def _read_password(election: ElectionSettings) -> str:
 
 def _read_secret(path: str, key: str, what: str) -> str:
     """Return the text of a file that the settings name. Raises SettingsError."""
+    file = Path(path)
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        check_private(path, file.stat().st_mode)
+        return file.read_text(encoding="utf-8").strip()
     except OSError as error:
         told = f"election.{key}: {path} can't be read: {error.strerror}"
         raise SettingsError(told, hint=_hint_of(what)) from error

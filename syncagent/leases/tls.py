@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import Protocol
 
 from syncagent.core.errors import SettingsError
+from syncagent.core.secrecy import check_private
 
 
 class PemFiles(Protocol):
@@ -27,6 +29,9 @@ class PemFiles(Protocol):
 def tls_context(store: str, files: PemFiles) -> ssl.SSLContext:
     """Return a client's context; `store` is its name for people. Raises SettingsError."""
     try:
+        if files.certificate:
+            key = files.key or files.certificate
+            check_private(key, Path(key).stat().st_mode)
         context = ssl.create_default_context(cafile=files.authority or None)
         if files.certificate:
             context.load_cert_chain(files.certificate, files.key or None)

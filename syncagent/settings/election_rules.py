@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncagent.core.lease import MARGIN_S_MIN
+from syncagent.core.secrecy import is_loopback
 from syncagent.core.settings import ElectionSettings
 from syncagent.core.storeurl import StoreUrl
 from syncagent.core.units import format_duration
@@ -141,8 +142,12 @@ def _check_store(
 
 
 def _check_encrypted(election: ElectionSettings, group: Group, mistakes: Mistakes) -> None:
-    """Certificates that nobody would look at are a mistake."""
-    plain = [each for each in election.endpoints if each.startswith("http:")]
+    """Certificates that nobody would look at are a mistake, and a password that anybody could."""
+    plain = [each for each in election.endpoints if not each.startswith("https:")]
+    heard = [each for each in plain if not is_loopback(each.rpartition("://")[2].rstrip("/"))]
+    if heard and group.sound("user") and election.user:
+        what = f"election.user: its password would be sent in clear to {heard[0]}; write https://"
+        mistakes.add(group.cell("user"), what)
     for key in ("authority", "certificate"):
         if plain and group.text(key):
             what = f"election.{key} is of no use at {plain[0]}; write https://"

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hmac
 import os
 import ssl
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncagent.core.errors import SettingsError
+from syncagent.core.secrecy import check_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +110,7 @@ def _check_private(fs: OsFS, path: str, key: str) -> None:
         mode = fs.stat(path).st_mode
     except OSError as error:
         raise SettingsError(f"{key}: {path} can't be read: {error.strerror}") from error
-    _refuse_open(path, mode)
+    check_private(path, mode)
 
 
 def _read_private(fs: OsFS, path: str, key: str) -> bytes:
@@ -123,16 +123,5 @@ def _read_private(fs: OsFS, path: str, key: str) -> bytes:
             fs.close(file)
     except OSError as error:
         raise SettingsError(f"{key}: {path} can't be read: {error.strerror}") from error
-    _refuse_open(path, mode)
+    check_private(path, mode)
     return content
-
-
-def _refuse_open(path: str, mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        raise SettingsError(f"{path} is not a file")
-    if mode & (stat.S_IRWXO | stat.S_IWGRP):
-        raise SettingsError(
-            f"{path} has mode {stat.S_IMODE(mode):04o}: others can read or change it",
-            hint=f"chmod 600 {path} (640 with a group of its own), and make a new secret if others "
-            "could read it",
-        )

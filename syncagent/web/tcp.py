@@ -125,12 +125,6 @@ class TcpDoor:
         return _EXPIRE_S if busy else _IDLE_S
 
 
-def is_loopback(address: str) -> bool:
-    """Tell whether only this machine reaches `host:port`, by its look."""
-    host = address.rpartition(":")[0].strip("[]")
-    return host in {"localhost", "::1"} or host.startswith("127.")
-
-
 def listen(address: str) -> socket.socket:
     """Return a listening socket on `host:port`. Raises BusyError or UnreachableError."""
     host, _, port = address.rpartition(":")

@@ -23,6 +23,7 @@ from syncagent.agent.wiring.place import control_path
 from syncagent.agent.wiring.reach import silent_trees
 from syncagent.agent.wiring.runtime import make_runtime
 from syncagent.core.errors import BusyError, DiskError, NoAgentError, SyncagentError
+from syncagent.core.secrecy import is_loopback
 from syncagent.core.units import format_size
 from syncagent.disk.places import OWN_FOLDER
 from syncagent.fsio import OsFS
@@ -40,7 +41,7 @@ from syncagent.ssh.keys import KEY_FILE, fingerprint, load_key
 from syncagent.watch.choose import choose
 from syncagent.web.client import ask
 from syncagent.web.secrets import make_context, read_token
-from syncagent.web.tcp import is_loopback, listen
+from syncagent.web.tcp import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -70,6 +70,7 @@ def test_who_may_not_be_elected_touches_no_store(tmp_path: Path) -> None:
 
 def test_the_url_may_be_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "url"
+    path.touch(mode=0o600)
     path.write_text("mysql://u:s3cret@db/x\n")
     assert read_url(ElectionSettings("sql", url_file=str(path))).text == "mysql://u:s3cret@db/x"
 
@@ -83,6 +84,7 @@ def test_a_file_without_a_url_is_a_mistake(
 ) -> None:
     path = tmp_path / "url"
     if content is not None:
+        path.touch(mode=0o600)
         path.write_bytes(content)
     with pytest.raises(SettingsError, match=said) as caught:
         read_url(ElectionSettings("sql", url_file=str(path)))
@@ -99,6 +101,39 @@ def test_a_store_whose_files_are_not_there_is_a_mistake(
     with pytest.raises(SettingsError, match="certificates can't be used") as caught:
         make_store(wanted(authority=str(tmp_path / "none")), FakeGuard("c"))
     assert "election.authority, .certificate and .certificate_key" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o602, 0o660])
+def test_a_secret_that_others_can_read_or_change_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "secret"
+    path.write_text("s3cret")
+    path.chmod(mode)
+    password = {"user": "a", "password_file": str(path)}
+    key = {"certificate": "/dev/null", "certificate_key": str(path)}
+    for make in (
+        lambda: read_url(ElectionSettings("sql", url_file=str(path))),
+        lambda: make_store(etcd(**password), FakeGuard("c")),
+        lambda: make_store(zookeeper(**password), FakeGuard("c")),
+        lambda: make_store(etcd(**key), FakeGuard("c")),
+        lambda: make_store(zookeeper(**key), FakeGuard("c")),
+    ):
+        with pytest.raises(SettingsError, match="others can read or change it") as caught:
+            make()
+        assert f"chmod 600 {path}" in caught.value.hint
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_secret_that_the_agent_s_group_can_read_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.touch(mode=0o640)
+    path.write_text("s3cret")
+    made = make_store(etcd(user="a", password_file=str(path)), FakeGuard("c"))
+    assert isinstance(made, EtcdStore)
+
+
+def test_a_secret_is_in_a_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is not a file"):
+        read_url(ElectionSettings("sql", url_file=str(tmp_path)))
 
 
 def test_a_missing_package_is_named_with_its_extra() -> None:

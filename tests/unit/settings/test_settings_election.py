@@ -96,6 +96,7 @@ def test_who_only_observes_is_not_elected() -> None:
         ('backend = "etcd"\nendpoints = ["a:2379"]', 's.toml:15: election.endpoints = ["a:2379"]: "a:2379" in the list: write "https://HOST:PORT"'),
         ('backend = "etcd"\nendpoints = "https://a:1"', "this has to be a list of texts"),
         ('backend = "etcd"\nendpoints = ["http://a:1"]\nauthority = "/a"', "s.toml:16: election.authority is of no use at http://a:1; write https://"),
+        ('backend = "etcd"\nendpoints = ["http://127.0.0.1:1", "http://a:1"]\nuser = "u"\npassword_file = "/p"', "s.toml:16: election.user: its password would be sent in clear to http://a:1; write https://"),
         ('backend = "etcd"\nendpoints = ["https://a:1"]\ncertificate = "/a"', "certificate and certificate_key belong together"),
         ('backend = "etcd"\nendpoints = ["https://a:1"]\nuser = "a"', "s.toml:16: election.user and password_file belong together"),
         ('backend = "etcd"\nendpoints = ["https://a:1"]\nuser = "a:b"\npassword_file = "/p"', "a name without blanks and colons"),
@@ -146,3 +147,13 @@ def test_a_changed_password_is_not_logged() -> None:
     assert "election.url: postgresql://syncagent:***@" in said
     assert "s3cret" not in said
     assert "n3w" not in said
+
+
+@pytest.mark.parametrize(
+    "where", ["https://a:1", "http://127.0.0.1:1", "http://[::1]:1/", "http://localhost:1"]
+)
+def test_a_password_may_go_encrypted_or_on_this_machine(where: str) -> None:
+    section = (
+        f'[election]\nbackend = "etcd"\nendpoints = ["{where}"]\nuser = "u"\npassword_file = "/p"'
+    )
+    assert loaded(section).election.user == "u"
