@@ -51,7 +51,8 @@ this module. The verbs and what each answers:
     runtime {kind, label, phase, detail, answers, scan_s, pause_s}: the one beside that node's
              agent; null where none answers
     undeployed  [{tree, path, kind, name, until, left_s}]: what a person took away from that node
-    entry   {id, tree, path, reason, at, node?}
+    entry   {id, tree, path, reason, at, node?}; of what a runtime refused also cause, what it said,
+             and refused_by, whose runtime that is
     change  {tree, path, kind, change: add | update | delete, before, after, text?: [diff line]}
 
 Every `at` is RFC 3339 text in UTC; lengths end in `_s` and are seconds.

@@ -44,7 +44,8 @@ class Hold:
     """Changes that wait. `id` is derived from what is held: the same set has the same id.
 
     `set_digest` names the set; approving releases it and nothing else. `text` says what, why
-    and what to do. `approvable` is False where only the world can end it (a missing root).
+    and what to do. `approvable` is False where only the world can end it (a missing root). `cause` is
+    what the runtime of `refused_by` said, or died of, where one did.
     """
 
     id: str
@@ -55,6 +56,8 @@ class Hold:
     paths: tuple[ArtifactPath, ...]
     text: str
     approvable: bool = True
+    cause: str = ""
+    refused_by: str = ""
 
 
 def set_digest(changes: Iterable[Change]) -> Digest:

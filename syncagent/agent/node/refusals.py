@@ -36,6 +36,8 @@ HELD_NOTE = "held"
 REMEMBERED_MAX = 200
 AGAIN_S = 10.0
 """How long after a rollback that came to nothing it is tried again, where no person decides."""
+UNKNOWN = "another node"
+UNFINISHED = "its deployer died before it had taken this up"
 NOT_BACK = "rollback"
 """What the alarm is about that says that it came to nothing."""
 ROLLED_BACK = "rolled-back"
@@ -164,6 +166,8 @@ class Refusals:
             digest,
             tuple(trial.path for trial in group),
             text,
+            cause=first.reason if first.nacked_by else UNFINISHED,
+            refused_by=first.nacked_by or self._state.me,
         )
 
     def _list(self, holds: dict[str, Hold]) -> None:
@@ -243,7 +247,7 @@ class Refusals:
 def remember_held(state: State) -> None:
     """Note what this node's manager holds because a runtime refused it, durably."""
     held = [
-        {name: row.get(name) for name in ("id", "node", "kind", "paths", "reason")}
+        {name: row.get(name) for name in ("id", "kind", "paths", "cause", "refused_by")}
         for row in rows.listed(state.view, "held")
         if row.get("kind") == HoldReason.NACKED
     ]
@@ -264,12 +268,11 @@ def inherited(state: State) -> Trials:
         paths = row.get("paths")
         if not isinstance(paths, list):
             continue
-        why = str(row.get("reason")).partition(", or syncagent")[0].partition(": ")[2]
-        why = why.removesuffix(". Mend it").removesuffix(". Restart that runtime")
+        by, why = str(row.get("refused_by") or UNKNOWN), str(row.get("cause") or "")
         for left in (by_name[name] for name in map(str, paths) if name in by_name):
             after, number = state.rows.get(left.path), state.standing.revision.number
             trial = Trial(left.path, str(row.get("id")), left.here, after, number)
-            found[left.path] = replace(trial, nacked_by=str(row.get("node")), reason=why)
+            found[left.path] = replace(trial, nacked_by=by, reason=why)
     return found
 
 

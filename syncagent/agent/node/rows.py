@@ -63,6 +63,7 @@ def hold_row(hold: Hold, at: float) -> dict[str, JSON]:
         "paths": [str(path) for path in hold.paths[:DIFFERING_MAX]],
         "approvable": hold.approvable,
         "set": hold.set_digest,
+        **({"cause": hold.cause, "refused_by": hold.refused_by} if hold.refused_by else {}),
     }
 
 

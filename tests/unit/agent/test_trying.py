@@ -586,7 +586,8 @@ def test_what_killed_the_canary_is_not_tried_on_the_next_manager_too(verb: str) 
         "node": PEER,
         "kind": "nacked",
         "paths": [str(at(B)), "synapse:api/gone.xml"],
-        "reason": "the runtime of gw-2 refused api/b: it died. Mend it, or syncagent reject n-1 to",
+        "cause": "it died: quietly",
+        "refused_by": PEER,
     }
     bench.hear(link, View(json.dumps({"held": [held]})))
     bench.history.stand(StandingChange(), [(entry(new), new)])
@@ -597,7 +598,7 @@ def test_what_killed_the_canary_is_not_tried_on_the_next_manager_too(verb: str) 
     assert bench.files == OLD
     assert at(B) in bench.node.trying.withheld
     ((ident, hold),) = bench.state.holds.items()
-    assert hold.text.startswith("the runtime of gw-2 refused api/b: it died. Mend it")
+    assert hold.text.startswith("the runtime of gw-2 refused api/b: it died: quietly. Mend it")
     bench.answer(verb, id=ident)
     bench.pass_(60.0)
     assert bench.files == {**OLD, B: new if verb == "approve" else OLD[B]}
@@ -612,7 +613,8 @@ def test_what_the_last_manager_held_is_still_held_by_one_that_was_restarted_befo
         "node": PEER,
         "kind": "nacked",
         "paths": [str(at(B))],
-        "reason": "the runtime of gw-2 refused api/b: it died. Mend it, or syncagent reject n-1 to",
+        "cause": "it died: quietly",
+        "refused_by": PEER,
     }
     other = {**held, "id": "f-1", "kind": "first-contact"}
     bench.hear(link, View(json.dumps({"held": [held, other]})))
@@ -627,12 +629,12 @@ def test_what_the_last_manager_held_is_still_held_by_one_that_was_restarted_befo
     assert bench.state.leads
     assert bench.files == OLD
     (hold,) = bench.state.holds.values()
-    assert hold.text.startswith("the runtime of gw-2 refused api/b: it died. Mend it")
+    assert hold.text.startswith("the runtime of gw-2 refused api/b: it died: quietly. Mend it")
 
 
 def test_what_the_manager_holds_no_more_is_not_remembered_as_held() -> None:
     bench, link, _ = withheld_from_a_worker()
-    held = {"id": "n-1", "node": PEER, "kind": "nacked", "paths": [str(at(B))], "reason": "no"}
+    held = {"id": "n-1", "node": PEER, "kind": "nacked", "paths": [str(at(B))], "cause": "no"}
     bench.hear(link, View(json.dumps({"held": [held]})))
     bench.hear(link, View(json.dumps({"held": []})))
     assert HELD_NOTE not in bench.history.standing().notes
