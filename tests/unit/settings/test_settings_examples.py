@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from syncagent.agent.hands import lanes
+from syncagent.agent.node.handing import LEAVE_S
 from syncagent.core.settings import Limits, RolloutSettings
+from syncagent.leases import elector
 from syncagent.settings.keys import parse_key
 from syncagent.settings.load import interpret
 from syncagent.settings.table import SECTIONS
+from syncagent.ssh.links import Pace
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 HOME = "/opt/wso2am-3.1.0"
@@ -181,3 +185,12 @@ def test_an_authorized_key_is_tied_to_one_peer_and_one_command() -> None:
         [keygen, "-l", "-f", CONFIG / "authorized_keys.example"], capture_output=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_unit_waits_longer_for_the_agent_than_the_agent_takes_at_most() -> None:
+    """Else a manager that hands over is killed, and takes its lease with it until that runs out."""
+    (seconds,) = re.findall(
+        r"^TimeoutStopSec=(\d+)s$", (CONFIG / "syncagent.service").read_text(), re.MULTILINE
+    )
+    to_hang_up = Pace().goodbye_s + Pace().tick_s
+    assert int(seconds) >= LEAVE_S + lanes.JOIN_S + to_hang_up + 2 * elector.JOIN_S
