@@ -61,12 +61,12 @@ def me(node: str = "gw-1", start: str = "start-1") -> Candidate:
 
 
 def connect(etcd: Etcd, **more: str) -> EtcdStore:
-    return EtcdStore(EtcdPlace(etcd.endpoints, **more), "apim", TIMING)
+    return EtcdStore(EtcdPlace(etcd.places, **more), "apim", TIMING)
 
 
 def connect_to(etcd: Etcd, *members: int) -> EtcdStore:
     """Ask these members, in this order."""
-    endpoints = tuple(etcd.endpoints[member] for member in members)
+    endpoints = tuple(etcd.places[member] for member in members)
     return EtcdStore(EtcdPlace(endpoints), "apim", TIMING)
 
 
@@ -169,9 +169,7 @@ def test_a_store_restored_from_a_backup_elects_again_though_a_member_is_down(
         for number in (1, 2):
             shutil.rmtree(data[number])
             shutil.copytree(tmp_path / f"backup-{number}", data[number])
-            etcd.members[number].start()
-        for number in (1, 2):
-            etcd.members[number].wait_ready(lambda number=number: etcd.answers(number))
+        etcd.start(1, 2)
         with pytest.raises(StoreUnavailable):
             store.observe()
         reached(lambda: _answers(store), "the store counts again", WAIT_S)

@@ -317,5 +317,5 @@ def test_static_never_takes_a_lease_by_itself() -> None:
     assert idle.elector.acquire(0) is None
     assert guard.state().highest == holder
     assert isinstance(idle.elector, Elector)
-    idle.close()
+    idle.end()
     assert idle.changes == []

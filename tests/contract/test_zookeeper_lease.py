@@ -51,7 +51,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
 def hand(request: pytest.FixtureRequest) -> Iterator[KazooClient]:
     """What a person does in the store; each test that asks for it begins with an empty one."""
     zookeeper = request.getfixturevalue("one")
-    client = KazooClient(hosts=",".join(zookeeper.hosts))
+    client = KazooClient(hosts=",".join(zookeeper.places))
     client.start()
     client.delete("/syncagent", recursive=True)
     yield client
@@ -75,7 +75,7 @@ def connect(one: ZooKeeper, hand: KazooClient) -> Iterator[Callable[[], ZooKeepe
 
 def store_at(zookeeper: ZooKeeper, lease_s: float = 2.0, **more: str) -> ZooKeeperStore:
     timing = Timing(lease_s=lease_s, renew_s=0.5, operation_s=1.0, margin_s=0.5)
-    return ZooKeeperStore(ZooKeeperPlace(zookeeper.hosts, tick_s=TICK_S, **more), "apim", timing)
+    return ZooKeeperStore(ZooKeeperPlace(zookeeper.places, tick_s=TICK_S, **more), "apim", timing)
 
 
 def me(node: str = "gw-1", start: str = "start-1") -> Candidate:
@@ -167,7 +167,7 @@ def test_nobody_there_is_unknown_and_says_where() -> None:
 @pytest.mark.parametrize("how", ["hang", "kill"])
 def test_a_lease_outlives_the_server_that_it_was_made_at(three: ZooKeeper, how: str) -> None:
     timing = Timing(lease_s=8.0, renew_s=0.5, operation_s=1.0, margin_s=0.5)
-    store = ZooKeeperStore(ZooKeeperPlace(three.hosts, tick_s=TICK_S), "apim", timing)
+    store = ZooKeeperStore(ZooKeeperPlace(three.places, tick_s=TICK_S), "apim", timing)
     token = acquire(store)
     member = three.members[three.serving(store._session.number)]
     member.hang() if how == "hang" else member.kill()

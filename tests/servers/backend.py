@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from syncagent.core.lease import Timing
+from tests.servers.ends import Ends
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from syncagent.ports import LeaseStore
     from tests.servers.places import Place
 
@@ -19,9 +18,23 @@ TIMING: Final = Timing(lease_s=2.0, renew_s=0.5, operation_s=0.5, margin_s=0.5)
 """As short as busy machines allow; the settings ask for a longer margin."""
 
 
-class Backend(ABC):
+class Runs(Protocol):
+    """A server, or several as one. `start` waits until it answers; `wake` and it may come at any time."""
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def hang(self) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+class Backend(Ends):
     """One kind of store, running. Everything else about it is the production code's."""
 
+    server: Runs
+    """What it runs on; `begin` makes it."""
     server_expiry: bool = False
     port: int = 0
     """Where it listens; 0: it is a file."""
@@ -43,12 +56,7 @@ class Backend(ABC):
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
         self.stack.close()
 
     def connect(self, cluster: str, timing: Timing = TIMING, *, port: int = 0) -> LeaseStore:
@@ -63,19 +71,20 @@ class Backend(ABC):
     def place(self, port: int = 0) -> Place:
         """Where it is, by another port if one is given."""
 
-    @abstractmethod
     def start(self) -> None:
-        """Have it answer: after `kill`, or if nothing happened."""
+        """Have it answer: after `hang` or `kill`, or if nothing happened."""
+        self.server.wake()
+        self.server.start()
 
-    @abstractmethod
-    def kill(self) -> None: ...
+    def kill(self) -> None:
+        self.server.kill()
 
-    @abstractmethod
     def hang(self) -> None:
         """Have it answer nothing, with its connections open."""
+        self.server.hang()
 
-    @abstractmethod
-    def wake(self) -> None: ...
+    def wake(self) -> None:
+        self.server.wake()
 
     @abstractmethod
     def forget(self, cluster: str) -> None:

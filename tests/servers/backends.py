@@ -47,22 +47,15 @@ class SqlBackend(Backend):
         )
 
 
-class SqliteBackend(SqlBackend):
+class SqliteFile:
     """A file. It hangs while another process has it locked, and is gone while it is moved away."""
 
-    def begin(self) -> None:
-        folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="syncagent-sqlite-"))
-        self.path = Path(folder) / "lease.db"
-        self._away = self.path.with_suffix(".away")
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._away = path.with_suffix(".away")
         self._locker: sqlite3.Connection | None = None
-        make_lease_table(StoreUrl(self.place().at))
-
-    def place(self, port: int = 0) -> Place:
-        assert not port, "a file has no port"
-        return Place("sql", f"sqlite:///{self.path}")
 
     def start(self) -> None:
-        self.wake()
         if self._away.exists():
             self._away.rename(self.path)
 
@@ -79,6 +72,20 @@ class SqliteBackend(SqlBackend):
             locker.execute("ROLLBACK")
             locker.close()
 
+
+class SqliteBackend(SqlBackend):
+    """A file, for nodes of one host."""
+
+    def begin(self) -> None:
+        folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="syncagent-sqlite-"))
+        self.path = Path(folder) / "lease.db"
+        self.server = SqliteFile(self.path)
+        make_lease_table(StoreUrl(self.place().at))
+
+    def place(self, port: int = 0) -> Place:
+        assert not port, "a file has no port"
+        return Place("sql", f"sqlite:///{self.path}")
+
     def connections(self) -> int:
         links = Path("/proc/self/fd").iterdir()
         return sum(1 for link in links if link.is_symlink() and _leads_to(link, self.path))
@@ -91,6 +98,7 @@ class SqliteBackend(SqlBackend):
 class ServerBackend(SqlBackend):
     """A database server."""
 
+    server: Database
     maker: Callable[[], Database]
 
     def begin(self) -> None:
@@ -101,19 +109,6 @@ class ServerBackend(SqlBackend):
 
     def place(self, port: int = 0) -> Place:
         return Place("sql", self.server.url_at(port or self.port))
-
-    def start(self) -> None:
-        self.server.wake_if_running()
-        self.server.start()
-
-    def kill(self) -> None:
-        self.server.kill()
-
-    def hang(self) -> None:
-        self.server.hang()
-
-    def wake(self) -> None:
-        self.server.wake()
 
     def ask(self, statement: str) -> list[tuple[object, ...]]:
         return self.server.ask(statement)

@@ -23,12 +23,12 @@ from syncagent.core.election import Election, Won
 from syncagent.core.lease import Timing
 from syncagent.leases.elector import Elector
 from syncagent.ports import Instant
+from tests.servers.ends import Ends
 from tests.servers.places import Place
 from tests.servers.receiver import boot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from syncagent.core.election import LeadChange
     from syncagent.core.revision import Token
@@ -57,7 +57,7 @@ def incarnation_of_a_start() -> str:
     return f"{'k' * 32}.{'s' * 32}.{uuid.uuid4().hex}"
 
 
-class Candidate:
+class Candidate(Ends):
     """One node. `changes` are what its elector told, each with when; `receiver` gets its pushes."""
 
     def __init__(
@@ -96,15 +96,7 @@ class Candidate:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
+    def end(self) -> None:
         """Resign and end."""
         self._ended.set()
         with self._changed:
@@ -219,7 +211,7 @@ class Pulse:
             self._beat = now
 
 
-class CandidateProcess:
+class CandidateProcess(Ends):
     """A candidate in a process of its own. `told` is what its elector told, each with when."""
 
     def __init__(
@@ -245,15 +237,7 @@ class CandidateProcess:
         self._reader = threading.Thread(target=self._read, name=f"reader-{node}")
         self._reader.start()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
         self.kill()
 
     def signal(self, number: signal.Signals) -> float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from abc import abstractmethod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from syncagent.core.artifact import NodeName
 from syncagent.core.revision import Token
@@ -14,69 +16,84 @@ from tests.servers.etcd import Etcd
 from tests.servers.places import Place
 from tests.servers.zookeeper import ZooKeeper
 
+if TYPE_CHECKING:
+    from tests.servers.ensemble import Ensemble
+
 PREFIX = "/syncagent"
-NODES = ("leader", "epoch")
 ESTABLISHED = "01"
 
 
-class EtcdBackend(Backend):
-    """One member of etcd, without TLS."""
+class ConsensusBackend(Backend):
+    """A store of small values by path, on one server without TLS, which ends leases by itself."""
 
+    server: Ensemble
     server_expiry = True
-    taking = b"request_put"
-    renewing = b"/v3/lease/keepalive"
-    round_trips = 3
+    kind: str
 
     def begin(self) -> None:
-        folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="syncagent-etcd-"))
-        self.server = self.stack.enter_context(Etcd(Path(folder)))
+        made = tempfile.TemporaryDirectory(prefix=f"syncagent-{self.kind}-")
+        folder = self.stack.enter_context(made)
+        self.server = self.stack.enter_context(self.make(Path(folder)))
         self.server.start()
         self.port = self.server.ports[0]
 
-    def place(self, port: int = 0) -> Place:
-        return Place("etcd", f"http://127.0.0.1:{port or self.port}")
+    @abstractmethod
+    def make(self, folder: Path) -> Ensemble:
+        """Return it, not started."""
 
-    def start(self) -> None:
-        self.server.wake()
-        self.server.start()
+    @abstractmethod
+    def write(self, path: str, content: str) -> None:
+        """Set a value by hand; what it is bound to stays."""
 
-    def kill(self) -> None:
-        self.server.kill()
-
-    def hang(self) -> None:
-        self.server.hang()
-
-    def wake(self) -> None:
-        self.server.wake()
+    @abstractmethod
+    def remove(self, path: str) -> None:
+        """Remove a value by hand, or all that begins with `path` if that ends in a slash."""
 
     def forget(self, cluster: str) -> None:
-        self.server.delete(f"{PREFIX}/{cluster}/")
+        self.remove(f"{PREFIX}/{cluster}/")
 
     def usurp(self, cluster: str) -> None:
-        self.server.put(f"{PREFIX}/{cluster}/leader", by_hand(cluster), ignore_lease=True)
+        self.write(f"{PREFIX}/{cluster}/leader", by_hand(cluster))
 
     def rewind(self, cluster: str, epoch: int) -> None:
-        self.server.delete(f"{PREFIX}/{cluster}/leader")
-        self.server.put(f"{PREFIX}/{cluster}/epoch", str(epoch))
+        self.remove(f"{PREFIX}/{cluster}/leader")
+        self.write(f"{PREFIX}/{cluster}/epoch", str(epoch))
 
     def connections(self) -> int:
         return connections_to(self.port)
 
 
-class ZooKeeperBackend(Backend):
-    """One ZooKeeper, without TLS."""
+class EtcdBackend(ConsensusBackend):
+    """One member of etcd."""
 
-    server_expiry = True
+    server: Etcd
+    kind = "etcd"
+    taking = b"request_put"
+    renewing = b"/v3/lease/keepalive"
+    round_trips = 3
+
+    def make(self, folder: Path) -> Etcd:
+        return Etcd(folder)
+
+    def place(self, port: int = 0) -> Place:
+        return Place("etcd", f"http://127.0.0.1:{port or self.port}")
+
+    def write(self, path: str, content: str) -> None:
+        self.server.put(path, content, ignore_lease=path.endswith("/leader"))
+
+    def remove(self, path: str) -> None:
+        self.server.delete(path)
+
+
+class ZooKeeperBackend(ConsensusBackend):
+    """One ZooKeeper."""
+
+    server: ZooKeeper
+    kind = "zookeeper"
     # The record is in both: the first write is the one that takes.
     taking = b'"incarnation"'
     renewing = b'"incarnation"'
     round_trips = 2
-
-    def begin(self) -> None:
-        folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="syncagent-zk-"))
-        self.server = self.stack.enter_context(self.make(Path(folder)))
-        self.server.start()
-        self.port = self.server.ports[0]
 
     def make(self, folder: Path) -> ZooKeeper:
         return ZooKeeper(folder)
@@ -84,34 +101,13 @@ class ZooKeeperBackend(Backend):
     def place(self, port: int = 0) -> Place:
         return Place("zookeeper", f"127.0.0.1:{port or self.port}")
 
-    def start(self) -> None:
-        self.server.wake()
-        self.server.start()
-
-    def kill(self) -> None:
-        self.server.kill()
-
-    def hang(self) -> None:
-        self.server.hang()
-
-    def wake(self) -> None:
-        self.server.wake()
-
-    def forget(self, cluster: str) -> None:
+    def write(self, path: str, content: str) -> None:
         with self.server.hand() as hand:
-            hand.delete(f"{PREFIX}/{cluster}", recursive=True)
+            hand.set(path, content.encode())
 
-    def usurp(self, cluster: str) -> None:
+    def remove(self, path: str) -> None:
         with self.server.hand() as hand:
-            hand.set(f"{PREFIX}/{cluster}/leader", by_hand(cluster).encode())
-
-    def rewind(self, cluster: str, epoch: int) -> None:
-        with self.server.hand() as hand:
-            hand.delete(f"{PREFIX}/{cluster}/leader")
-            hand.set(f"{PREFIX}/{cluster}/epoch", str(epoch).encode())
-
-    def connections(self) -> int:
-        return connections_to(self.port)
+            hand.delete(path.removesuffix("/"), recursive=True)
 
 
 class ZooKeeperWithClock(ZooKeeperBackend, WithClock):

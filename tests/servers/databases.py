@@ -18,20 +18,18 @@ import signal
 import socket
 import subprocess
 import tempfile
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final
 
 import psycopg
 import pymysql
 
 from tests.e2e.cluster import Place, free_ports
 from tests.servers.clock import Clock
+from tests.servers.ends import Ends
 from tests.servers.process import Server, need, program, reached
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 DATABASE: Final = "syncagent"
 USER: Final = "agent"
@@ -39,7 +37,7 @@ PASSWORD: Final = "s3cret"
 ASK_S: Final = 5
 
 
-class Database(ABC):
+class Database(Ends):
     """What both have in common. A subclass makes `server` and says when it `answers`."""
 
     def __init__(self) -> None:
@@ -51,15 +49,7 @@ class Database(ABC):
             shutil.rmtree(self.folder)
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
         self._end()
         shutil.rmtree(self.folder)
 
@@ -77,11 +67,9 @@ class Database(ABC):
         self._signal_all(signal.SIGSTOP)
 
     def wake(self) -> None:
-        self._signal_all(signal.SIGCONT)
-
-    def wake_if_running(self) -> None:
+        """Have it go on; quiet if it does not run."""
         if self.server.running:
-            self.wake()
+            self._signal_all(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it with SIGKILL, with all its processes; quiet if it does not run."""

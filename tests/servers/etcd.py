@@ -2,7 +2,7 @@
 
     with Etcd(folder, members=3) as etcd:
         etcd.start()
-        store = EtcdStore(EtcdPlace(etcd.endpoints), "apim", timing)
+        store = EtcdStore(EtcdPlace(etcd.places), "apim", timing)
         etcd.members[0].hang()
 
 Elections among the members take a fraction of a second, so that a lease may be as short as one.
@@ -14,15 +14,15 @@ import base64
 import json
 import ssl
 import urllib.request
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from tests.e2e.cluster import free_ports
+from tests.servers.ensemble import Ensemble
 from tests.servers.process import Server, program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from types import TracebackType
 
     from tests.servers.certificates import Authority
 
@@ -31,44 +31,22 @@ ELECTION_MS = 500
 ASK_S = 5.0
 
 
-class Etcd:
+class Etcd(Ensemble):
     """A cluster of `members`; each is a `Server` that can be hung or killed alone."""
 
     def __init__(self, folder: Path, members: int = 1, authority: Authority | None = None) -> None:
-        self.folder = folder
-        self.authority = authority
         ports = free_ports(2 * members)
+        super().__init__(folder, ports[:members], authority)
         self.scheme = "https" if authority else "http"
-        self.ports = ports[:members]
         self.urls = tuple(f"{self.scheme}://127.0.0.1:{port}" for port in self.ports)
         self._peers = [f"http://127.0.0.1:{port}" for port in ports[members:]]
         self.members = [self._member(number) for number in range(members)]
 
     @property
-    def endpoints(self) -> tuple[str, ...]:
+    def places(self) -> tuple[str, ...]:
         return self.urls
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.kill()
-
-    def start(self) -> None:
-        """Start all members, and wait until they elected one of them."""
-        for member in self.members:
-            if not member.running:
-                member.start()
-        for number, member in enumerate(self.members):
-            member.wait_ready(lambda number=number: self.answers(number))
-
     def answers(self, member: int) -> bool:
-        """Tell whether a member answers, with a quorum behind it."""
         try:
             with urllib.request.urlopen(
                 f"{self.urls[member]}/health", timeout=ASK_S, context=self._context()
@@ -76,23 +54,6 @@ class Etcd:
                 return bool(json.load(answer)["health"] == "true")
         except (OSError, ValueError):
             return False
-
-    def stop(self) -> None:
-        for member in self.members:
-            member.stop()
-
-    def kill(self) -> None:
-        for member in self.members:
-            member.kill()
-
-    def hang(self) -> None:
-        for member in self.members:
-            member.hang()
-
-    def wake(self) -> None:
-        for member in self.members:
-            if member.running:
-                member.wake()
 
     def ask(self, path: str, question: Mapping[str, object], member: int = 0) -> dict[str, object]:
         """Ask a member directly, as an operator's tool would."""

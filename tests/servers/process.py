@@ -18,13 +18,14 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.servers.ends import Ends
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
 
 READY_S = 60.0
 STOP_S = 20.0
@@ -54,7 +55,7 @@ def reached(fact: Callable[[], object], what: str, patience_s: float = READY_S) 
         pause.wait(POLL_S)
 
 
-class Server:
+class Server(Ends):
     """One process in `folder`, which also gets its log. What it keeps there outlives it."""
 
     def __init__(
@@ -68,15 +69,7 @@ class Server:
         self.pipes = False
         """Whether it is told things by `tell`, on its standard input."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
         self.kill()
 
     @property

@@ -12,16 +12,15 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from tests.servers.ends import Ends
 
 _CHUNK: Final = 65_536
 _JOIN_S: Final = 10.0
 
 
-class Proxy:
+class Proxy(Ends):
     """Passes connections on to `port` of this host. The faults may be changed at any time."""
 
     def __init__(self, port: int) -> None:
@@ -40,15 +39,7 @@ class Proxy:
         self._threads = [threading.Thread(target=self._accept, name="proxy")]
         self._threads[0].start()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
         self._ended.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)

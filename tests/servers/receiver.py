@@ -18,10 +18,10 @@ from syncagent.core.errors import FencedError
 from syncagent.core.revision import Token
 from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
+from tests.servers.ends import Ends
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 JOIN_S: Final = 10.0
 
@@ -42,7 +42,7 @@ class Push:
     at: float
 
 
-class Receiver:
+class Receiver(Ends):
     """Listens at `path`, which lies in `folder` with the guard."""
 
     def __init__(self, folder: Path, cluster: str) -> None:
@@ -74,12 +74,7 @@ class Receiver:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
         self._listener.shutdown()
         self._listener.server_close()
         self._thread.join(JOIN_S)

@@ -46,7 +46,7 @@ class Scene:
     ) -> Candidate:
         """A candidate in this process, which tries to lead."""
         candidate = self.candidate(node, port=port, timing=timing)
-        self.stack.callback(candidate.close)
+        self.stack.callback(candidate.end)
         return candidate.start(floor)
 
     def process(self, node: str) -> CandidateProcess:

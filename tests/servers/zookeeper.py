@@ -2,7 +2,7 @@
 
     with ZooKeeper(folder) as zookeeper:
         zookeeper.start()
-        store = ZooKeeperStore(ZooKeeperPlace(zookeeper.hosts, tick_s=TICK_S), "apim", timing)
+        store = ZooKeeperStore(ZooKeeperPlace(zookeeper.places, tick_s=TICK_S), "apim", timing)
 
 Its tick is short, so that a session may be as short as two fifths of a second.
 """
@@ -13,16 +13,16 @@ import socket
 import ssl
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from kazoo.client import KazooClient
 
 from tests.e2e.cluster import free_ports
+from tests.servers.ensemble import Ensemble
 from tests.servers.process import Server, need, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from tests.servers.certificates import Authority
     from tests.servers.clock import Clock
@@ -42,7 +42,7 @@ JAVA = (
 )
 
 
-class ZooKeeper:
+class ZooKeeper(Ensemble):
     """An ensemble; each of `members` is a `Server` that can be hung or killed alone.
 
     `clock`: what its servers take for the time of day, if not the machine's.
@@ -57,59 +57,24 @@ class ZooKeeper:
         clock: Clock | None = None,
     ) -> None:
         need(JAR.exists(), "ZooKeeper")
-        self.folder = folder
-        self._clock = clock
-        self.authority = authority
-        self.session_s_max = session_s_max
         ports = free_ports(3 * members)
-        self.ports = ports[:members]
+        super().__init__(folder, ports[:members], authority)
+        self._clock = clock
+        self.session_s_max = session_s_max
         self._peers = list(zip(ports[members : 2 * members], ports[2 * members :], strict=True))
         self.members = [self._member(number) for number in range(members)]
 
     @property
-    def hosts(self) -> tuple[str, ...]:
+    def places(self) -> tuple[str, ...]:
         return tuple(f"127.0.0.1:{port}" for port in self.ports)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.kill()
-
-    def start(self) -> None:
-        """Start all servers, and wait until they serve."""
-        for member in self.members:
-            if not member.running:
-                member.start()
-        for number, member in enumerate(self.members):
-            member.wait_ready(lambda number=number: "Mode: " in self.tell(number, "srvr"))
-
-    def stop(self) -> None:
-        for member in self.members:
-            member.stop()
-
-    def kill(self) -> None:
-        for member in self.members:
-            member.kill()
-
-    def hang(self) -> None:
-        for member in self.members:
-            member.hang()
-
-    def wake(self) -> None:
-        for member in self.members:
-            if member.running:
-                member.wake()
+    def answers(self, member: int) -> bool:
+        return "Mode: " in self.tell(member, "srvr")
 
     @contextmanager
     def hand(self) -> Iterator[KazooClient]:
         """What a person does in the store."""
-        client = KazooClient(hosts=",".join(self.hosts))
+        client = KazooClient(hosts=",".join(self.places))
         client.start()
         try:
             yield client
