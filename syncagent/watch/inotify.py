@@ -234,7 +234,7 @@ class TreeWatch:
             return
         for bit, kind in _FILE_HINTS:
             if event.mask & bit:
-                yield Hinted(self._target.tree, path, kind)
+                yield Hinted(self._target.tree, path, kind, seen_here=True)
                 return
 
     def _take_lost(self, event: InotifyEvent, folder: str) -> Iterator[ShellEvent]:
@@ -258,7 +258,7 @@ class TreeWatch:
                 self._forget_below(path)
             # Also at the source of a move: two folders may have swapped their names.
             uncovered = self._cover(path)
-        yield Hinted(self._target.tree, path, HintKind.SUBTREE)
+        yield Hinted(self._target.tree, path, HintKind.SUBTREE, seen_here=True)
         if uncovered is not None:
             yield self._fault(WatchTrouble.WATCH_FAILED, uncovered.detail)
 

@@ -4,6 +4,10 @@ What the file system's type promises is put to the proof when watching starts: a
 and dropped in the root, and its event has to come back. If it does not, or the kernel has no
 watches left, the tree is polled, and the word for `status` says why.
 
+Where a file system's type says that others may write to it unseen, inotify watches beside the poll: it
+sees at once what this machine's own processes write, and such a hint says so (`seen_here`). Nothing
+is proved there and nothing is missed without it.
+
 `start` for a tree that is watched already drops the old watch first. After OVERFLOW and WATCH_FAILED
 a watch goes on (starting anew may turn it into polling); after UNMOUNTED, ROOT_MOVED and DIED it is
 over, and the agent calls `start` until the root can be watched again. All inotify trees share one kernel queue and thread (a user has 128 of them).
@@ -91,7 +95,10 @@ class Watcher:
             self._look_at_root(target)
             choice = choose(self._fs, target.root, settings.watch)
             if not choice.inotify:
-                return self._poll(target, choice.reason)
+                aided = settings.watch is WatchMode.AUTO and self._aid(target)
+                return self._poll(
+                    target, f"{choice.reason}; own writes by inotify" if aided else choice.reason
+                )
             trouble = self._watch(target, forced=settings.watch is WatchMode.INOTIFY)
             return "inotify" if trouble is None else self._poll(target, trouble)
         except OSError as error:
@@ -138,6 +145,21 @@ class Watcher:
         poller.start()
         self._pollers[target.tree] = poller
         return f"poll {poller.pause_s:.3g} s ({reason})"
+
+    def _aid(self, target: Target) -> bool:
+        """Watch for what this machine's own processes do; tell whether that is possible."""
+        try:
+            watch = TreeWatch(self._living_reader(), self._fs, target, self._post_own)
+            watch.attach()
+        except OSError:
+            return False
+        self._watches[target.tree] = watch
+        return True
+
+    def _post_own(self, event: ShellEvent) -> None:
+        """Post what an aid tells; folders that it can't watch are polled anyway."""
+        if not (isinstance(event, WatchFault) and event.trouble is WatchTrouble.WATCH_FAILED):
+            self._post(event)
 
     def _watch(self, target: Target, *, forced: bool) -> str | None:
         """Watch by inotify and prove it; return why not, having let go of it.

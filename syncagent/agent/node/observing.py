@@ -12,7 +12,7 @@ from syncagent.agent.effects import Look, Scan, StartWatch
 from syncagent.agent.node.roots import Roots
 from syncagent.agent.node.stalling import Stalling
 from syncagent.agent.node.treeholds import hold_tree
-from syncagent.agent.node.treeview import POLLED, TreeView
+from syncagent.agent.node.treeview import TreeView
 from syncagent.core.artifact import ArtifactPath, kind_of
 from syncagent.core.crosscheck import Index
 from syncagent.core.events import Hinted, HintKind, WatchTrouble
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 BAD_TREE_SCAN_S = 5.0
 """How often a tree is looked at that can't be believed: it resumes by itself."""
 REWATCH_S = 5.0
+ASK_S = 3.0
+"""How often to ask, at least, whether a polled tree still answers: with `STALL_S` 13 s until it shows."""
+TOLD = "inotify"
+"""How a watch calls itself that needs no asking."""
 
 
 class Observing:
@@ -251,9 +255,9 @@ class Observing:
 
         A kernel that reports its own changes needs no asking; what others serve may stop to answer.
         """
-        if view.busy or not view.ready or not view.watch.startswith(POLLED):
+        if view.busy or not view.ready or view.watch.startswith(TOLD):
             return float("inf")
-        return view.started + self._state.settings.limits.poll_s
+        return view.started + min(self._state.settings.limits.poll_s, ASK_S)
 
     def silent(self, name: TreeName, reason: str) -> None:
         """Take that a tree did not answer before this node began."""
