@@ -71,7 +71,10 @@ LOCAL_TYPES: Final = {
 
 
 class Mount(NamedTuple):
-    """One line of the kernel's mount table (`man 5 proc`, mountinfo)."""
+    """One line of the kernel's mount table (`man 5 proc`, mountinfo).
+
+    `super_options` are the file system's, `options` those of this mount of it.
+    """
 
     mount_id: int
     parent_id: int
@@ -81,6 +84,7 @@ class Mount(NamedTuple):
     fs_type: str
     source: str
     options: str
+    super_options: str = ""
 
 
 def _open_how(flags: int, mode: int) -> ctypes.Array[ctypes.c_uint64]:
@@ -353,7 +357,7 @@ def _c_error(*paths: str) -> OSError:
 def _mount(line: str) -> Mount:
     left, _, right = line.partition(" - ")
     mount_id, parent_id, device, root, point, options = left.split(" ")[:6]
-    fs_type, source = right.split(" ")[:2]
+    fs_type, source, super_options = (*right.split(" ")[:3], "")[:3]
     return Mount(
         int(mount_id),
         int(parent_id),
@@ -363,6 +367,7 @@ def _mount(line: str) -> Mount:
         fs_type,
         _unescape(source),
         options,
+        super_options,
     )
 
 

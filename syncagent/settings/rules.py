@@ -26,6 +26,7 @@ from syncagent.settings.places import trees_of
 from syncagent.settings.shared_rules import (
     Mode,
     build_shared,
+    check_names,
     rollout_of,
     with_shares,
     writers_of,
@@ -55,6 +56,7 @@ def build(groups: Groups, mistakes: Mistakes) -> Built:
     gateway = _gateway(groups["gateway"][0], mistakes)
     origins = _origins(groups)
     mode = _mode(groups, mistakes)
+    check_names(groups, mode, mistakes)
     trees = with_shares(trees_of(groups, gateway, mistakes), groups, mode, mistakes)
     for tree in gateway.trees if gateway else ():
         origins.setdefault(f"tree.{tree.name}.path", "gateway")

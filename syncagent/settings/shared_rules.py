@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from syncagent.core.settings import RolloutSettings, SharedForm, SharedSettings, Writers
+from syncagent.core.settings import SHARE, RolloutSettings, SharedForm, SharedSettings, Writers
 from syncagent.settings.shared import SERVER, TENANTS, inside, share_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,14 @@ def build_shared(groups: Groups, mistakes: Mistakes) -> SharedSettings:
             what = "is for trees that are found at gateway.home; write share in each [[tree]]"
             mistakes.add(group.cell(key), f"shared.{key} {what}")
     return shared
+
+
+def check_names(groups: Groups, mode: Mode, mistakes: Mistakes) -> None:
+    """No node may have the name under which the share itself takes part."""
+    for group in (groups["node"][0], *groups["peer"]) if mode.shadow else ():
+        if group.text("name") == SHARE:
+            what = f'{group.section}.name = "{SHARE}": so the share itself is called in mode shared'
+            mistakes.add(group.cell("name"), f"{what}; give the node another name")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ import os
 import shutil
 import stat
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from syncagent.agent.wiring.clock import SystemClock
+from syncagent.agent.wiring.doctor_share import examine_share
+from syncagent.agent.wiring.findings import Check, Found, looked
 from syncagent.agent.wiring.place import control_path
 from syncagent.agent.wiring.reach import silent_trees
 from syncagent.agent.wiring.runtime import make_runtime
@@ -60,24 +61,6 @@ _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX_BYTES = 512  # more than struct timex has anywhere (208 on x86-64)
 
 
-class Found(StrEnum):
-    """How something was found."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding: `what` was looked at, how it is, and what to do about it."""
-
-    what: str
-    found: Found
-    text: str
-    hint: str = ""
-
-
 def examine(path: Path) -> Mapping[str, JSON]:
     """Look at everything that the settings at `path` name; return what was found, worst last.
 
@@ -92,13 +75,14 @@ def examine(path: Path) -> Mapping[str, JSON]:
         ("gateway", partial(_gateway, settings)),
         ("runtime", partial(_runtime, fs, settings)),
         ("trees", partial(_trees, fs, settings)),
+        ("share", partial(examine_share, fs, settings)),
         ("clock", partial(_clock, fs, settings)),
         ("election", partial(_election, fs, settings)),
         ("http", partial(_door, fs, settings)),
         ("agent", partial(_agent, settings)),
     )
     for what, look in parts:
-        checks += _looked(what, look)
+        checks += looked(what, look)
     worst = max((check.found for check in checks), key=list(Found).index)
     return {
         "node": settings.node,
@@ -108,19 +92,6 @@ def examine(path: Path) -> Mapping[str, JSON]:
             {"check": c.what, "found": c.found, "text": c.text, "next": c.hint} for c in checks
         ],
     }
-
-
-def _looked(what: str, look: Callable[[], Iterator[Check]]) -> list[Check]:
-    """Return what a look found; an error on the way is a finding too."""
-    found: list[Check] = []
-    try:
-        found.extend(look())
-    except SyncagentError as error:
-        found.append(Check(what, Found.FAIL, str(error), error.hint))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        found.append(Check(what, Found.FAIL, f"{where}{error.strerror}"))
-    return found
 
 
 def _settings_text(path: Path, settings: Settings) -> str:
@@ -238,7 +209,7 @@ def _trees(fs: OsFS, settings: Settings) -> Iterator[Check]:
         if tree.name in silent:
             yield Check(what, Found.FAIL, silent[tree.name], "look at its mount and its server")
             continue
-        for check in _looked(what, partial(_tree, fs, tree)):
+        for check in looked(what, partial(_tree, fs, tree)):
             yield replace(check, what=what)
 
 

@@ -81,7 +81,7 @@ def init_share(settings: Settings, *, side: Side | None, force: bool) -> Mapping
     if asks:
         assert side is not None, "it was asked for"
         report["carried"] = _carried_row(sides.carry(gaps, side))
-    known = _known(share.fs, settings, standing)
+    known = known_marks(share.fs, settings, standing)
     report["trees"] = [share.mark(each, known) for each in found]
     share.remember({**known, **share.marks})
     return report
@@ -214,7 +214,7 @@ def _opened(fs: OsFS, path: str) -> Iterator[int]:
             fs.close(fd)
 
 
-def _known(fs: OsFS, settings: Settings, standing: Standing) -> dict[str, str]:
+def known_marks(fs: OsFS, settings: Settings, standing: Standing) -> dict[str, str]:
     """Return the uuid by which this node has known each share, as far as it remembers."""
     known: dict[str, str] = {}
     with suppress(OSError, ValueError):

@@ -124,6 +124,15 @@ def test_a_contradiction_is_named_with_its_line(text: str, expected: str) -> Non
     assert expected in mistakes[0]
 
 
+def test_no_node_is_called_as_the_share_is() -> None:
+    node = NODE.replace('"n"', '"share"')
+    (told,) = mistakes_of(CLUSTER + node + TREE + SHARE)
+    assert told.startswith('s.toml:5: node.name = "share": so the share itself is called')
+    peer = '[[peer]]\nname = "share"\naddress = "h:1"\n'
+    assert "peer.name" in mistakes_of(CLUSTER + NODE + TREE + SHARE + peer)[0]
+    assert loaded(CLUSTER + node + TREE + IN_PLACE).node == "share"
+
+
 def test_what_is_broken_already_is_not_told_twice() -> None:
     text = CLUSTER.replace('"shared"', '"push "') + NODE + TREE + IN_PLACE
     assert len(mistakes_of(text)) == 1

@@ -1,0 +1,80 @@
+"""`syncagent doctor` on a node in shared mode: is the share there, and is it the right one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fakes.terminal import CommandLine
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A node with one tree and a folder that stands for its share."""
+    site = tmp_path / "site"
+    for part in ("tree", "share"):
+        (site / part).mkdir(parents=True)
+    (site / "state").mkdir(mode=0o700)
+    (site / "syncagent.toml").write_text(
+        f'[cluster]\nname = "c"\nmode = "shared"\n[node]\nname = "gw-1"\n'
+        f'state_dir = "{site}/state"\n[[tree]]\nname = "synapse"\nkind = "synapse"\n'
+        f'path = "{site}/tree"\nshare = "{site}/share"\n'
+    )
+    return site
+
+
+def share_checks(call: CommandLine, site: Path) -> list[tuple[str, str, str]]:
+    answer = call("doctor", "-o", "json", "--config", str(site / "syncagent.toml")).json
+    assert isinstance(answer, dict)
+    return [
+        (row["found"], row["text"], row["next"])
+        for row in answer["checks"]
+        if row["check"] == "share synapse"
+    ]
+
+
+def prepare(call: CommandLine, site: Path) -> None:
+    config = str(site / "syncagent.toml")
+    assert call("init", "--share", "--force", "--config", config).code == 0
+
+
+def test_a_share_without_its_mark_is_said_with_what_to_do(call: CommandLine, site: Path) -> None:
+    ((found, text, hint),) = share_checks(call, site)
+    assert found == "fail"
+    assert "has no .syncagent-root: the share is not mounted, or was never prepared" in text
+    assert hint == "mount the share; if the folder is right: syncagent init --share"
+
+
+def test_a_share_is_named_by_its_mark_and_a_local_disk_is_none(
+    call: CommandLine, site: Path
+) -> None:
+    prepare(call, site)
+    uuid = json.loads((site / "share/.syncagent-root").read_text())["uuid"]
+    known, local = share_checks(call, site)
+    assert known == ("ok", f"{site}/share: share:{uuid}", "")
+    assert local[0] == "warn"
+    assert "only this machine writes to" in local[1]
+
+
+def test_another_share_than_the_node_knew_is_a_warning(call: CommandLine, site: Path) -> None:
+    prepare(call, site)
+    memory = site / "state/shares.json"
+    uuid = json.loads(memory.read_text())["synapse"]
+    memory.write_text(json.dumps({"synapse": "0a1b"}))
+    assert share_checks(call, site)[0] == (
+        "warn",
+        f"{site}/share is share:{uuid}, and this node knew share:0a1b",
+        "mount the right share, or approve what the agent holds",
+    )
+
+
+def test_in_push_mode_nothing_is_said_of_a_share(call: CommandLine, site: Path) -> None:
+    path = site / "syncagent.toml"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(x for x in lines if not x.startswith(("mode", "share"))))
+    assert share_checks(call, site) == []
