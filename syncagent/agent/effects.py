@@ -325,7 +325,6 @@ class Serve:
     link: int
     want: Want
     manifest: Manifest | None
-    deltas: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,18 @@ class Hinted:
     seen_here: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ShareHinted:
+    """This kernel saw something at `path` of a tree's folder on the share, beside the tree itself.
+
+    For the form `shadow`, where this node's tree is another folder: it is for whoever keeps the share.
+    """
+
+    tree: TreeName
+    path: str
+    kind: HintKind
+
+
 class WatchTrouble(StrEnum):
     """What keeps a watcher from being believed until a full scan."""
 
@@ -131,6 +143,7 @@ class RuntimeTurned:
 
 ShellEvent = (
     Hinted
+    | ShareHinted
     | WatchFault
     | LinkUp
     | DialFailed

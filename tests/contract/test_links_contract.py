@@ -100,8 +100,8 @@ def connect(world: World) -> tuple[Links, LinkUp, Links, LinkUp]:
 
 def test_a_dialled_peer_is_up_at_both_ends_with_its_proved_name(world: World) -> None:
     _, up_1, _, up_2 = connect(world)
-    assert up_1 == LinkUp(up_1.link, TWO, dialled=True, version=2, incarnation="i2")
-    assert up_2 == LinkUp(up_2.link, ONE, dialled=False, version=2, incarnation="i1")
+    assert up_1 == LinkUp(up_1.link, TWO, dialled=True, version=3, incarnation="i2")
+    assert up_2 == LinkUp(up_2.link, ONE, dialled=False, version=3, incarnation="i1")
 
 
 def test_messages_arrive_whole_and_in_order_in_both_directions(world: World) -> None:

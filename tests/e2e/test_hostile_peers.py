@@ -168,9 +168,9 @@ def test_a_peer_that_breaks_the_protocol_is_cut_off(cluster: Cluster) -> None:
 
 
 def test_an_older_protocol_is_spoken_and_an_unknown_one_told_why(cluster: Cluster) -> None:
-    with rogue(cluster, "gw-1", versions=(1,)) as peer:
+    with rogue(cluster, "gw-1", versions=(2, 1)) as peer:
         peer.greet()
-        assert peer.talk.version == 1
+        assert peer.talk.version == 2
     with (
         rogue(cluster, "gw-1", versions=(99, 98)) as peer,
         pytest.raises(RefusedError, match="speaks protocol"),

@@ -104,6 +104,7 @@ BY_TYPE: dict[type, st.SearchStrategy[m.Message]] = {
     m.Proposed: st.builds(m.Proposed, numbers, path_lists, path_lists, reasons),
     m.Ask: st.builds(m.Ask, numbers, words, bodies),
     m.Answered: st.builds(m.Answered, numbers, bodies),
+    m.Hint: st.builds(m.Hint, path_lists, tree_lists, st.booleans()),
     m.Ping: st.builds(m.Ping, numbers),
     m.Pong: st.builds(m.Pong, numbers),
     m.Bye: st.builds(m.Bye, reasons),

@@ -57,7 +57,7 @@ class Serving:
                 return ()
             self._rows(effect.link, want, effect.manifest)
         rest: Sequence[Digest] = want.blobs
-        if effect.deltas and want.bases:
+        if want.bases:
             rest = self._deltas(effect.link, want)
         return self._blobs(effect.link, want, rest)
 

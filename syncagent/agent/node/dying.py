@@ -51,8 +51,7 @@ class Dying:
         if before is not Phase.READY:
             return
         self._death = _Death(now, self._outcomes.state.wall(), self._readiness.why_stuck)
-        for name in self._observing.views:
-            self._observing.want_scan(name, now)
+        self._observing.want_scans(now)
 
     def tick(self, now: float) -> None:
         """Conclude what killed it, once all trees were looked at since."""

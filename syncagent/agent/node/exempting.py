@@ -302,8 +302,6 @@ class Exempting:
         state.alarm(NOWHERE, None)
         if not state.withheld or self.busy() or self._is_unsure(now):
             return set()
-        if self._released:
-            return set(state.withheld)
         portions = {p: e for p, e in state.withheld.items() if e.because is Because.PORTION}
         if state.manager_link is None:
             # Nobody has the bytes who could be asked.
@@ -315,12 +313,6 @@ class Exempting:
         if self._sure_at is None:
             self._sure_at = now + UNSURE_S
         return self.unsure() and now < self._sure_at
-
-    @property
-    def _released(self) -> bool:
-        """True under a manager whose protocol can't withhold: it offers no revision twice."""
-        link = self._state.manager_link
-        return link is not None and self._state.versions.get(link) == 1
 
     def _taken_over(self, now: float) -> set[ArtifactPath]:
         """Return what was withheld from this node before it led, and whose bytes are here.
@@ -352,7 +344,6 @@ class Exempting:
         trees = {path.tree for path in paths}
         if self._observing.unready(trees):
             return
-        whole = state.leads or self._released
         job = Job(
             self._advancing.next_txid(),
             Why.REPAIR,
@@ -362,7 +353,7 @@ class Exempting:
             changes=(),
             target=state.standing.manifest,
             only=frozenset(paths),
-            withhold=frozenset(state.withheld.keys() - paths) if whole else None,
+            withhold=frozenset(state.withheld.keys() - paths) if state.leads else None,
             laid=frozenset(self._lay),
             lift=frozenset(self._lift),
         )

@@ -145,11 +145,11 @@ class Leading:
         self._state.do(Send(peer.link, offer))
 
     def _withheld_from(self, peer: Peer) -> frozenset[ArtifactPath]:
-        """Return what waits for a canary, but for a peer whose protocol can't say so, and the share.
+        """Return what waits for a canary, and for the share nothing.
 
         No runtime takes anything from the share, and what was written there would be reverted.
         """
-        return frozenset() if peer.share or peer.version == 1 else self._trying.withheld
+        return frozenset() if peer.share else self._trying.withheld
 
     def waits_for_canary(self, peer: Peer) -> bool:
         """Tell whether all that is newer than what a worker has is withheld from it."""
@@ -241,9 +241,9 @@ class Leading:
 
     # --- what workers say -------------------------------------------------------------------
 
-    def want(self, link: int, want: Want, *, deltas: bool) -> None:
+    def want(self, link: int, want: Want) -> None:
         """Answer what a node lacks; the bytes are served beside the loop."""
-        self._state.do(Serve(link, want, self._manifest_of(want.revision), deltas))
+        self._state.do(Serve(link, want, self._manifest_of(want.revision)))
 
     def _manifest_of(self, revision: RevisionId) -> Manifest | None:
         standing = self._state.standing

@@ -106,8 +106,7 @@ class Loading:
     def look_at_all(self, now: float) -> None:
         """Have all looked at: what came unseen before this start was loaded with the rest."""
         self._look_since = now
-        for name in self._observing.views:
-            self._observing.want_scan(name, now)
+        self._observing.want_scans(now)
 
     @property
     def looked_at(self) -> bool:

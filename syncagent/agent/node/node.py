@@ -20,6 +20,7 @@ from syncagent.agent.node.deploying import Deploying
 from syncagent.agent.node.electing import Electing
 from syncagent.agent.node.exempting import Exempting
 from syncagent.agent.node.gate import Gate
+from syncagent.agent.node.hinting import Hinting
 from syncagent.agent.node.housekeeping import Housekeeping
 from syncagent.agent.node.job import Why, paths_of
 from syncagent.agent.node.leading import Leading
@@ -69,6 +70,7 @@ class Node:
         self.trying = Trying(state, self.observing, self.advancing, self.deploying)
         self.leading = Leading(state, self.declaring, self.trying)
         self.exempting = Exempting(state, self.observing, self.advancing)
+        self.hinting = Hinting(state, self.observing)
         self.working = Working(state, self.observing, self.advancing)
         self.proposing = Proposing(state, self.observing, self.advancing, self.declaring)
         self.housekeeping = Housekeeping(state, self.observing, self.advancing)
@@ -91,6 +93,7 @@ class Node:
             trying=self.trying,
             campaigning=self.campaigning,
             pausing=self.pausing,
+            hinting=self.hinting,
         )
         self.answering = Answering(parts)
         self.talking = Talking(parts, self.answering)
@@ -144,7 +147,8 @@ class Node:
     def _table(self) -> dict[type, Callable[[object, float], None]]:
         """Return what is called for each kind of event and result."""
         table: dict[type, object] = {
-            ev.Hinted: self.observing.hinted,
+            ev.Hinted: self.hinting.hinted,
+            ev.ShareHinted: self.hinting.seen_on_share,
             ev.WatchFault: self.observing.faulted,
             ev.LinkUp: self.connecting.link_up,
             ev.LinkDown: self.connecting.link_down,
@@ -164,7 +168,7 @@ class Node:
             rs.Leaving: lambda _result, now: self.answering.handing.leave(now),
             rs.Staged: self.advancing.staged,
             rs.ShareRead: self._share_read,
-            rs.BlobsKept: self._blobs_kept,
+            rs.BlobsKept: self.proposing.kept,
             rs.Sealed: lambda result, now: self.advancing.sealed(result.txid, now),
             rs.StageFailed: self.advancing.stage_failed,
             rs.CommitDone: self.advancing.committed,
@@ -203,6 +207,7 @@ class Node:
         """Do what is due; return the instant at which to come back at the latest."""
         self.electing.check(now)
         self.observing.tick(now)
+        self.hinting.tick(now)
         self._listen()
         self.advancing.tick(now)
         self.pausing.tick(now)
@@ -226,8 +231,8 @@ class Node:
         self.state.note_exempt()
         wanted, self.state.effects = self.state.effects, []
         # A reply to a peer becomes a message; the desk never sees it.
-        asking = self.answering.asking
-        kept = [e for e in wanted if not (isinstance(e, fx.Reply) and asking.reply(e))]
+        reply = self.answering.asking.reply
+        kept = [e for e in wanted if not (isinstance(e, fx.Reply) and reply(e))]
         if self.state.effects:
             kept.extend(self.drain())
         return kept
@@ -248,6 +253,7 @@ class Node:
                 self.reporting.next_at(now),
                 self.answering.next_at(now),
                 self.housekeeping.next_at(),
+                self.hinting.next_at(),
             )
             if at is not None
         )
@@ -328,10 +334,6 @@ class Node:
         else:
             self.working.token_refused(result)
 
-    def _blobs_kept(self, result: rs.BlobsKept, now: float) -> None:
-        self.advancing.kept(result, now)
-        self.proposing.kept(result, now)
-
     def _declared(self, result: rs.Declared, now: float) -> None:
         revision = result.revision
         # The ledger has it, whoever leads by now: this node stands on it until it is offered other.
@@ -364,6 +366,7 @@ class Node:
         self.trying.finished(job, fault, now)
         if fault is None and job.moves:
             self.deploying.declared(job.moves, job.revision.number, now)
+            self.hinting.expect_all(job.moves, now)
         elif fault is None:
             paths = paths_of(job, job.change)
             self.deploying.committed(job.steps, paths, job.revision.number, now)
@@ -378,8 +381,8 @@ class Node:
         self.working.job_ended(now)
 
     def _led(self, now: float) -> None:
-        for name in self.observing.views if self.state.in_place else ():
-            self.observing.want_scan(name, now)  # what was seen as a worker counts from now on
+        if self.state.in_place:
+            self.observing.want_scans(now)  # what was seen as a worker counts from now on
         self.answering.handing.led()
         self.trying.take_over()
         self.leading.push(now)

@@ -225,12 +225,16 @@ class Observing:
         for name in due.scans:
             self.views[name].next_scan_at = min(self.views[name].next_scan_at, now)
         for name, paths in due.paths.items():
-            view = self.views[name]
-            if view.condition is Condition.STALLED:
-                continue  # a scan of everything comes first
-            if view.busy or not view.ready:
-                self._look_again(name, paths, now)
-                continue
+            self.look_at(name, paths, now)
+
+    def look_at(self, name: TreeName, paths: tuple[str, ...], now: float) -> None:
+        """Look at paths now; as soon as it can be, while the tree is being looked at."""
+        view = self.views[name]
+        if view.condition is Condition.STALLED:
+            return  # a scan of everything comes first
+        if view.busy or not view.ready:
+            self._look_again(name, paths, now)
+        else:
             self._begin(view, Look(name, paths), now)
 
     def _begin(self, view: TreeView, look: Look | Scan, now: float) -> None:
@@ -269,6 +273,11 @@ class Observing:
         """Have a tree scanned as soon as it is not being looked at."""
         view = self.views[name]
         view.next_scan_at = view.wanted_at = now
+
+    def want_scans(self, now: float) -> None:
+        """Have all trees scanned."""
+        for name in self.views:
+            self.want_scan(name, now)
 
     # --- what is believed -------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from syncagent.agent.node.deploying import Deploying
     from syncagent.agent.node.electing import Electing
     from syncagent.agent.node.exempting import Exempting
+    from syncagent.agent.node.hinting import Hinting
     from syncagent.agent.node.leading import Leading
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.pausing import Pausing
@@ -42,3 +43,4 @@ class Parts:
     deploying: Deploying
     campaigning: Campaigning
     pausing: Pausing
+    hinting: Hinting

@@ -270,6 +270,7 @@ class Proposing:
         """Blobs of the proposal are in the history."""
         proposal = self._now
         if proposal is None or proposal.id != result.job:
+            self._advancing.kept(result, now)
             return
         if result.fault:
             self._lose(proposal, result.fault, now)

@@ -47,6 +47,7 @@ class Talking:
             msg.Missing: self._missing,
             msg.Propose: node.proposing.proposed,
             msg.Proposed: self._proposed,
+            msg.Hint: node.hinting.heard,
             msg.Report: self._report,
             msg.View: self._view,
             msg.Ask: answering.asked_by_peer,
@@ -97,9 +98,7 @@ class Talking:
         self._node.leading.push(now)
 
     def _want(self, link: int, message: msg.Want, _now: float) -> None:
-        peer = self._node.state.peer_of(link)
-        deltas = peer is not None and (peer.version or 2) >= DELTA_VERSION
-        self._node.leading.want(link, message, deltas=deltas)
+        self._node.leading.want(link, message)
 
     def _blobs(self, link: int, message: msg.Blobs | msg.Delta, _now: float) -> None:
         if self._node.advancing.blobs(link, message) or self._node.proposing.blobs(link, message):
@@ -133,10 +132,6 @@ class Talking:
     def _view(self, link: int, message: msg.View, now: float) -> None:
         if link == self._node.state.manager_link:
             self._node.reporting.viewed(message.body, now)
-
-
-DELTA_VERSION = 2
-"""The protocol version that brought deltas."""
 
 
 def _call(handler: object, who: object, message: object, now: float) -> None:

@@ -98,16 +98,14 @@ class Waiting:
         waiter.made_before = 0 if self.one_round else self._node.state.made_count
         waiter.round = Round(dry_run=dry_run, timeout_s=timeout_s)
         self._begin(waiter, now)
-        for name in self._node.observing.views:
-            self._node.observing.want_scan(name, now)
+        self._node.observing.want_scans(now)
 
     def wait(self, request: int, now: float, *, wish: Wish, timeout_s: float) -> None:
         """Answer when it is as wished."""
         waiter = Waiter(request, "wait", now, now + timeout_s, wish=wish)
         waiter.round = Round(dry_run=False, timeout_s=timeout_s)
         self._begin(waiter, now)
-        for name in self._node.observing.views:
-            self._node.observing.want_scan(name, now)
+        self._node.observing.want_scans(now)
 
     def why_not_here(self, now: float) -> str:
         """Say what keeps this node's trees from what can be learned; empty if nothing does.

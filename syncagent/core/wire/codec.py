@@ -8,8 +8,7 @@ a message that `decode` returns holds the same promises as one made here. Anythi
 ProtocolError that says what is wrong, and the connection must be closed.
 
 Versions: `Hello` and `Bye` are the same in all versions, and a `Hello` may grow fields at its
-end, so that any two agents can tell each other why they do not fit. Version 2 added `Delta`, the
-bases in `Want`, and what is withheld; fields that a version added are the last of their message.
+end, so that any two agents can tell each other why they do not fit. Version 3 added `Hint`.
 """
 
 from __future__ import annotations
@@ -43,9 +42,8 @@ _COMPRESSED = 0x80
 _SQUEEZE_BYTES = 512
 """Fields below this size gain nothing that a packet would not carry anyway."""
 _OLDEST = min(m.VERSIONS)
-_DELTA_VERSION = 2
-_GREW = frozenset({m.Want, m.Surveyed, m.Admitted, m.Offer, m.Done})
-"""Messages whose last field came with that version."""
+_ALWAYS = 0
+_HINT_VERSION = 3
 
 
 class _Shape(NamedTuple):
@@ -61,8 +59,12 @@ _STANDING = (f.REVISION, f.DIGEST, f.several(f.TREE), f.DIGEST)
 _WORKED = (f.REVISION,)
 
 _SHAPES: dict[int, _Shape] = {
-    1: _Shape(m.Hello, (f.several(f.whole(65535), 64), f.NAME, f.NAME, f.word(), f.REASON)),
-    2: _Shape(m.Bye, (f.REASON,)),
+    1: _Shape(
+        m.Hello,
+        (f.several(f.whole(65535), 64), f.NAME, f.NAME, f.word(), f.REASON),
+        since=_ALWAYS,
+    ),
+    2: _Shape(m.Bye, (f.REASON,), since=_ALWAYS),
     3: _Shape(m.Ping, (f.whole(),)),
     4: _Shape(m.Pong, (f.whole(),)),
     10: _Shape(m.Survey, ()),
@@ -87,7 +89,7 @@ _SHAPES: dict[int, _Shape] = {
     21: _Shape(m.Want, (f.REVISION, f.FLAG, c.DIGESTS, c.BASES), _LARGE),
     22: _Shape(m.ManifestPart, (f.REVISION, c.ROWS, f.FLAG), _LARGE),
     23: _Shape(m.Blobs, (c.ENTRIES, f.RAW), _BLOBS),
-    24: _Shape(m.Delta, (c.ENTRY, f.DIGEST, f.RAW), _BLOBS, since=_DELTA_VERSION),
+    24: _Shape(m.Delta, (c.ENTRY, f.DIGEST, f.RAW), _BLOBS),
     25: _Shape(m.Missing, (f.REVISION, c.DIGESTS), _LARGE),
     30: _Shape(m.Prepared, _WORKED),
     31: _Shape(
@@ -104,6 +106,7 @@ _SHAPES: dict[int, _Shape] = {
     43: _Shape(m.Proposed, (f.whole(), c.PATHS, c.PATHS, f.REASON), _LARGE),
     44: _Shape(m.Ask, (f.whole(), f.word(), f.BODY), _LARGE),
     45: _Shape(m.Answered, (f.whole(), f.BODY), _LARGE),
+    46: _Shape(m.Hint, (c.PATHS, f.several(f.TREE), f.FLAG), _MEDIUM, since=_HINT_VERSION),
 }
 """Number of each type on the wire; a number is never used again for another."""
 
@@ -138,7 +141,7 @@ def encode(message: m.Message, version: int) -> bytes:
         raise ProtocolError(f"{_title(shape)} can't be said in protocol version {version}")
     values = [getattr(message, name) for name in _NAMES[number]]
     _check_together(message)
-    body = packing.pack(_fields_out(shape, values, version))
+    body = packing.pack([one.out(value) for one, value in zip(shape.fields, values, strict=True)])
     if len(body) >= shape.limit:
         raise ProtocolError(
             f"{_title(shape)} has {len(body)} bytes, below {shape.limit} may travel"
@@ -164,17 +167,17 @@ def decode(data: bytes, version: int) -> m.Message:
     if len(data) > shape.limit:
         raise ProtocolError(f"{_title(shape)} of {len(data)} bytes, at most {shape.limit}")
     try:
-        return _decoded(shape, data, version)
+        return _decoded(shape, data)
     except ProtocolError as error:
         raise ProtocolError(f"{_title(shape)}: {error}", hint=error.hint) from error
 
 
-def _decoded(shape: _Shape, data: bytes, version: int) -> m.Message:
+def _decoded(shape: _Shape, data: bytes) -> m.Message:
     body = data[1:]
     if data[0] & _COMPRESSED:
         body = packing.unsqueeze(body, limit=shape.limit)
     values = f.items_of(packing.unpack(body, limit=shape.limit, length_max=f.LIST_MAX))
-    wanted = _fields_in(shape, version)
+    wanted = shape.fields
     if shape.kind is m.Hello:
         values = values[: len(wanted)]
     names = _NAMES[_NUMBERS[shape.kind]]
@@ -189,17 +192,6 @@ def _decoded(shape: _Shape, data: bytes, version: int) -> m.Message:
     message = cast("Callable[..., m.Message]", shape.kind)(*made)
     _check_together(message)
     return message
-
-
-def _fields_in(shape: _Shape, version: int) -> tuple[f.Field, ...]:
-    if shape.kind in _GREW and version < _DELTA_VERSION:
-        return shape.fields[:-1]
-    return shape.fields
-
-
-def _fields_out(shape: _Shape, values: list[object], version: int) -> list[object]:
-    fields = _fields_in(shape, version)
-    return [field.out(value) for field, value in zip(fields, values, strict=False)]
 
 
 def _title(shape: _Shape) -> str:
@@ -219,7 +211,7 @@ def _check_together(message: m.Message) -> None:
             _check_size(sum(entry.size for entry in message.entries))
         case m.Delta():
             _check_size(message.entry.size)
-        case m.Surveyed() | m.Admitted():
+        case m.Surveyed() | m.Admitted() | m.Hint():
             _check_unique(message.trees)
         case _:
             pass

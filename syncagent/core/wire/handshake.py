@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from syncagent.core.errors import ProtocolError, RefusedError
 from syncagent.core.wire.codec import decode, encode, limit_of
 from syncagent.core.wire.frames import PREFACE, FrameReader, frame
-from syncagent.core.wire.messages import Bye, Hello
+from syncagent.core.wire.messages import VERSIONS, Bye, Hello
 
 if TYPE_CHECKING:
     from syncagent.core.artifact import NodeName
     from syncagent.core.wire.messages import Message
 
-_GREETING_VERSION = 1
+_GREETING_VERSION = min(VERSIONS)
 """`Hello` and `Bye` are the same in all versions; this one is named until one is agreed."""
 
 

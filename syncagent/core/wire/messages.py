@@ -16,7 +16,8 @@ A conversation, manager M to worker W, on a connection that M keeps open:
 `Want` is answered by either side: a new manager catches up from a worker with the same messages.
 `Propose` (W to M) carries a local change where any node may write. `Ask`/`Answered` carry what a
 person does on one node to another (approve a hold, list what was kept; from W to M: `adopt`, to
-make a revision of bytes that W kept). Lengths, never instants, cross the wire:
+make a revision of bytes that W kept). `Hint` tells, either way, where something happened on a mount
+that both nodes have. Lengths, never instants, cross the wire:
 clocks of two nodes do not compare.
 """
 
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
     from syncagent.core.revision import RevisionId, Token
     from syncagent.core.verdict import Refused
 
-VERSIONS = (2, 1)
-"""Protocol versions this agent speaks, newest first.
+VERSIONS = (3, 2)
+"""Protocol versions this agent speaks, newest first: its own, and the one before.
 
-2 added `Delta` and what is withheld; 1 sends whole blobs, and whole revisions, only.
+3 added `Hint`. 2 added `Delta` and what is withheld; 1, which is not spoken any more, sent whole
+blobs, and whole revisions, only.
 """
 
 
@@ -153,7 +155,7 @@ class Blobs:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """One blob, zstd-compressed with the bytes of `base` as dictionary (version 2)."""
+    """One blob, zstd-compressed with the bytes of `base` as dictionary."""
 
     entry: Entry
     base: Digest
@@ -270,6 +272,19 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """Something happened at `paths`, or anywhere in `trees`, on a mount that both nodes have (version 3).
+
+    The sender's own kernel has seen it, which tells nothing of it to the others. `relayed`: it comes
+    from another node by way of its manager, and goes no further.
+    """
+
+    paths: tuple[ArtifactPath, ...]
+    trees: tuple[TreeName, ...] = ()
+    relayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Keeps a connection known to be alive; answered with the same number."""
 
@@ -314,6 +329,7 @@ Message = (
     | Proposed
     | Ask
     | Answered
+    | Hint
     | Ping
     | Pong
     | Bye

@@ -28,7 +28,7 @@ from syncagent.core.intent import Keep
 from syncagent.core.ledger import StandingChange
 from syncagent.core.runtime import Heard, Saying
 from syncagent.core.settings import RolloutSettings, Writers
-from syncagent.core.wire.messages import Admit, Blobs, Commit, Done, Offer, Prepared, Propose, Want
+from syncagent.core.wire.messages import Blobs, Commit, Done, Offer, Prepared, Propose, Want
 from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import (
     PEER,
@@ -439,22 +439,6 @@ def test_what_a_runtime_refuses_at_once_is_one_record_of_the_ledger() -> None:
     (note,) = [effect for effect in effects if isinstance(effect, Note)]
     assert from_note(note.change.notes[NOTE]) == bench.state.exempt
     assert bench.state.base == overlay(bench.state.rows, bench.state.exemptions)
-
-
-def test_a_manager_that_knows_of_no_canary_has_nothing_withheld_for_ever() -> None:
-    bench = worker()
-    link, token = bench.managed()
-    new = {A: ONE_NEW, B: TWO_NEW}
-    offered(bench, link, token, new, A)
-    committed(bench, link, token)
-    assert bench.files == {A: ONE, B: TWO_NEW}
-    bench.cut(link)
-    old = bench.link(dialled=False, version=1)
-    bench.hear(old, Admit(bench.token(3)))
-    bench.pass_(1.0)
-    link_wants(bench, old, new)
-    assert bench.files == new
-    assert not bench.state.withheld
 
 
 def test_who_wrote_what_is_withheld_from_the_others_has_it() -> None:

@@ -427,10 +427,8 @@ def test_bytes_are_judged_once() -> None:
 # --- serving --------------------------------------------------------------------------------------
 
 
-def served(
-    bench: Bench, want: Want, *, deltas: bool = True, manifest: Manifest | None = None
-) -> list[object]:
-    bench.do(fx.Serve(1, want, manifest, deltas))
+def served(bench: Bench, want: Want, manifest: Manifest | None = None) -> list[object]:
+    bench.do(fx.Serve(1, want, manifest))
     sent, bench.sent = [message for _, message in bench.sent], []
     return sent
 
@@ -453,14 +451,13 @@ def test_blobs_come_in_batches_and_what_is_not_here_is_named() -> None:
 
 
 @pytest.mark.parametrize("deltas", [True, False])
-def test_a_delta_comes_where_both_speak_of_it_and_the_base_is_here(deltas: bool) -> None:
+def test_a_delta_comes_where_the_base_is_on_both_sides(deltas: bool) -> None:
     bench = standing()
     old, new = FILES[A.path], FILES["sequences/b.xml"]
     own = bench.history.standing().revision
-    want = Want(
-        own, manifest=False, blobs=(digest_of(new), digest_of(old)), bases=(digest_of(old), None)
-    )
-    messages = served(bench, want, deltas=deltas)
+    bases = (digest_of(old), None) if deltas else ()
+    want = Want(own, manifest=False, blobs=(digest_of(new), digest_of(old)), bases=bases)
+    messages = served(bench, want)
     kinds = sorted(type(message).__name__ for message in messages)
     assert kinds == (["Blobs", "Delta"] if deltas else ["Blobs"])
     for message in messages:
@@ -490,7 +487,7 @@ def test_whichever_call_of_the_history_is_refused_the_asker_is_told() -> None:
         want = Want(
             own, manifest=True, blobs=(digest_of(new), digest_of(old)), bases=(digest_of(old), None)
         )
-        hand.do(fx.Serve(1, want, rows(FILES), deltas=True))
+        hand.do(fx.Serve(1, want, rows(FILES)))
         if refusing.left > 0:
             assert not any(isinstance(message, Missing) for message in sent)
             return

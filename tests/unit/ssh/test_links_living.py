@@ -196,12 +196,11 @@ def test_keys_are_exchanged_again_under_way_without_losing_anything(world: Loopb
 
 def test_an_older_agent_is_spoken_to_in_its_version(world: Loopback) -> None:
     one = world.start(ONE)
-    world.start(TWO, versions=(1,))
+    world.start(TWO, versions=(2, 1))
     one.dial(TWO)
-    assert nth(world, ONE, LinkUp).version == nth(world, TWO, LinkUp).version == 1
-    delta = m.Delta(Entry(digest_of(b""), 0), digest_of(b"x"), b"")
-    one.send(LinkId(nth(world, ONE, LinkUp).link), delta)
-    assert "Delta can't be said in protocol version 1" in nth(world, ONE, LinkDown).reason
+    assert nth(world, ONE, LinkUp).version == nth(world, TWO, LinkUp).version == 2
+    one.send(LinkId(nth(world, ONE, LinkUp).link), m.Hint(()))
+    assert "Hint can't be said in protocol version 2" in nth(world, ONE, LinkDown).reason
 
 
 def test_an_agent_that_is_too_old_is_refused_with_both_versions(world: Loopback) -> None:

@@ -2,7 +2,6 @@
 
 import tracemalloc
 from contextlib import suppress
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -13,7 +12,6 @@ from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import Digest, digest_of
 from syncagent.core.errors import ProtocolError
-from syncagent.core.exempt import NONE_WITHHELD
 from syncagent.core.manifest import Entry
 from syncagent.core.revision import REVISION_ZERO, RevisionId, Token
 from syncagent.core.verdict import Problem, Refused
@@ -45,40 +43,29 @@ def test_there_is_a_strategy_for_every_message() -> None:
 @given(data=st.data())
 def test_a_message_comes_back_as_it_was_sent(kind: type, data: st.DataObject) -> None:
     message = data.draw(BY_TYPE[kind])
-    assert decode(encode(message, 2), 2) == message
+    assert decode(encode(message, 3), 3) == message
 
 
 @settings(deadline=None, max_examples=100)
 @given(anything)
-def test_version_1_carries_all_but_deltas_bases_and_what_is_withheld(message: m.Message) -> None:
-    if isinstance(message, m.Delta):
-        with pytest.raises(ProtocolError, match="Delta can't be said in protocol version 1"):
-            encode(message, 1)
+def test_version_2_carries_all_but_hints(message: m.Message) -> None:
+    if isinstance(message, m.Hint):
+        with pytest.raises(ProtocolError, match="Hint can't be said in protocol version 2"):
+            encode(message, 2)
         return
-    if isinstance(message, m.Want):
-        message = m.Want(message.revision, message.manifest, message.blobs)
-    if isinstance(message, m.Done | m.Surveyed | m.Admitted):
-        message = replace(message, withheld=NONE_WITHHELD)
-    if isinstance(message, m.Offer):
-        message = replace(message, withheld=())
-    assert decode(encode(message, 1), 1) == message
+    assert decode(encode(message, 2), 2) == message
 
 
-def test_version_1_drops_the_offer_to_take_deltas() -> None:
-    want = m.Want(R7, manifest=False, blobs=(D,), bases=(D,))
-    assert decode(encode(want, 1), 1) == m.Want(R7, manifest=False, blobs=(D,))
-
-
-def test_a_delta_is_unknown_to_version_1() -> None:
-    data = encode(m.Delta(ENTRY, D, b"frame"), 2)
-    with pytest.raises(ProtocolError, match="not known in protocol version 1"):
-        decode(data, 1)
+def test_a_hint_is_unknown_to_version_2() -> None:
+    data = encode(m.Hint((API,)), 3)
+    with pytest.raises(ProtocolError, match="not known in protocol version 2"):
+        decode(data, 2)
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.sampled_from([m.Hello, m.Bye]).flatmap(BY_TYPE.__getitem__))
 def test_hello_and_bye_are_the_same_in_all_versions(message: m.Message) -> None:
-    assert encode(message, 1) == encode(message, 2)
+    assert encode(message, 1) == encode(message, 2) == encode(message, 3)
 
 
 def test_a_hello_of_a_later_version_may_say_more() -> None:
@@ -91,7 +78,7 @@ def test_a_hello_of_a_later_version_may_say_more() -> None:
 @example(b"")
 def test_random_bytes_are_refused_or_a_message_that_can_be_sent_again(noise: bytes) -> None:
     with suppress(ProtocolError):
-        encode(decode(noise, 2), 2)
+        encode(decode(noise, 3), 3)
 
 
 @settings(deadline=None, max_examples=300)
@@ -99,11 +86,11 @@ def test_random_bytes_are_refused_or_a_message_that_can_be_sent_again(noise: byt
 def test_a_changed_message_is_refused_or_holds_the_rules(
     message: m.Message, data: st.DataObject
 ) -> None:
-    raw = bytearray(encode(message, 2))
+    raw = bytearray(encode(message, 3))
     for _ in range(data.draw(st.integers(1, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     with suppress(ProtocolError):
-        encode(decode(bytes(raw), 2), 2)
+        encode(decode(bytes(raw), 3), 3)
 
 
 @settings(deadline=None, max_examples=150)
@@ -111,11 +98,11 @@ def test_a_changed_message_is_refused_or_holds_the_rules(
 def test_a_message_cut_short_or_drawn_out_is_refused(
     message: m.Message, data: st.DataObject
 ) -> None:
-    raw = encode(message, 2)
+    raw = encode(message, 3)
     with pytest.raises(ProtocolError):
-        decode(raw[: data.draw(st.integers(0, len(raw) - 1))], 2)
+        decode(raw[: data.draw(st.integers(0, len(raw) - 1))], 3)
     with pytest.raises(ProtocolError):
-        decode(raw + b"\0", 2)
+        decode(raw + b"\0", 3)
 
 
 ZERO_RAW = [0, 0, bytes.fromhex(REVISION_ZERO.digest[5:])]
