@@ -20,7 +20,7 @@ from syncagent.agent.effects import Send
 from syncagent.core.artifact import ArtifactPath
 from syncagent.core.events import Hinted, HintKind
 from syncagent.core.settings import SHARE
-from syncagent.core.snapshot import Unread
+from syncagent.core.snapshot import Seen, Unread
 from syncagent.core.wire.messages import Hint
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import TreeName
     from syncagent.core.change import Change
     from syncagent.core.events import ShareHinted
-    from syncagent.core.snapshot import Seen
 
 HINT_VERSION = 3
 """The protocol version that brought hints."""
@@ -117,8 +116,9 @@ class Hinting:
     def expect_all(self, moves: Iterable[Change], now: float) -> None:
         """Look for what a revision says of the mount, as far as it was not seen yet."""
         for change in moves:
-            wanted = change.after.digest if change.after is not None else None
-            if self._observing.observed(change.path) != wanted:
+            view = self._observing.views.get(change.path.tree)
+            here = view.files.get(change.path.path) if view is not None else None
+            if (here.entry if isinstance(here, Seen) else None) != change.after:
                 self.expect((change.path,), now)
 
     def _expect_anything(self, tree: TreeName, now: float) -> None:

@@ -191,15 +191,11 @@ class Observing:
 
     def rebase(self, base: Manifest, paths: Iterable[ArtifactPath] | None) -> None:
         """Take a new base that needed no commit here; only `paths` can have changed (None: all)."""
-        if paths is None:
-            for view in self.views.values():
-                view.rebase(base)
-            return
         by_tree: dict[TreeName, list[str]] = {}
-        for path in paths:
+        for path in paths or ():
             by_tree.setdefault(path.tree, []).append(path.path)
         for name, view in self.views.items():
-            view.rebase(base, by_tree.get(name, ()))
+            view.rebase(base, None if paths is None else by_tree.get(name, ()))
 
     # --- what is due ------------------------------------------------------------------------
 
