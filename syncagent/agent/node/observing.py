@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from syncagent.agent.effects import Look, Scan, StartWatch
 from syncagent.agent.node.roots import Roots
+from syncagent.agent.node.settled import Settled
 from syncagent.agent.node.stalling import Stalling
 from syncagent.agent.node.treeholds import hold_tree
 from syncagent.agent.node.treeview import TreeView
@@ -52,7 +53,7 @@ class Observing:
             cap_s=limits.settle_cap_s,
         )
         self.views = {tree.name: TreeView(tree.name, tree.kind) for tree in state.settings.trees}
-        self.index = Index(_Settled(self))
+        self.index = Index(Settled(self.views))
         self.doubts: Collection[ArtifactPath] = frozenset()
         """Where a difference may turn out to be the runtime's own (`restores`): it waits a moment."""
         self._stalling = Stalling(state)
@@ -387,15 +388,3 @@ class Observing:
         self._roots.accept(name, now)
         self._state.alarm(f"tree {name}", None)
         self.want_scan(name, now)
-
-
-class _Settled:
-    """The paths that keep a name which another claims too: those that are as base has them."""
-
-    def __init__(self, observing: Observing) -> None:
-        self._observing = observing
-
-    def __contains__(self, path: object) -> bool:
-        assert isinstance(path, ArtifactPath), "only paths are asked for"
-        view = self._observing.views[path.tree]
-        return path.path in view.base and path.path not in view.differing
