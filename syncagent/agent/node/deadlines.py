@@ -132,7 +132,7 @@ class Deadlines:
         if self._about.asks and not wait.asked:
             wait.asked, wait.due = True, None
             return _Next.ASK
-        mute = self._is_mute()
+        mute = self._is_mute(now)
         ready = self._readiness.ready
         if mute and wait.shown and ready and self._about.kind == "synapse":
             self._readiness.silent(str(path))
@@ -148,8 +148,10 @@ class Deadlines:
             self._outcomes.turn(path, now, Deployment.UNKNOWN, in_vain if wait.tries else unheard)
         return _Next.NOTHING
 
-    def _is_mute(self) -> bool:
+    def _is_mute(self, now: float) -> bool:
         """Tell whether nothing came of the last files that were touched: no more need be."""
+        if now < self._touched_at + ack_deadline_s(self._about.scan_s, self._about.pause_s, 0):
+            return False  # It has not had the time to look at them.
         waits = self._outcomes.waits
         shown = [path for path in self._touched if path not in waits or waits[path].shown]
         unanswered = all(path in waits and waits[path].tries for path in shown)

@@ -363,6 +363,23 @@ def test_one_silent_batch_is_enough_to_touch_no_more() -> None:
     assert bench.node.deploying.counts()[D.UNKNOWN] == 40
 
 
+def test_a_runtime_that_has_not_looked_yet_is_not_mute() -> None:
+    bench = _aged(Bench(OLD, peers=())).beside(CARBON).lead()
+    assert bench.gateway is not None
+    bench.gateway.mute = True
+    bench.put("api/A.xml", api("A", "new"))
+    bench.pass_(0.5)
+    bench.put("api/N.xml", api("N"))
+    while not bench.events("touched"):
+        bench.pass_(0.1)
+    bench.pass_(1.0)
+    bench.gateway.mute = False
+    assert bench.gateway.due() - bench.wall() > 0.1, "it looks later"
+    bench.pass_(60.0)
+    assert len(bench.events("touched")) == 2
+    assert state_of(bench, "api/N.xml") is D.DEPLOYED
+
+
 def test_files_that_were_touched_in_vain_are_enough_though_others_are_spoken_of() -> None:
     bench = leading(OLD)
     assert bench.gateway is not None
