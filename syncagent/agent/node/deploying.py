@@ -17,7 +17,7 @@ from syncagent.agent.effects import TellRuntime, Touch
 from syncagent.agent.node.deadlines import Deadlines
 from syncagent.agent.node.dying import Dying
 from syncagent.agent.node.hearing import Hearing
-from syncagent.agent.node.job import Stage
+from syncagent.agent.node.job import Stage, writes
 from syncagent.agent.node.loading import Loading
 from syncagent.agent.node.outcomes import Outcomes, Taking, taking
 from syncagent.agent.node.owing import Owing, pending
@@ -72,6 +72,7 @@ class Deploying:
         self._deadlines = Deadlines(self._outcomes, self.readiness, self._loading, self._hearing)
         self.lift: Callable[[Collection[ArtifactPath], float], None] = lambda _paths, _now: None
         """Has the revision's versions put back (`Exempting.lift`)."""
+        self._restores.overwritten = lambda path: writes(advancing.job, path)
         self._loading.rejected = self._restores.rejected
         self._loading.taken = self._restores.accepted
         self._listened_at = self._heard_at = 0.0

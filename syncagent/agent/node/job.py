@@ -168,6 +168,13 @@ class Job:
         return self.why is Why.OFFER and self.parent == self.revision
 
 
+def writes(job: Job | None, path: ArtifactPath) -> bool:
+    """Tell whether a commit that can't be dropped any more may write at `path`."""
+    if job is None or job.interruptible:
+        return False
+    return any(step.path == path for step in job.steps)
+
+
 def done_of(state: State) -> Done:
     """Return how this node says where it stands."""
     return Done(state.standing.revision, state.rows.digest, state.withheld_as)

@@ -79,6 +79,9 @@ class Restores:
         self.recall: Callable[[ArtifactPath, float, float], None] = lambda _path, _since, _now: None
         """Has counted again what was said of a path since a wall time (`Hearing.replay`)."""
 
+        self.overwritten: Callable[[ArtifactPath], bool] = lambda _path: False
+        """Tells whether a commit is about to write at a path, or has just done so."""
+
     def load(self) -> None:
         """Take up what a stop may have cut in two: it was rejected, what came of it was not seen."""
         for outcome in self._outcomes.known.values():
@@ -222,9 +225,9 @@ class Restores:
     # --- what follows -----------------------------------------------------------------------
 
     def _settle(self, path: ArtifactPath) -> bool:
-        """Exempt what the runtime wrote at `path`; return whether it did."""
+        """Exempt what the runtime wrote at `path`, if that stays; return whether it did."""
         view = self._observing.views[path.tree]
-        if path.path not in view.differing:
+        if path.path not in view.differing or self.overwritten(path):
             return False
         seen = view.files.get(path.path)
         if isinstance(seen, Seen):

@@ -223,3 +223,27 @@ def bad_edit(bench: Bench) -> bytes:
     put_back = bench.files["api/A.xml"]
     assert put_back not in {OLD["api/A.xml"], api("A", "new")}
     return put_back
+
+
+def test_what_the_runtime_puts_back_where_a_commit_is_about_to_write_is_no_exemption() -> None:
+    bench = following(OLD, CARBON)
+    refuse(bench)
+    bench.put("api/A.xml", api("A", "new"))
+    while not (bench.hands and isinstance(bench.hands[0], CommitIntent)):
+        bench.at = max(bench.at, bench.wake_at)
+        bench.tick()
+        while bench.hands and not isinstance(bench.hands[0], CommitIntent):
+            bench.step()
+    assert bench.gateway is not None
+    bench.gateway.scan()
+    put_back = bench.files["api/A.xml"]
+    assert put_back not in {OLD["api/A.xml"], api("A", "new")}
+    while bench.arrived:
+        bench.handle(bench.arrived.popleft())
+    looked = bench.eye.do(Look(T, ("api/A.xml",)))
+    assert looked is not None
+    bench.handle(looked)
+    assert not bench.state.exempt
+    bench.pass_(30.0)
+    assert bench.files["api/A.xml"] == OLD["api/A.xml"]
+    assert not bench.state.exempt
