@@ -246,15 +246,18 @@ class FakeRuntime:
         return self.gateway.about
 
     def start(self, mark: str | None) -> None:
-        """Say the present state, then all that was said since the mark, or since the last start."""
+        """Say all that was said since the mark, or since the last start, and then the present state.
+
+        As the log is read: of the turns on the way only those of the process that runs now are told.
+        """
         log = self.gateway.log
         if mark is not None and mark.isdecimal() and int(mark) <= len(log):
             self._read = int(mark)
         else:
             self._read = _last_start(log)
-        self._post(RuntimeTurned(self.gateway.state))
         self.gateway.listeners.append(self)
-        self.read_on(told=True)
+        if self.read_on(catching_up=True) != self.gateway.state:
+            self._post(RuntimeTurned(self.gateway.state))
 
     def tell(self, order: Order) -> None:
         self.told.append(order)
@@ -266,9 +269,9 @@ class FakeRuntime:
         if self in self.gateway.listeners:
             self.gateway.listeners.remove(self)
 
-    def read_on(self, *, told: bool = False) -> None:
-        """Post what was said since; a change of state in its place among the sayings."""
-        log, heard = self.gateway.log, list[Heard]()
+    def read_on(self, *, catching_up: bool = False) -> RuntimeState | None:
+        """Post what was said since; a change of state in its place among the sayings. Return the last."""
+        log, heard, last = self.gateway.log, list[Heard](), None
         while self._read < len(log):
             entry = log[self._read]
             self._read += 1
@@ -276,9 +279,11 @@ class FakeRuntime:
                 heard.append(entry)
                 continue
             self._flush(heard, self._read - 1)
-            if not told:
+            if not catching_up or entry.incarnation == self.gateway.state.incarnation:
                 self._post(RuntimeTurned(entry))
+                last = entry
         self._flush(heard, self._read)
+        return last
 
     def _flush(self, heard: list[Heard], mark: int) -> None:
         if heard:

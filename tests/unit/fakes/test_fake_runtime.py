@@ -72,7 +72,7 @@ def world(request: pytest.FixtureRequest) -> World:
 def test_what_was_loaded_at_the_start_is_served_and_of_apis_it_is_said(world: World) -> None:
     assert world.heard() == [(Saying.DEPLOYED, "Old")]
     assert world.gateway.serves("api", "Old") == api("Old")
-    assert world.phases() == [Phase.READY]
+    assert world.phases() == [Phase.STARTING, Phase.READY]
 
 
 def test_a_new_file_is_deployed_by_the_next_scan_and_said(world: World) -> None:
@@ -142,7 +142,8 @@ def test_each_start_is_another_incarnation_and_phases_are_told_in_order(world: W
     world.gateway.kill()
     world.gateway.boot()
     world.pass_(world.dialect.start_s)
-    assert world.phases() == [Phase.READY, Phase.DOWN, Phase.STARTING, Phase.READY]
+    turns = [Phase.STARTING, Phase.READY]
+    assert world.phases() == [*turns, Phase.DOWN, *turns]
     assert world.gateway.state.incarnation != first
 
 
@@ -213,3 +214,19 @@ def test_what_it_did_not_come_to_is_dated_when_it_is_done(dialect: Dialect) -> N
     said = [each for each in world.gateway.log if isinstance(each, Heard) and each.path]
     assert [(each.path, each.at) for each in said] == [(at("api/New.xml"), world.now)]
     assert world.now < world.gateway.due() <= world.now + dialect.scan_s
+
+
+def test_what_is_read_again_comes_before_the_state_as_it_is_now(world: World) -> None:
+    world.disk.put(at("api/New.xml"), api("New"))
+    world.pass_(world.dialect.scan_s)
+    world.gateway.kill()
+    world.events.clear()
+    FakeRuntime(world.gateway, world.events.append).start("0")
+    assert isinstance(world.events[-1], RuntimeTurned)
+    assert world.phases() == [Phase.STARTING, Phase.READY, Phase.DOWN]
+    assert (Saying.DEPLOYED, "api/New.xml") in world.heard()
+    world.gateway.boot()
+    world.events.clear()
+    FakeRuntime(world.gateway, world.events.append).start("0")
+    assert world.phases() == [Phase.STARTING], "of those before only what they said is told"
+    assert (Saying.DEPLOYED, "api/New.xml") in world.heard()
