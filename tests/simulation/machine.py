@@ -117,6 +117,11 @@ class Lane:
         self._queue: deque[Effect] = deque()
         self.current: Effect | None = None
 
+    @property
+    def idle(self) -> bool:
+        """True if nothing waits, and nothing is under way."""
+        return self.current is None and not self._queue
+
     def put(self, effect: Effect) -> None:
         """Have something carried out."""
         self._queue.append(effect)

@@ -6,7 +6,7 @@ is in the commit that mended it.
 
 FOUND_BESIDE = (5, 8, 14, 15, 27, 30, 31, 33, 54, 66, 72, 79, 85, 86, 96, 97, 155, 156)
 FOUND_BESIDE += (1081, 1083, 1107, 1215, 1411, 1503, 4134, 4165, 4181, 4212, 4336, 4443, 4618, 4624)
-FOUND_BESIDE += (7046, 7066, 90028, 90146, 90229)
+FOUND_BESIDE += (7046, 7066, 90028, 90120, 90146, 90171, 90203, 90229, 90310, 90394, 90435, 90452)
 """Those that did so with runtimes beside the agents."""
 
 OPEN_BESIDE: tuple[int, ...] = ()

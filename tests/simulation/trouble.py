@@ -482,6 +482,7 @@ class Trouble:
         if machine.lives and machine.process is None and disk._intent is not None:
             return  # what a crash has cut is finished first
         self._take(machine, tree, "replaced")
+        came = machine.witness.came(machine, tree)
         was, rows, folders = disk.identity[tree], disk.trees[tree], disk.folders[tree]
         durable = disk._durable[tree]
         other = {p: row for p, row in rows.items() if self.world.chance(0.3)}
@@ -496,6 +497,8 @@ class Trouble:
             disk.identity[tree], disk.trees[tree], disk.folders[tree] = was, rows, folders
             disk._durable[tree] = durable
             machine.witness.accident(machine, tree, done=True)
+            # These are the same files as before, and nobody but the agent saw the others.
+            machine.witness.of[machine.name].came.update(came)
             del machine.away[tree]
             machine.hint(tree, "", HintKind.SUBTREE)
 

@@ -201,6 +201,12 @@ class Witness:
                 self._comes(seen, where, after[path][0] if path in after else None)
         seen.trees[tree] = after
 
+    def came(self, machine: Machine, tree: TreeName) -> dict[ArtifactPath, float]:
+        """Return since when the files of a tree hold what they hold."""
+        seen = self.of[machine.name]
+        paths = [ArtifactPath(tree, path) for path in machine.disk.trees[tree]]
+        return {path: seen.came.get(path, NEVER) for path in paths}
+
     def power_cut(self, machine: Machine) -> None:
         """What was not durable is as it was: nobody's deed."""
         seen = self.of[machine.name]
@@ -415,7 +421,9 @@ class Witness:
 
     def _whole(self, machine: Machine, seen: Seen) -> None:
         """With no commit under way a tree is what the ledger says, but for others' edits."""
-        right = held(machine, seen.standing)
+        right, process = held(machine, seen.standing), machine.process
+        # What waits to be noted may be of before an edit: that the two agree now proves nothing.
+        settled = process is None or process.lanes["commit"].idle
         for tree in machine.settings.tree_names:
             if machine.away.get(tree) == "replaced":
                 continue
@@ -425,7 +433,8 @@ class Witness:
                 wanted, row = named.get(path), rows.get(path)
                 where = ArtifactPath(tree, path)
                 if (wanted.digest if wanted else None) == (digest_of(row[0]) if row else None):
-                    seen.touched.discard(where)
+                    if settled:
+                        seen.touched.discard(where)
                 elif where not in seen.touched:
                     raise Violation(
                         "whole revision",
