@@ -342,6 +342,8 @@ class _Taken:
         except ValueError as error:
             raise ProtocolError(str(error)) from error
         where = ArtifactPath(self._tree, path_in(path))
+        if self._shown.get(where.path) == digest:
+            return
         self._shown[where.path] = digest
         self._examiner.take(where, digest, bytes_of(content))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from syncagent.core.events import ShellEvent
     from syncagent.core.settings import TreeSettings
-    from syncagent.ports import Clock, Part
+    from syncagent.ports import Clock
 
 STOP_S = 20.0
 
@@ -46,7 +46,7 @@ class Thread:
 
 
 class Mount:
-    """One mount's process, in threads. `part_of` may put another part there than a real one."""
+    """One mount's process, in threads. `make_part` may make another part than a real one."""
 
     def __init__(
         self,
@@ -55,10 +55,10 @@ class Mount:
         cache_path: str,
         *,
         poll_s: float = 2.0,
-        part_of: Callable[[Part], Part] = lambda part: part,
+        make_part: Callable[..., LocalPart] = LocalPart,
     ) -> None:
         self._clock = clock
-        self._part_of = part_of
+        self._make_part = make_part
         self.launched = 0
         limits = Limits()
         setup = Setup(
@@ -88,9 +88,7 @@ class Mount:
         with link, suppress(OSError, ProtocolError):
             setup = setup_in(receive(link))
             fs = OsFS()
-            part = self._part_of(
-                LocalPart(fs, setup.trees, Limits(), setup.cache_path, self._clock)
-            )
+            part = self._make_part(fs, setup.trees, Limits(), setup.cache_path, self._clock)
 
             def post(event: ShellEvent) -> None:
                 server.post(event)
