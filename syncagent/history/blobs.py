@@ -67,6 +67,7 @@ class BlobStore:
         self._frames: dict[int, list[PackFrame]] = {}
         self._number = 0
         self._fd: int | None = None
+        self._resting = False
         self._size = 0
         self._synced = 0
         self._recent: dict[PackFrame, dict[Digest, bytes]] = {}
@@ -112,6 +113,23 @@ class BlobStore:
             with suppress(OSError):
                 self._fs.close(fd)
 
+    def let_go(self) -> None:
+        """Close the pack, if all of it is durable, until the next append: it keeps its mount busy."""
+        if self._fd is not None and self._size == self._synced:
+            self.close()
+            self._resting = True
+
+    def _take_up(self) -> None:
+        """Open the pack that was let go, if it is still what it was; else a new one is begun."""
+        resting, self._resting = self._resting, False
+        if not resting:
+            return
+        fd = self._fs.open(self._file(self._number), _APPEND & ~os.O_CREAT)
+        if self._fs.fstat(fd).st_size == self._size:
+            self._fd = fd
+        else:
+            self._fs.close(fd)
+
     # Adding.
 
     def add(self, entries: Sequence[Entry], frame: bytes) -> None:
@@ -122,6 +140,7 @@ class BlobStore:
 
     def _append(self, entries: Sequence[Entry], frame: bytes) -> None:
         with disk_errors(f"write a blob pack in {self._path}"):
+            self._take_up()
             if self._fd is None or self._size > PACK_BYTES_MAX:
                 self._sync_open()
                 self._begin_pack()

@@ -165,6 +165,7 @@ class Ledger:
         self._fd: int | None = None
         self._size = 0
         self._suspect = False
+        self._resting = False
         self._standing = Standing()
 
     @property
@@ -208,6 +209,7 @@ class Ledger:
     def append(self, change: StandingChange) -> Standing:
         """Append durably; return the new standing. Raises DiskError: then the old one stands."""
         after = self._standing.after(change)
+        self._take_up()
         if self._suspect or self._fd is None:
             with suppress(DiskError, StateError):
                 # Best effort: where the node stands does not wait for what answers questions.
@@ -250,6 +252,25 @@ class Ledger:
             return
         if self._size > COMPACT_RATIO * len(encode_standing(self._standing)):
             self._rewrite()
+
+    def let_go(self) -> None:
+        """Close the file until the next append: an open one keeps its mount busy."""
+        if not self._suspect and self._fd is not None:
+            self.close()
+            self._resting = True
+
+    def _take_up(self) -> None:
+        """Open the file that was let go, if it is still what it was."""
+        resting, self._resting = self._resting, False
+        if not resting:
+            return
+        with suppress(DiskError):
+            self._open()
+            assert self._fd is not None, "just opened"
+            with disk_errors(f"look at {self._path}"):
+                if self._fs.fstat(self._fd).st_size == self._size:
+                    return
+        self._suspect = True
 
     def close(self) -> None:
         """Close the file; a later append opens it again."""

@@ -41,7 +41,8 @@ class NodeHistory:
     """History in the folder `path`, which exists. Any thread may call any method.
 
     `wall` is the clock for people (seconds since the Unix epoch): ages of revisions. `records` is
-    the folder of the records where that is another one: SQLite needs a local file system.
+    the folder of the records where that is another one, because `path` is on a mount: SQLite needs a
+    local file system, and no file there stays open, so that it can be unmounted.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class NodeHistory:
         self._blobs = BlobStore(fs, f"{path}/{BLOBS_NAME}")
         self._records = Records(fs, f"{records or path}/{RECORDS_NAME}", wall)
         self._writing = threading.Lock()
+        self._mounted = records not in {"", path}
 
     def take_limits(self, limits: Limits) -> None:
         """Forget by other limits from the next `tidy` on. From any thread."""
@@ -69,6 +71,7 @@ class NodeHistory:
         with self._writing:
             standing = self._ledger.load()
             self._blobs.load()
+            self._let_go()
             return standing
 
     def look(self) -> Standing:
@@ -95,6 +98,7 @@ class NodeHistory:
             self._blobs.add_contents(blobs)
             self._blobs.sync()
             self._ledger.append(change)
+            self._let_go()
 
     def add_blobs(self, entries: Sequence[Entry], frame: bytes) -> None:
         """Keep a zstd batch as it came; durable by the next `stand`. Raises DiskError."""
@@ -187,7 +191,14 @@ class NodeHistory:
         with self._writing:
             needed.update(entry.digest for _, entry in self._ledger.standing.manifest)
             needed.update(also)
-            return self._blobs.tidy(needed)
+            freed = self._blobs.tidy(needed)
+            self._let_go()
+            return freed
+
+    def _let_go(self) -> None:
+        if self._mounted:
+            self._ledger.let_go()
+            self._blobs.let_go()
 
     def _save(self, changes: Sequence[StandingChange]) -> None:
         """Have the records remember, durably, the revisions that ledger records tell of."""

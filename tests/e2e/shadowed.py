@@ -21,22 +21,34 @@ def mark_root(root: Path, cluster: str, tree: str) -> None:
         fs.close(fd)
 
 
+def prepare_share(share: Path, source: Path | None) -> None:
+    """Make the share's folder, if it is not there, as a copy of `source` or empty, and mark it."""
+    if share.exists():
+        return
+    if source is None:
+        share.mkdir(parents=True)
+    else:
+        shutil.copytree(source, share)
+    mark_root(share, "loopback", "synapse")
+
+
 class ShadowCluster(Cluster):
-    """Nodes in mode `shared`, form `shadow`; the share starts as a copy of `source`, or empty."""
+    """Nodes in mode `shared`, form `shadow`; the share starts as a copy of `source`, or empty.
+
+    `mount` is the folder in which the share lies, where it is not to be a plain one.
+    """
 
     def __init__(
         self,
         folder: Path,
         nodes: Mapping[str, Path | None],
         source: Path | None,
+        *,
+        mount: Path | None = None,
         sections: Sections | None = None,
     ) -> None:
-        self.share = folder / "mnt" / "synapse"
-        if source is None:
-            self.share.mkdir(parents=True)
-        else:
-            shutil.copytree(source, self.share)
-        mark_root(self.share, "loopback", "synapse")
+        self.share = (mount or folder / "mnt") / "synapse"
+        prepare_share(self.share, source)
         shadow: Sections = {"cluster": {"mode": "shared"}, "tree": {"share": str(self.share)}}
         super().__init__(folder, nodes, {**(sections or {}), **shadow})
 

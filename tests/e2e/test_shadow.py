@@ -121,3 +121,46 @@ def test_a_node_that_comes_back_takes_from_the_share_what_it_missed(tmp_path: Pa
             if event["what"] == "share-read"
         ]
         assert [(row["found"], row["left"]) for row in said] == [(3, 0)]
+
+
+def test_a_share_without_its_mark_is_left_alone_until_it_has_it(tmp_path: Path) -> None:
+    with ShadowCluster(tmp_path, {"gw-1": RELEASE}, RELEASE) as cluster:
+        mark = cluster.share / ".syncagent-root"
+        mark.rename(tmp_path / "mark")
+        cluster.start()
+        until(
+            lambda: "has no .syncagent-root" in str(cluster.share_row(cluster.manager)["reason"]),
+            "the share's row says why",
+        )
+        assert not (cluster.share.parent / ".syncagent").exists()
+        (tmp_path / "mark").rename(mark)
+        cluster.wait_synced()
+
+
+def test_what_vanishes_from_a_share_at_once_is_held_and_what_is_invalid_is_refused(
+    tmp_path: Path,
+) -> None:
+    with ShadowCluster(tmp_path, {"gw-1": RELEASE, "gw-2": RELEASE}, RELEASE) as cluster:
+        cluster.start()
+        cluster.wait_synced()
+        whole = files_of(cluster.share)
+        manager = cluster.manager
+
+        (cluster.share / MAIN).write_text("<sequence name='main'>")
+        until(lambda: cluster.share_row(manager)["refused"] == 1, "the share refuses it")
+        refused = manager.ask("get", "refused")
+        assert isinstance(refused, list)
+        assert [(row["node"], row["path"]) for row in refused] == [("share", MAIN)]
+        (cluster.share / MAIN).write_bytes(whole[MAIN])
+        until(lambda: cluster.share_row(manager)["refused"] == 0, "it is mended")
+
+        for path in whole:
+            (cluster.share / path).unlink()
+        until(lambda: cluster.share_row(manager)["state"] == "Held", "the deletions are held")
+        assert files_of(manager.tree) == files_of(cluster["gw-2"].tree) == whole
+        held = manager.ask("get", "held")
+        assert isinstance(held, list)
+        approved = manager.run("approve", held[0]["id"])
+        assert approved.returncode == 0, approved.stderr
+        until(lambda: files_of(cluster["gw-2"].tree) == {}, "they reach the other node")
+        cluster.wait_synced()

@@ -255,14 +255,20 @@ _NEXT = {
     "Held": "syncagent get held",
 }
 """What to do about a node, by its state."""
+_SHARE_NEXT = {
+    "Offline": "look at the mount on the manager: it goes on when the share answers",
+    "Degraded": "on the manager: syncagent events",
+}
+"""What is another matter where the share itself is meant."""
 
 
 def node_lines(node: Row) -> list[str]:
     """Return a node's state, why, and the next command where there is one."""
     name, state = text(node, "name"), text(node, "state")
     lines = [f"{name} {state}: {text(node, 'reason') or 'it did not say why'}"]
-    if state in _NEXT:
-        lines.append(f"  next: {_NEXT[state].format(name=name)}")
+    after = {**_NEXT, **_SHARE_NEXT} if text(node, "role") == "share" else _NEXT
+    if state in after:
+        lines.append(f"  next: {after[state].format(name=name)}")
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -97,13 +98,16 @@ def test_nothing_that_a_former_keeper_still_writes_is_read_by_the_next(
     newer = history_of(begin_reign(unflushed(), str(share), token(2, "gw-2")), tmp_path)
     stand(newer, b"<api name='new'/>", 2)
 
-    # It was frozen before its append, and goes on.
-    stand(former, b"<api name='late'/>", 1)
+    # It was frozen before its append, and goes on: its packs are not there any more, its ledger is.
+    with pytest.raises(DiskError):
+        stand(former, b"<api name='late'/>", 1)
+    former.stand(StandingChange(txid=2, notes={"late": "a note"}))
     former.close()
     newer.close()
 
     third = history_of(begin_reign(unflushed(), str(share), token(3, "gw-3")), tmp_path)
     assert third.standing().revision.epoch == 2
+    assert "late" not in third.standing().notes
     assert third.blob(digest_of(b"<api name='new'/>")) == b"<api name='new'/>"
     assert third.blob(digest_of(b"<api/>")) == b"<api/>"
     third.close()
@@ -212,6 +216,48 @@ def test_a_keeper_whose_state_was_taken_away_writes_nothing_more(share: Path) ->
     share.rename(share.parent / "gone")
     with pytest.raises(FencedError, match="not there any more"):
         guard.admit(token(1))
+
+
+def open_below(folder: Path) -> list[str]:
+    """Return the files in `folder` that this process holds open."""
+    links = Path("/proc/self/fd").iterdir()
+    return [str(to) for fd in links if (to := os.path.realpath(fd)).startswith(str(folder))]
+
+
+def test_nothing_on_the_share_stays_open_between_two_writes(share: Path, tmp_path: Path) -> None:
+    history = history_of(begin_reign(unflushed(), str(share), token(1)), tmp_path)
+    for content in (b"<api/>", b"<api name='b'/>"):
+        assert open_below(share) == []
+        stand(history, content, 1)
+    history.tidy()
+    assert open_below(share) == []
+    stand(history, b"<api name='c'/>", 1)
+    history.close()
+    packs = list(share.glob("*/blobs/*.pack"))
+    assert len(packs) == 1
+
+
+@pytest.mark.parametrize("damage", ["longer", "gone"])
+def test_files_that_changed_meanwhile_are_not_written_into(
+    share: Path, tmp_path: Path, damage: str
+) -> None:
+    reign = begin_reign(unflushed(), str(share), token(1))
+    history = history_of(reign, tmp_path)
+    stand(history, b"<api/>", 1)
+    for path in (Path(reign.folder, "ledger"), *share.glob("*/blobs/*.pack")):
+        if damage == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes() + b"somebody else's")
+    if damage == "gone":
+        with pytest.raises(DiskError):
+            stand(history, b"<api name='b'/>", 1)
+    stand(history, b"<api name='b'/>", 1)
+    history.close()
+    again = history_of(begin_reign(unflushed(), str(share), token(2)), tmp_path)
+    assert again.standing().revision.number == 2
+    assert again.blob(digest_of(b"<api name='b'/>")) == b"<api name='b'/>"
+    again.close()
 
 
 def test_an_intent_goes_with_the_ledger_and_only_the_last_reign_stays(share: Path) -> None:

@@ -1,0 +1,73 @@
+"""A share behind a mount that hangs, dies and goes away: the nodes' own trees go on without it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import files_of, until
+from tests.e2e.shadowed import ShadowCluster, prepare_share
+from tests.servers.mounts import bindfs
+
+ROOT = Path(__file__).resolve().parents[2]
+RELEASE = ROOT / "tests/data/corpus/apim-releases/v3.0.0/synapse-configs/default"
+FAULT = "sequences/_auth_failure_handler_.xml"
+
+pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
+
+
+def append(path: Path, words: str) -> bytes:
+    """Edit an artifact; return its bytes."""
+    content = path.read_bytes() + f"<!-- {words} -->\n".encode()
+    path.write_bytes(content)
+    return content
+
+
+def test_a_share_that_hangs_dies_and_goes_changes_nothing_and_is_caught_up_with(
+    tmp_path: Path,
+) -> None:
+    behind, point, server = (tmp_path / name for name in ("behind", "point", "server"))
+    for folder in (behind, point, server):
+        folder.mkdir()
+    prepare_share(behind / "synapse", RELEASE)
+    with (
+        bindfs(server, behind, point) as mount,
+        ShadowCluster(
+            tmp_path / "nodes", {"gw-1": RELEASE, "gw-2": RELEASE}, None, mount=point
+        ) as cluster,
+    ):
+        cluster.start()
+        until(cluster.synced, "every node is Synced")
+        manager, worker = cluster
+
+        mount.hang()
+        try:
+            until(
+                lambda: "does not answer since" in str(cluster.share_row(manager)["reason"]),
+                "status says that the share is stalled",
+            )
+            edited = append(manager.tree / FAULT, "while the share hung")
+            until(lambda: files_of(worker.tree)[FAULT] == edited, "the nodes go on")
+        finally:
+            mount.wake()
+        until(lambda: files_of(behind / "synapse")[FAULT] == edited, "the share catches up")
+        until(cluster.synced, "every node is Synced again")
+        whole = files_of(worker.tree)
+
+        mount.kill()
+        until(
+            lambda: "not connected" in str(cluster.share_row(manager)["reason"]),
+            "status says that the share is dead",
+        )
+        mount.unmount()
+        until(
+            lambda: "Mount the share" in str(cluster.share_row(manager)["reason"]),
+            "status says that the share is not there",
+        )
+        assert list(point.iterdir()) == []
+        assert files_of(manager.tree) == files_of(worker.tree) == whole
+
+        mount.serve()
+        until(cluster.synced, "it goes on by itself")
+        on_the_share = append(point / "synapse" / FAULT, "on the share again")
+        until(lambda: files_of(worker.tree)[FAULT] == on_the_share, "and is the source again")
+        assert files_of(behind / "synapse").keys() == whole.keys()
