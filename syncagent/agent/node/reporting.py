@@ -314,7 +314,7 @@ class Reporting:
         leader = status.get("leader")
         if isinstance(leader, dict) and isinstance(renewed := leader.get("renewed_s"), float | int):
             leader["renewed_s"] = round(renewed + age, 1)
-        status["paused"] = self.pausing.row()
+        status |= {"paused": self.pausing.row(), **mode_fields(self._state.settings)}
         theirs = [row for row in rows.listed(status, "held") if row.get("node") != self._state.me]
         status["held"] = [*rows.own_holds(self._state), *theirs]
         status["state"] = rows.worst([row.get("state") for row in nodes])

@@ -37,6 +37,7 @@ from syncagent.core.wire.messages import (
     Prepared,
     Propose,
     Surveyed,
+    View,
     Want,
 )
 from syncagent.core.wire.packing import compress_batch
@@ -488,3 +489,13 @@ def _adopt(bench: Bench, content: bytes) -> Ask:
 
 def _answer(asked: Ask, result: object) -> Answered:
     return Answered(asked.id, json.dumps({"result": result}))
+
+
+def test_a_worker_says_it_also_where_it_shows_what_its_manager_knows() -> None:
+    bench = worker()
+    link, _ = bench.managed()
+    told = {"mode": "shared", "not_kept": [1], "nodes": [], "held": []}
+    bench.hear(link, View(json.dumps(told)))
+    status = bench.answer("status")
+    assert isinstance(status, dict)
+    assert (status["form"], status["not_kept"]) == ("in-place", [1, 2, 3])
