@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from syncagent.agent.node.outcomes import well_before
 from syncagent.core.events import Hinted, HintKind
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Saying
+from syncagent.core.snapshot import Seen
 
 if TYPE_CHECKING:
     from syncagent.agent.node.outcomes import Outcomes
@@ -74,10 +76,16 @@ class Unseen:
         return [path for path in self._waiting if path.tree == tree]
 
     def looked(self, path: ArtifactPath) -> Heard | None:
-        """Return, once, what was said of `path` if it was looked at since."""
+        """Return, once, what was said of `path` if it was looked at since.
+
+        What lies there may have been written since it was said: then it is not of that.
+        """
         waiting, view = self._waiting.get(path), self._observing.views[path.tree]
         # What one scan has missed may be there, or not: the next one says.
         if waiting is None or view.started < waiting.since or path.path in view.absent:
             return None
         del self._waiting[path]
-        return waiting.heard
+        there, wall = view.files.get(path.path), self._outcomes.state.wall()
+        written = there.mtime_ns / 1e9 if isinstance(there, Seen) else 0.0
+        later = written <= wall and well_before(waiting.heard.at, written)
+        return None if later else waiting.heard
