@@ -46,6 +46,9 @@ LET_GO = "the runtime has let go of it, though its file is there"
 """Why something is Pending whose file was gone for a moment: what came back may be other bytes."""
 LOADING = "its tenant is being loaded"
 """Why something of a tenant is Pending that no commit waits for."""
+PUT_BACK = "the runtime put its own version back"
+MOVED_AWAY = "the runtime moved it away before it was a revision's"
+"""Why a version is held back that is not known to have been refused: another may have been."""
 _POLLS = frozenset({"synapse", "carbon"})
 """Kinds of runtime whose deployers watch folders by kind of artifact, each on its own."""
 _NOT_IN_APACHE = frozenset({Kind.INBOUND_ENDPOINT, Kind.PLAN})
@@ -175,6 +178,23 @@ class Outcomes:
                 since = self.state.wall() if outcome.reason == LOADING else 0.0
                 wait = Wait(outcome.at, updated=True, loading_since=since)
                 self.waits[outcome.path] = wait
+        self._load_refused()
+
+    def _load_refused(self) -> None:
+        """Take what the ledger says was refused, where a power cut took the outcome itself.
+
+        Not what is there still, or again: it may have been tried once more.
+        """
+        for path, exemption in self.state.exempt.items():
+            known, wanted = self.known.get(path), exemption.wanted
+            here = exemption.here.digest if exemption.here is not None else None
+            refused = exemption.because is Because.REJECTED and here != wanted
+            if not refused or exemption.detail in {PUT_BACK, MOVED_AWAY}:
+                continue
+            if wanted is not None and (known is None or known.state is not Deployment.REJECTED):
+                made = known or Outcome(path, wanted, Deployment.UNKNOWN)
+                rejected = Deployment.REJECTED
+                self.put(replace(made, state=rejected, reason=exemption.detail, excerpt=""), 0.0)
 
     def save(self, mark: str | None = None) -> None:
         """Have remembered what has changed, and up to where the runtime was heard."""

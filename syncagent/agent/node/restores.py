@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from syncagent.agent.effects import Backfill, KeepFile
-from syncagent.agent.node.outcomes import before
+from syncagent.agent.node.outcomes import MOVED_AWAY, PUT_BACK, before
 from syncagent.core.events import Hinted, HintKind
 from syncagent.core.exempt import Because, Exemption
 from syncagent.core.intent import Keep
@@ -253,7 +253,7 @@ class Restores:
         there = path.path in self._observing.views[path.tree].files
         if moved_at is None or there or self._state.wall() - moved_at > OVERTAKEN_S:
             return None
-        self._exempt(path, None, "the runtime moved it away before it was a revision's")
+        self._exempt(path, None, MOVED_AWAY)
         return moved_at
 
     def _wrote(self, path: ArtifactPath, seen: Seen) -> bool:
@@ -273,7 +273,7 @@ class Restores:
         reason = known.reason if known and known.state is Deployment.REJECTED else ""
         self.doubts.pop(path, None)
         self._cleared.pop(path, None)
-        self._exempt(path, here, reason or "the runtime put its own version back")
+        self._exempt(path, here, reason or PUT_BACK)
         self._state.event("runtime-wrote", path=str(path), digest=here.digest if here else "")
         return True
 

@@ -58,6 +58,11 @@ def template(name: str, text: str) -> bytes:
     return f'<template xmlns="{XMLNS}" name="{name}">{body}</template>'.encode()
 
 
+def endpoint(text: str) -> bytes:
+    """Return an endpoint."""
+    return f'<endpoint xmlns="{XMLNS}" name="e"><!--{text}--><default/></endpoint>'.encode()
+
+
 def stopped(files: Files) -> Bench:
     """Return a worker whose runtime is down, and to which one new good version has come since."""
     bench = following(files)
@@ -471,3 +476,38 @@ def test_a_refusal_just_before_there_is_a_revision_waits_for_a_look_too() -> Non
     assert bench.state.leads
     assert not bench.events("rejected")
     assert state_of(bench, "templates/x.xml") is not D.REJECTED
+
+
+def test_what_the_ledger_says_was_refused_is_not_put_back_after_a_power_cut_and_a_start() -> None:
+    bench = following(OLD)
+    refuse_bad(bench)
+    bring(bench, {"endpoints/e.xml": endpoint("bad")})
+    bench.pass_(20.0)
+    assert list(bench.state.exempt) == [at("endpoints/e.xml")]
+    assert "endpoints/e.xml" not in bench.files
+    pending = replace(bench.history._outcomes[at("endpoints/e.xml")], state=D.PENDING)
+    bench.history._outcomes[at("endpoints/e.xml")] = pending
+    assert bench.gateway is not None
+    bench.runtime.stop()
+    bench.gateway.kill()
+    bench.gateway.ready()
+    bench.history._mark = str(len(bench.gateway.log))
+    txid = bench.state.standing.txid
+    again(bench)
+    bench.pass_(60.0)
+    assert bench.state.standing.txid == txid, "nothing was put anywhere"
+    assert state_of(bench, "endpoints/e.xml") is D.REJECTED
+
+
+def test_an_old_refusal_that_is_heard_again_is_not_of_what_was_put_there_since() -> None:
+    bench = following(OLD)
+    before = bench.wall()
+    bench.pass_(30.0)
+    bring(bench, {"sequences/s.xml": sequence("s", text="later")})
+    pending = bench.history._outcomes[at("sequences/s.xml")]
+    bench.history._outcomes[pending.path] = replace(pending, at=before - 10.0)
+    again(bench)
+    said = Heard(Saying.REJECTED, at("sequences/s.xml"), reason="no class", at=before)
+    bench.handle(RuntimeHeard((said,), "m"))
+    bench.pass_(1.0)
+    assert state_of(bench, "sequences/s.xml") is not D.REJECTED
