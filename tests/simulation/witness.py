@@ -173,6 +173,7 @@ class Witness:
     ) -> None:
         """Somebody is about to write or remove a file."""
         self.seen(machine)
+        self.order.spoilt(machine)
         seen = self.of[machine.name]
         seen.changed = True
         seen.touched.add(path)
