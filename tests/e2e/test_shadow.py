@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from syncagent.core.digest import digest_of
 from tests.e2e.cluster import files_of, until
 from tests.e2e.shadowed import ShadowCluster, keeper_of
 
@@ -13,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RELEASE = ROOT / "tests/data/corpus/apim-releases/v3.0.0/synapse-configs/default"
 FAULT = "sequences/_auth_failure_handler_.xml"
 MAIN = "sequences/main.xml"
+BUILD = "sequences/_build_.xml"
 
 pytestmark = pytest.mark.e2e
 
@@ -63,6 +65,9 @@ def test_another_nodes_keeper_goes_on_where_that_of_a_dead_manager_was(tmp_path:
         # Nobody leads: what is changed waits, and is not reverted.
         on_the_share = append(cluster.share / FAULT, "on the share, unled")
         on_a_node = append(cluster["gw-3"].tree / MAIN, "on gw-3, unled")
+        both = [
+            append(place / BUILD, str(place)) for place in (cluster.share, cluster["gw-3"].tree)
+        ]
 
         heir = cluster["gw-2"]
         promoted = heir.run("promote", "--force")
@@ -72,6 +77,14 @@ def test_another_nodes_keeper_goes_on_where_that_of_a_dead_manager_was(tmp_path:
         assert cluster.share_row(heir)["revision"] > revision
         cluster.start("gw-1")
         until(cluster.equal, "gw-1 follows")
+
+        # Of what was changed in two places one won, and the other is kept and listed.
+        won = files_of(heir.tree)[BUILD]
+        (lost,) = (content for content in both if content != won)
+        conflicts = heir.ask("get", "conflicts")
+        assert isinstance(conflicts, list)
+        assert [row["path"] for row in conflicts] == [BUILD]
+        assert conflicts[0]["digest"] == digest_of(lost)
         assert keeper_of(cluster["gw-1"]) is None
 
 
