@@ -13,6 +13,7 @@ the mark is put, so that an interrupted answer is asked for again.
 from __future__ import annotations
 
 import json
+import stat
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from syncagent.core.errors import DiskError, SettingsError
 from syncagent.core.ledger import Standing
 from syncagent.core.settings import SHARE_PREFIX
 from syncagent.disk.mark import MARK_NAME, Mark, NoMarkError, owner_of, read_mark, write_mark
+from syncagent.disk.places import own_by
 from syncagent.fsio import LOCAL_TYPES, O_CONTENT, O_ROOT, OsFS
 from syncagent.history.ledger import peek
 from syncagent.settings.durable import write_file
@@ -46,28 +48,34 @@ _KNOWN_BYTES_MAX = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A folder on the share: what it is mounted from, and its mark if it has one."""
+    """A folder on the share: what it is mounted from, and its mark if it has one.
+
+    `above` is the nearest folder that is there, if this one has to be made yet.
+    """
 
     tree: TreeSettings
     mount: str
     mark: Mark | None
+    above: str = ""
 
 
-def init_share(settings: Settings, *, side: Side | None, force: bool) -> Mapping[str, JSON]:
+def init_share(
+    settings: Settings, *, side: Side | None, force: bool, fs: OsFS | None = None
+) -> Mapping[str, JSON]:
     """Put marks where they are missing; return `trees`, `differences` and what was `carried`.
 
-    With differences that nobody has decided on (`side` None) nothing is made, and `asks` is true.
+    A folder that is missing below a mounted share (a new tenant's) is made. With differences that nobody has decided on (`side` None) nothing is made, and `asks` is true.
     `force` takes folders that are on no shared mount. Raises SettingsError with all that is wrong,
     BusyError if an agent runs where trees have to be changed, StateError, DiskError.
     """
     settings = with_new_trees(settings)
-    share = _Share(settings, force=force)
+    share = _Share(fs or OsFS(), settings, force=force)
     found = share.look()
     missing = [each.tree for each in found if each.mark is None]
     standing = peek(share.fs, f"{settings.state_dir}/ledger") or Standing()
     fresh = settings.shadow and not standing.revision.number
     _check_side(settings, standing, side, asks=bool(missing))
-    sides = Sides(settings, missing)
+    sides = Sides(settings, [each.tree for each in found if not (each.mark or each.above)])
     gaps = sides.gaps() if fresh and missing else ()
     asks = any(gap.rows and gap.there for gap in gaps)
     report: dict[str, JSON] = {
@@ -110,8 +118,8 @@ def _check_side(settings: Settings, standing: Standing, side: Side | None, *, as
 class _Share:
     """The folders of the share, as this node has them mounted."""
 
-    def __init__(self, settings: Settings, *, force: bool) -> None:
-        self.fs = OsFS()
+    def __init__(self, fs: OsFS, settings: Settings, *, force: bool) -> None:
+        self.fs = fs
         self.marks: dict[str, str] = {}
         self._settings = settings
         self._force = force
@@ -141,7 +149,7 @@ class _Share:
                 f"tree {each.tree.name}: {each.tree.path} lies on {each.mount}, which only this "
                 "machine writes to: is the share mounted?"
                 for each in found
-                if self._is_local(each.tree.path)
+                if self._is_local(each.above or each.tree.path)
             ]
         if wrong:
             count = "1 mistake" if len(wrong) == 1 else f"{len(wrong)} mistakes"
@@ -160,6 +168,9 @@ class _Share:
             mark = Mark(before or str(uuid.uuid4()), self._settings.cluster, tree.name)
             did = "put back" if before else "made"
             try:
+                if each.above:
+                    self._make_folder(tree.path, each.above)
+                    did = "made, with its folder,"
                 with _opened(self.fs, tree.path) as fd:
                     if not write_mark(self.fs, fd, mark):
                         did = "found"
@@ -189,15 +200,43 @@ class _Share:
         write_file(self.fs, path, text, _KNOWN_MODE, over=True)
 
     def _look_at(self, tree: TreeSettings) -> _Found:
-        with _opened(self.fs, tree.path) as fd:
-            mount_id = self.fs.mount_id(fd)
-            try:
-                mark: Mark | None = read_mark(self.fs, fd)
-            except FileNotFoundError:
-                mark = None
+        mark, above = None, ""
+        try:
+            with _opened(self.fs, tree.path) as fd:
+                mount_id = self.fs.mount_id(fd)
+                with suppress(FileNotFoundError):
+                    mark = read_mark(self.fs, fd)
+        except FileNotFoundError:
+            above = self._nearest(tree.path)
+            if self._is_local(above):
+                raise  # the share is not mounted, as far as anybody can tell
+            with _opened(self.fs, above) as fd:
+                mount_id = self.fs.mount_id(fd)
         mount = next((m for m in self.fs.mount_table() if m.mount_id == mount_id), None)
         where = f"{mount.fs_type} {mount.source} at {mount.point}" if mount else "an unknown mount"
-        return _Found(tree, where, mark)
+        return _Found(tree, where, mark, above)
+
+    def _nearest(self, path: str) -> str:
+        """Return the nearest folder above `path` that is there."""
+        while True:
+            path = path.rpartition("/")[0] or "/"
+            try:
+                self.fs.stat(path)
+            except FileNotFoundError:
+                continue
+            return path
+
+    def _make_folder(self, path: str, above: str) -> None:
+        """Make the folders of `path` below `above`, each with the mode and owner of that."""
+        like = self.fs.stat(above)
+        made = above.rstrip("/")
+        for name in path.removeprefix(f"{made}/").split("/"):
+            made = f"{made}/{name}"
+            with suppress(FileExistsError):
+                self.fs.mkdir(made, 0o700)
+                with _opened(self.fs, made) as fd:
+                    own_by(self.fs, fd, self.fs.fstat(fd), like)
+                    self.fs.fchmod(fd, stat.S_IMODE(like.st_mode))
 
     def _is_local(self, path: str) -> bool:
         return self.fs.statfs_type(path) in set(LOCAL_TYPES.values())

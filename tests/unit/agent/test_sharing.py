@@ -164,6 +164,28 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_made(site: Site) -> No
     assert not site.mark(PLANS).exists()
 
 
+class Mounted(OsFS):
+    """As if everything were on a file system of another machine."""
+
+    def statfs_type(self, path: str) -> int:
+        self.stat(path)
+        return 0x6969
+
+
+def test_a_folder_that_is_missing_below_a_mounted_share_is_made(site: Site) -> None:
+    """A tenant that is new has no folder on the share yet."""
+    (site.folder / "share").chmod(0o2775)
+    shutil.rmtree(site.folder / "share/siddhi")
+    tree = replace(site.settings.trees[1], share=f"{site.folder}/share/tenants/7/plans")
+    site.settings = replace(site.settings, trees=(site.settings.trees[0], tree))
+    site.put("node", "siddhi/p.siddhiql", plan("p"))
+    report = dict(init_share(site.settings, side=None, force=False, fs=Mounted()))
+    assert did(report) == ["made", "made, with its folder,"]
+    made = site.folder / "share/tenants/7/plans"
+    assert (made / MARK_NAME).is_file()
+    assert made.stat().st_mode & 0o7777 == 0o2775
+
+
 def test_a_folder_that_only_this_machine_writes_to_is_no_share(site: Site) -> None:
     said = mistakes(site, force=False)
     assert "which only this machine writes to: is the share mounted?" in said
