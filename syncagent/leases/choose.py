@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from syncagent.core.artifact import NodeName
 from syncagent.core.errors import SettingsError
@@ -48,39 +48,44 @@ def _sql(settings: Settings) -> LeaseStore:
         return SqlStore(url, settings.cluster, timing_of(settings.election))
 
 
+class _Access(TypedDict):
+    """How the servers prove themselves and how we do, by the names that both places have for it."""
+
+    authority: str
+    certificate: str
+    key: str
+    user: str
+    password: str
+
+
+def _access(election: ElectionSettings) -> _Access:
+    path = election.password_file
+    return _Access(
+        authority=election.authority,
+        certificate=election.certificate,
+        key=election.certificate_key,
+        user=election.user,
+        password=_read_secret(path, "password_file", "the password") if path else "",
+    )
+
+
 def _etcd(settings: Settings) -> LeaseStore:
-    election = settings.election
-    password = _read_password(election)
+    election, access = settings.election, _access(settings.election)
     with needs("etcd"):
         from syncagent.leases.etcd import EtcdStore  # noqa: PLC0415 - urllib3 is optional
         from syncagent.leases.etcd_gateway import EtcdPlace  # noqa: PLC0415 - as above
 
-        place = EtcdPlace(
-            election.endpoints,
-            authority=election.authority,
-            certificate=election.certificate,
-            key=election.certificate_key,
-            user=election.user,
-            password=password,
-        )
+        place = EtcdPlace(election.endpoints, **access)
         return EtcdStore(place, settings.cluster, timing_of(election))
 
 
 def _zookeeper(settings: Settings) -> LeaseStore:
-    election = settings.election
-    password = _read_password(election)
+    election, access = settings.election, _access(settings.election)
     with needs("zookeeper"):
         from syncagent.leases.zookeeper import ZooKeeperStore  # noqa: PLC0415 - kazoo is optional
         from syncagent.leases.zookeeper_session import ZooKeeperPlace  # noqa: PLC0415 - as above
 
-        place = ZooKeeperPlace(
-            election.hosts,
-            authority=election.authority,
-            certificate=election.certificate,
-            key=election.certificate_key,
-            user=election.user,
-            password=password,
-        )
+        place = ZooKeeperPlace(election.hosts, **access)
         return ZooKeeperStore(place, settings.cluster, timing_of(election))
 
 
@@ -129,11 +134,6 @@ def read_url(election: ElectionSettings) -> StoreUrl:
     if fault := url.fault():
         raise SettingsError(f"election.url_file: {path}: {fault}", hint=_hint_of("the URL"))
     return url
-
-
-def _read_password(election: ElectionSettings) -> str:
-    path = election.password_file
-    return _read_secret(path, "password_file", "the password") if path else ""
 
 
 def _read_secret(path: str, key: str, what: str) -> str:

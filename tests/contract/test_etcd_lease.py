@@ -7,27 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncagent.core.artifact import NodeName
-from syncagent.core.errors import SettingsError
-from syncagent.core.lease import Candidate, LeadershipLost, StoreUnavailable, Timing
+from syncagent.core.lease import LeadershipLost, StoreUnavailable
 from syncagent.leases.etcd import EtcdStore
 from syncagent.leases.etcd_gateway import EtcdPlace
 from tests.servers.certificates import Authority
 from tests.servers.etcd import Etcd, coded
+from tests.servers.leasing import CLUSTER, LEADER, SHORT, WAIT_S, acquire, answers, me, renews
 from tests.servers.process import reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from syncagent.core.revision import Token
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_servers]
-
-TIMING = Timing(lease_s=2.0, renew_s=0.5, operation_s=1.0, margin_s=0.5)
-LEADER = "/syncagent/apim/leader"
-EPOCH = "/syncagent/apim/epoch"
-WAIT_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -56,24 +49,14 @@ def clean(request: pytest.FixtureRequest) -> None:
             etcd.delete("/syncagent/")
 
 
-def me(node: str = "gw-1", start: str = "start-1") -> Candidate:
-    return Candidate("apim", NodeName(node), start)
-
-
 def connect(etcd: Etcd, **more: str) -> EtcdStore:
-    return EtcdStore(EtcdPlace(etcd.places, **more), "apim", TIMING)
+    return EtcdStore(EtcdPlace(etcd.places, **more), CLUSTER, SHORT)
 
 
 def connect_to(etcd: Etcd, *members: int) -> EtcdStore:
     """Ask these members, in this order."""
     endpoints = tuple(etcd.places[member] for member in members)
-    return EtcdStore(EtcdPlace(endpoints), "apim", TIMING)
-
-
-def acquire(store: EtcdStore, candidate: Candidate | None = None, floor: int = 0) -> Token:
-    token = store.try_acquire(candidate or me(), store.observe(), floor)
-    assert token is not None
-    return token
+    return EtcdStore(EtcdPlace(endpoints), CLUSTER, SHORT)
 
 
 def test_what_was_written_by_hand_is_nobodys_and_is_taken_over(one: Etcd) -> None:
@@ -94,13 +77,6 @@ def test_what_was_written_by_hand_on_the_holders_lease_is_taken_over_too(one: Et
     assert acquire(connect(one), me("gw-2")).epoch == token.epoch + 1
 
 
-def test_an_epoch_that_is_no_number_is_told_and_never_guessed(one: Etcd) -> None:
-    acquire(connect(one))
-    one.put(EPOCH, "seven")
-    with pytest.raises(StoreUnavailable, match="does not hold an epoch"):
-        connect(one).observe()
-
-
 def test_a_resigned_lease_leaves_no_lease_of_etcds_behind(one: Etcd) -> None:
     store = connect(one)
     before = one.ask("lease/leases", {}).get("leases", [])
@@ -118,7 +94,7 @@ def test_a_resigned_lease_leaves_no_lease_of_etcds_behind(one: Etcd) -> None:
 
 
 def test_nobody_there_is_unknown_and_says_where(one: Etcd) -> None:
-    store = EtcdStore(EtcdPlace(("http://127.0.0.1:1", "http://127.0.0.1:2")), "apim", TIMING)
+    store = EtcdStore(EtcdPlace(("http://127.0.0.1:1", "http://127.0.0.1:2")), CLUSTER, SHORT)
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1.*127\.0\.0\.1:2"):
         store.observe()
 
@@ -164,7 +140,7 @@ def test_a_store_restored_from_a_backup_elects_again_though_a_member_is_down(
         etcd.start()
         for number in range(50):
             etcd.put("/elsewhere", str(number))
-        reached(lambda: _answers(store), "what is there now was seen", WAIT_S)
+        reached(lambda: answers(store), "what is there now was seen", WAIT_S)
         etcd.kill()
         for number in (1, 2):
             shutil.rmtree(data[number])
@@ -172,27 +148,8 @@ def test_a_store_restored_from_a_backup_elects_again_though_a_member_is_down(
         etcd.start(1, 2)
         with pytest.raises(StoreUnavailable):
             store.observe()
-        reached(lambda: _answers(store), "the store counts again", WAIT_S)
+        reached(lambda: answers(store), "the store counts again", WAIT_S)
         store.close()
-
-
-def test_certificates_prove_both_ends(tmp_path: Path) -> None:
-    authority, other = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
-    certificate, key = map(str, authority.issue("gw-1"))
-    with Etcd(tmp_path / "etcd", authority=authority) as etcd:
-        etcd.start()
-        ours = str(authority.certificate)
-        store = connect(etcd, authority=ours, certificate=certificate, key=key)
-        token = acquire(store)
-        store.renew(token)
-        stranger, strangers_key = map(str, other.issue("gw-1"))
-        for wrong in (
-            {"authority": ours},
-            {"authority": ours, "certificate": stranger, "key": strangers_key},
-            {"authority": str(other.certificate), "certificate": certificate, "key": key},
-        ):
-            with pytest.raises(StoreUnavailable):
-                connect(etcd, **wrong).observe()
 
 
 def test_a_server_that_may_not_be_its_own_client_is_told_so(tmp_path: Path) -> None:
@@ -205,12 +162,6 @@ def test_a_server_that_may_not_be_its_own_client_is_told_so(tmp_path: Path) -> N
         with pytest.raises(StoreUnavailable, match="answers 503") as caught:
             connect(etcd, authority=ours, certificate=certificate, key=key).observe()
         assert "client authentication too" in caught.value.hint
-
-
-def test_a_certificate_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
-    place = EtcdPlace(("https://127.0.0.1:1",), authority=str(tmp_path / "none"))
-    with pytest.raises(SettingsError, match="certificates"):
-        EtcdStore(place, "apim", TIMING)
 
 
 def test_a_user_logs_in_and_again_when_etcd_forgot(tmp_path: Path) -> None:
@@ -230,25 +181,9 @@ def test_a_user_logs_in_and_again_when_etcd_forgot(tmp_path: Path) -> None:
         token = acquire(store)
         etcd.stop()
         etcd.start()
-        reached(lambda: _renews(store, token), "logged in again", WAIT_S)
+        reached(lambda: renews(store, token), "logged in again", WAIT_S)
         store.resign(token)
         with pytest.raises(StoreUnavailable, match="answers 4"):
             connect(etcd, user="agent", password="root's").observe()
         with pytest.raises(StoreUnavailable):
             connect(etcd).observe()
-
-
-def _renews(store: EtcdStore, token: Token) -> bool:
-    try:
-        store.renew(token)
-    except StoreUnavailable:
-        return False
-    return True
-
-
-def _answers(store: EtcdStore) -> bool:
-    try:
-        store.observe()
-    except StoreUnavailable:
-        return False
-    return True

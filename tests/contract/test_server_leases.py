@@ -6,33 +6,75 @@ that stands, and one that nobody keeps alive goes away.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from syncagent.core.artifact import NodeName
+from syncagent.core.errors import SettingsError
 from syncagent.core.lease import Candidate, StoreUnavailable
+from syncagent.leases.etcd import EtcdStore
+from syncagent.leases.etcd_gateway import EtcdPlace
+from syncagent.leases.zookeeper import ZooKeeperStore
+from syncagent.leases.zookeeper_session import ZooKeeperPlace
+from tests.servers.certificates import Authority
+from tests.servers.consensus import PREFIX, ConsensusBackend
+from tests.servers.etcd import Etcd
+from tests.servers.leasing import CLUSTER, SHORT, WAIT_S, acquire
 from tests.servers.process import reached
+from tests.servers.zookeeper import TICK_S, ZooKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from syncagent.core.revision import Token
     from syncagent.ports import LeaseStore
     from tests.servers.backend import Backend
+    from tests.servers.ensemble import Ensemble
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_servers]
 
-WAIT_S = 20.0
-
 
 @pytest.fixture(params=["etcd", "zookeeper"])
-def backend(request: pytest.FixtureRequest, backend_named: Callable[[str], Backend]) -> Backend:
-    return backend_named(request.param)
+def backend(
+    request: pytest.FixtureRequest, backend_named: Callable[[str], Backend]
+) -> ConsensusBackend:
+    found = backend_named(request.param)
+    assert isinstance(found, ConsensusBackend)
+    return found
+
+
+class Kind(NamedTuple):
+    """One of them: its servers with certificates, and a store at some members."""
+
+    make: Callable[[Path, Authority], Ensemble]
+    connect: Callable[..., LeaseStore]
+
+
+def etcd_at(*members: str, **access: str) -> LeaseStore:
+    return EtcdStore(EtcdPlace(members, **access), CLUSTER, SHORT)
+
+
+def zookeeper_at(*members: str, **access: str) -> LeaseStore:
+    place = replace(ZooKeeperPlace(members, tick_s=TICK_S), **access)  # type: ignore[arg-type]  # texts
+    return ZooKeeperStore(place, CLUSTER, SHORT)
+
+
+KINDS = [
+    pytest.param(
+        Kind(lambda folder, authority: Etcd(folder, authority=authority), etcd_at), id="etcd"
+    ),
+    pytest.param(
+        Kind(lambda folder, authority: ZooKeeper(folder, authority=authority), zookeeper_at),
+        id="zookeeper",
+    ),
+]
 
 
 @pytest.fixture
-def connect(backend: Backend, cluster: str) -> Iterator[Callable[[], LeaseStore]]:
+def connect(backend: ConsensusBackend, cluster: str) -> Iterator[Callable[[], LeaseStore]]:
     """Make connections, which end with the test."""
     made: list[LeaseStore] = []
 
@@ -53,12 +95,6 @@ def me(cluster: str) -> Callable[..., Candidate]:
         return Candidate(cluster, NodeName(node), start)
 
     return make
-
-
-def acquire(store: LeaseStore, candidate: Candidate, floor: int = 0) -> Token:
-    token = store.try_acquire(candidate, store.observe(), floor)
-    assert token is not None
-    return token
 
 
 def test_a_lease_is_seen_by_others_and_taken_by_none_of_them(
@@ -102,8 +138,51 @@ def test_a_lease_may_be_given_back_over_another_connection(
     assert acquire(connect(), me("gw-2")).epoch == token.epoch + 1
 
 
+def test_an_epoch_that_is_no_number_is_told_and_never_guessed(
+    connect: Callable[[], LeaseStore],
+    me: Callable[..., Candidate],
+    backend: ConsensusBackend,
+    cluster: str,
+) -> None:
+    acquire(connect(), me())
+    backend.write(f"{PREFIX}/{cluster}/epoch", "seven")
+    with pytest.raises(StoreUnavailable, match="does not hold an epoch"):
+        connect().observe()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_certificates_prove_both_ends(tmp_path: Path, kind: Kind) -> None:
+    authority, other = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    certificate, key = map(str, authority.issue("gw-1"))
+    with kind.make(tmp_path / "store", authority) as ensemble, ExitStack() as stack:
+        ensemble.start()
+
+        def store(**access: str) -> LeaseStore:
+            return stack.enter_context(closing(kind.connect(*ensemble.places, **access)))
+
+        ours = str(authority.certificate)
+        holding = store(authority=ours, certificate=certificate, key=key)
+        holding.renew(acquire(holding))
+        stranger, strangers_key = map(str, other.issue("gw-1"))
+        for wrong in (
+            {"authority": ours},
+            {"authority": ours, "certificate": stranger, "key": strangers_key},
+            {"authority": str(other.certificate), "certificate": certificate, "key": key},
+        ):
+            with pytest.raises(StoreUnavailable):
+                store(**wrong).observe()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_certificate_that_cannot_be_read_is_a_mistake_in_the_settings(
+    tmp_path: Path, kind: Kind
+) -> None:
+    with pytest.raises(SettingsError, match="certificates"):
+        kind.connect("https://127.0.0.1:1", authority=str(tmp_path / "none"))
+
+
 def test_nobody_there_is_unknown(
-    connect: Callable[[], LeaseStore], me: Callable[..., Candidate], backend: Backend
+    connect: Callable[[], LeaseStore], me: Callable[..., Candidate], backend: ConsensusBackend
 ) -> None:
     store = connect()
     seen = store.observe()

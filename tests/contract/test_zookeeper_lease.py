@@ -8,27 +8,20 @@ import pytest
 from kazoo.client import KazooClient
 
 from syncagent.core.artifact import NodeName
-from syncagent.core.errors import SettingsError
-from syncagent.core.lease import Candidate, LeadershipLost, StoreUnavailable, Timing
+from syncagent.core.lease import LeadershipLost, StoreUnavailable, Timing
 from syncagent.leases.record import Record
 from syncagent.leases.zookeeper import ZooKeeperStore
 from syncagent.leases.zookeeper_session import ZooKeeperPlace
-from tests.servers.certificates import Authority
+from tests.servers.leasing import CLUSTER, LEADER, SHORT, WAIT_S, acquire, answers, me, renews
 from tests.servers.process import reached
 from tests.servers.zookeeper import TICK_S, ZooKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from syncagent.core.revision import Token
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_servers]
-
-TIMING = Timing(lease_s=2.0, renew_s=0.5, operation_s=1.0, margin_s=0.5)
-LEADER = "/syncagent/apim/leader"
-EPOCH = "/syncagent/apim/epoch"
-WAIT_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +68,7 @@ def connect(one: ZooKeeper, hand: KazooClient) -> Iterator[Callable[[], ZooKeepe
 
 def store_at(zookeeper: ZooKeeper, lease_s: float = 2.0, **more: str) -> ZooKeeperStore:
     timing = Timing(lease_s=lease_s, renew_s=0.5, operation_s=1.0, margin_s=0.5)
-    return ZooKeeperStore(ZooKeeperPlace(zookeeper.places, tick_s=TICK_S, **more), "apim", timing)
-
-
-def me(node: str = "gw-1", start: str = "start-1") -> Candidate:
-    return Candidate("apim", NodeName(node), start)
-
-
-def acquire(store: ZooKeeperStore, candidate: Candidate | None = None, floor: int = 0) -> Token:
-    reached(lambda: _answers(store), "the store answers", WAIT_S)
-    token = store.try_acquire(candidate or me(), store.observe(), floor)
-    assert token is not None
-    return token
+    return ZooKeeperStore(ZooKeeperPlace(zookeeper.places, tick_s=TICK_S, **more), CLUSTER, timing)
 
 
 def test_renewing_changes_the_record(connect: Callable[[], ZooKeeperStore]) -> None:
@@ -140,15 +122,6 @@ def test_a_node_that_ends_with_nobodys_session_is_replaced(
     assert acquire(connect(), me("gw-2")).epoch == token.epoch + 1
 
 
-def test_an_epoch_that_is_no_number_is_told_and_never_guessed(
-    connect: Callable[[], ZooKeeperStore], hand: KazooClient
-) -> None:
-    acquire(connect())
-    hand.set(EPOCH, b"seven")
-    with pytest.raises(StoreUnavailable, match="does not hold an epoch"):
-        connect().observe()
-
-
 def test_a_session_shorter_than_the_lease_is_not_enough(one: ZooKeeper) -> None:
     store = store_at(one, lease_s=one.session_s_max + 1)
     with pytest.raises(StoreUnavailable, match="grants sessions of"):
@@ -158,7 +131,7 @@ def test_a_session_shorter_than_the_lease_is_not_enough(one: ZooKeeper) -> None:
 
 def test_nobody_there_is_unknown_and_says_where() -> None:
     place = ZooKeeperPlace(("127.0.0.1:1",))
-    store = ZooKeeperStore(place, "apim", TIMING)
+    store = ZooKeeperStore(place, CLUSTER, SHORT)
     with pytest.raises(StoreUnavailable, match="no ZooKeeper answers"):
         store.observe()
     store.close()
@@ -167,7 +140,7 @@ def test_nobody_there_is_unknown_and_says_where() -> None:
 @pytest.mark.parametrize("how", ["hang", "kill"])
 def test_a_lease_outlives_the_server_that_it_was_made_at(three: ZooKeeper, how: str) -> None:
     timing = Timing(lease_s=8.0, renew_s=0.5, operation_s=1.0, margin_s=0.5)
-    store = ZooKeeperStore(ZooKeeperPlace(three.places, tick_s=TICK_S), "apim", timing)
+    store = ZooKeeperStore(ZooKeeperPlace(three.places, tick_s=TICK_S), CLUSTER, timing)
     token = acquire(store)
     member = three.members[three.serving(store._session.number)]
     member.hang() if how == "hang" else member.kill()
@@ -175,7 +148,7 @@ def test_a_lease_outlives_the_server_that_it_was_made_at(three: ZooKeeper, how: 
         if how == "hang":
             with pytest.raises(StoreUnavailable):
                 store.renew(token)
-        reached(lambda: _renews(store, token), "renewed at another server", timing.lease_s)
+        reached(lambda: renews(store, token), "renewed at another server", timing.lease_s)
         assert three.members[three.serving(store._session.number)] is not member
     finally:
         store.close()
@@ -190,35 +163,8 @@ def test_without_a_quorum_nothing_is_renewed(three: ZooKeeper) -> None:
     with pytest.raises(StoreUnavailable):
         store.renew(token)
     # The third may answer from what it has until it notices that it is alone.
-    reached(lambda: not _answers(store), "nothing is answered", WAIT_S)
+    reached(lambda: not answers(store), "nothing is answered", WAIT_S)
     store.close()
-
-
-def test_certificates_prove_both_ends(tmp_path: Path) -> None:
-    authority, other = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
-    certificate, key = map(str, authority.issue("gw-1"))
-    with ZooKeeper(tmp_path / "zookeeper", authority=authority) as zookeeper:
-        zookeeper.start()
-        ours = str(authority.certificate)
-        store = store_at(zookeeper, authority=ours, certificate=certificate, key=key)
-        store.renew(acquire(store))
-        store.close()
-        stranger, strangers_key = map(str, other.issue("gw-1"))
-        for wrong in (
-            {"authority": ours},
-            {"authority": ours, "certificate": stranger, "key": strangers_key},
-            {"authority": str(other.certificate), "certificate": certificate, "key": key},
-        ):
-            store = store_at(zookeeper, **wrong)
-            with pytest.raises(StoreUnavailable):
-                store.observe()
-            store.close()
-
-
-def test_a_certificate_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
-    place = ZooKeeperPlace(("127.0.0.1:1",), authority=str(tmp_path / "none"))
-    with pytest.raises(SettingsError, match="certificates"):
-        ZooKeeperStore(place, "apim", TIMING)
 
 
 def test_only_the_user_may_touch_what_was_made_under_its_name(
@@ -241,19 +187,3 @@ def acquire_elsewhere(token: Token) -> bytes:
     """Return the text of a lease that somebody else has."""
     other = type(token)(token.cluster, token.epoch, NodeName("gw-9"), "start-9")
     return Record(other, 2.0).encode()
-
-
-def _answers(store: ZooKeeperStore) -> bool:
-    try:
-        store.observe()
-    except StoreUnavailable:
-        return False
-    return True
-
-
-def _renews(store: ZooKeeperStore, token: Token) -> bool:
-    try:
-        store.renew(token)
-    except StoreUnavailable:
-        return False
-    return True
