@@ -9,6 +9,11 @@ so no epoch is given twice. All reads go through etcd's quorum.
 Keeping alive is not enough to renew: the key may have been deleted or overwritten while its lease
 lives on, so it is looked at afterwards. What stands at the key without a lease, or can't be read, is
 nobody's: nothing would ever end it, so it may be overwritten.
+
+Before 3.5 etcd ends a lease that has run out only when its wall clock says so too: set back by an hour, it
+lets a dead manager's lease stand for an hour. So who waits for a lease asks how long it has left, and ends
+one that etcd itself counts as run out. Its holder has stopped by then, for that count begins later than
+the holder's.
 """
 
 from __future__ import annotations
@@ -56,11 +61,17 @@ class EtcdStore:
         self._timing = timing
         self._gateway = Gateway(place)
         self._until = 0.0
+        self._seen = _Key()
+        self._seen_since = 0.0
+        self._told_by = ("", "")
 
     def observe(self) -> LeaseView:
         """Return what etcd's quorum says now. Raises StoreUnavailable."""
         self._begin()
         leader, epoch = self._look()
+        if self._has_run_out(leader):
+            self._revoke(leader.lease)
+            leader, epoch = self._look()
         record = self._held(leader)
         return LeaseView(
             token=record.token if record else None,
@@ -135,7 +146,26 @@ class EtcdStore:
         self._until = time.monotonic() + self._timing.operation_s
 
     def _ask(self, path: str, question: Body) -> Body:
-        return self._gateway.ask(path, question, self._until)
+        answer = self._gateway.ask(path, question, self._until)
+        header = within(answer, "header")
+        self._told_by = (text(header, "member_id"), text(header, "raft_term"))
+        return answer
+
+    def _has_run_out(self, leader: _Key) -> bool:
+        """Tell whether etcd counts the key's lease as run out, and has not ended it.
+
+        Asked only when the key has been there for as long as its holder's lease is. The member that leads
+        etcd says it; that it did lead when it said so is shown by a look through the quorum, at the
+        same member in the same term.
+        """
+        now, record = time.monotonic(), self._held(leader)
+        if leader != self._seen:
+            self._seen, self._seen_since = leader, now
+        if record is None or now - self._seen_since < record.lease_s:
+            return False
+        left_s = number(self._ask("lease/timetolive", {"ID": str(leader.lease)}), "TTL")
+        told_by = self._told_by
+        return left_s < 0 and self._look()[0] == leader and self._told_by == told_by
 
     def _look(self) -> tuple[_Key, _Key]:
         """Return both keys, as they are at one moment."""

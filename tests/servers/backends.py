@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from syncagent.core.storeurl import StoreUrl
 from syncagent.leases.lease_table import make_lease_table
 from tests.servers.backend import Backend, WithClock
-from tests.servers.consensus import EtcdBackend, ZooKeeperBackend, ZooKeeperWithClock
+from tests.servers.consensus import EtcdBackend, EtcdWithClock, ZooKeeperBackend, ZooKeeperWithClock
 from tests.servers.databases import Database, MariaDB, PostgreSQL
 from tests.servers.places import Place
 
@@ -153,6 +153,7 @@ MAKERS: Final[dict[str, Callable[[], Backend]]] = {
 
 WITH_CLOCK: Final[dict[str, Callable[[], WithClock]]] = {
     "postgresql": PostgreSQLWithClock,
+    "etcd": EtcdWithClock,
     "zookeeper": ZooKeeperWithClock,
 }
 """Those whose clock can be stepped. All databases are sent the same statements: one shows it."""

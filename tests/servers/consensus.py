@@ -110,6 +110,20 @@ class ZooKeeperBackend(ConsensusBackend):
             hand.delete(path.removesuffix("/"), recursive=True)
 
 
+class EtcdWithClock(EtcdBackend, WithClock):
+    """One whose clock can be stepped."""
+
+    def make(self, folder: Path) -> Etcd:
+        self.clock = Clock(folder)
+        return Etcd(folder, clock=self.clock)
+
+    def step_clock(self, seconds: int) -> None:
+        self.clock.step(seconds)
+
+    def time_of_day(self) -> float:
+        return self.server.time_of_day()
+
+
 class ZooKeeperWithClock(ZooKeeperBackend, WithClock):
     """One whose clock can be stepped."""
 

@@ -14,6 +14,7 @@ import base64
 import json
 import ssl
 import urllib.request
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from tests.e2e.cluster import free_ports
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.servers.certificates import Authority
+    from tests.servers.clock import Clock
 
 HEARTBEAT_MS = 50
 ELECTION_MS = 500
@@ -34,9 +36,16 @@ ASK_S = 5.0
 class Etcd(Ensemble):
     """A cluster of `members`; each is a `Server` that can be hung or killed alone."""
 
-    def __init__(self, folder: Path, members: int = 1, authority: Authority | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        members: int = 1,
+        authority: Authority | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         ports = free_ports(2 * members)
         super().__init__(folder, ports[:members], authority)
+        self._clock = clock
         self.scheme = "https" if authority else "http"
         self.urls = tuple(f"{self.scheme}://127.0.0.1:{port}" for port in self.ports)
         self._peers = [f"http://127.0.0.1:{port}" for port in ports[members:]]
@@ -73,6 +82,13 @@ class Etcd(Ensemble):
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         self.ask("kv/deleterange", {"key": coded(prefix), "range_end": coded(end)})
 
+    def time_of_day(self) -> float:
+        """Return what a member takes for the time."""
+        with urllib.request.urlopen(
+            f"{self.urls[0]}/health", timeout=ASK_S, context=self._context()
+        ) as answer:
+            return parsedate_to_datetime(answer.headers["Date"]).timestamp()
+
     def leader(self) -> int:
         """Return which member leads."""
         for number in range(len(self.members)):
@@ -106,7 +122,7 @@ class Etcd(Ensemble):
                 f"--trusted-ca-file={self.authority.certificate}",
                 "--client-cert-auth",
             ]
-        return Server(command, folder)
+        return Server(self._clock.before(command) if self._clock else command, folder)
 
     def _context(self) -> ssl.SSLContext | None:
         if self.authority is None:

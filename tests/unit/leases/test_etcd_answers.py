@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +17,7 @@ from syncagent.core.revision import Token
 from syncagent.leases.etcd import EtcdStore
 from syncagent.leases.etcd_gateway import ANSWER_BYTES_MAX, EtcdPlace, Newest
 from syncagent.leases.record import Record
+from tests.servers.process import reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,6 +201,63 @@ def test_a_keep_alive_may_tell_an_older_revision(etcd: Scripted) -> None:
     older = {**HEADER, "revision": "1"}
     etcd.will(HELD, {"result": {"header": older, "TTL": "15"}}, HELD)
     connect(etcd).renew(TOKEN)
+
+
+OVERDUE = keys(Record(TOKEN, 0.001).encode(), b"7")
+
+
+def left(seconds: int) -> dict[str, object]:
+    """The answer to how long a lease has left."""
+    return {"header": HEADER, "ID": "77", "TTL": str(seconds), "grantedTTL": "15"}
+
+
+def watched(etcd: Scripted) -> EtcdStore:
+    """A store that has seen the holder's key for as long as the holder's lease is."""
+    etcd.will(OVERDUE)
+    store = connect(etcd)
+    seen = store.observe()
+    reached(
+        lambda: time.monotonic() > store._seen_since + seen.lease_s, "the lease's length is over"
+    )
+    etcd.asked.clear()
+    return store
+
+
+def test_a_lease_that_etcd_counts_as_run_out_and_does_not_end_is_ended(etcd: Scripted) -> None:
+    store = watched(etcd)
+    etcd.will(OVERDUE, left(-2), OVERDUE, {"header": HEADER}, keys(b"", b"7"))
+    view = store.observe()
+    assert (view.token, view.last_epoch) == (None, 7)
+    assert [(path, body.get("ID")) for path, body, _ in etcd.asked] == [
+        ("/v3/kv/txn", None),
+        ("/v3/lease/timetolive", "77"),
+        ("/v3/kv/txn", None),
+        ("/v3/lease/revoke", "77"),
+        ("/v3/kv/txn", None),
+    ]
+
+
+@pytest.mark.parametrize("seconds", [9, 0])
+def test_a_lease_that_has_not_run_out_is_left_alone(etcd: Scripted, seconds: int) -> None:
+    store = watched(etcd)
+    etcd.will(OVERDUE, left(seconds))
+    assert store.observe().token == TOKEN
+
+
+@pytest.mark.parametrize("change", [{"raft_term": "3"}, {"member_id": "2"}])
+def test_who_may_not_lead_etcd_any_more_is_not_believed(
+    etcd: Scripted, change: dict[str, str]
+) -> None:
+    store = watched(etcd)
+    later = {**OVERDUE, "header": {**HEADER, **change}}
+    etcd.will(OVERDUE, left(-2), later)
+    assert store.observe().token == TOKEN
+
+
+def test_a_lease_that_was_given_back_meanwhile_is_not_ended(etcd: Scripted) -> None:
+    store = watched(etcd)
+    etcd.will(OVERDUE, left(-2), keys(b"", b"7"))
+    assert store.observe().token == TOKEN, "as it was seen; the next look tells"
 
 
 def header(term: int, revision: int, cluster: str = "1") -> dict[str, object]:
