@@ -1,7 +1,11 @@
-"""What grows with outages, and with candidates: nothing, and one connection each."""
+"""What grows with outages, and with candidates: nothing, and one connection each.
+
+`SYNCAGENT_RESTARTS=1000` has servers killed and started that often, which takes minutes for each kind.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +15,7 @@ import pytest
 
 from syncagent.core import lease
 from syncagent.core.artifact import NodeName
-from syncagent.core.lease import StoreUnavailable, Timing
+from syncagent.core.lease import LeadershipLost, StoreUnavailable, Timing
 from tests.servers.candidate import Candidate, incarnation_of_a_start
 from tests.servers.process import reached
 
@@ -28,6 +32,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.needs_servers]
 OUTAGES = 1000
 TOGETHER = 4
 """So many holders lose the store at once: most of an outage is waiting to be let in again."""
+RESTARTS = int(os.environ.get("SYNCAGENT_RESTARTS", "2"))
 LONG = Timing()
 
 
@@ -35,20 +40,30 @@ class Holder:
     """Has a lease of its own, and knows how often it could not be renewed."""
 
     def __init__(self, store: LeaseStore, cluster: str) -> None:
-        me = lease.Candidate(cluster, NodeName("gw-1"), incarnation_of_a_start())
-        token = store.try_acquire(me, store.observe(), 0)
-        assert token is not None
+        self._me = lease.Candidate(cluster, NodeName("gw-1"), incarnation_of_a_start())
         self.store = store
-        self.token: Token = token
+        self.token = self._taken()
         self.refused = 0
 
     def renews(self) -> bool:
+        """Tell whether the store answers; a lease that it has ended meanwhile is taken again."""
         try:
-            self.store.renew(self.token)
+            self._renew()
         except StoreUnavailable:
             self.refused += 1
             return False
         return True
+
+    def _renew(self) -> None:
+        try:
+            self.store.renew(self.token)
+        except LeadershipLost:
+            self.token = self._taken()
+
+    def _taken(self) -> Token:
+        token = self.store.try_acquire(self._me, self.store.observe(), 0)
+        assert token is not None
+        return token
 
 
 def test_a_thousand_outages_leave_no_thread_file_or_connection_behind(
@@ -85,6 +100,29 @@ def test_a_thousand_outages_leave_no_thread_file_or_connection_behind(
         holder.store.close()
     if proxy is not None:
         reached(lambda: proxy.open == 0, "closing ends the connections")
+
+
+def test_restarts_of_the_store_leave_no_thread_or_file_behind(
+    backend: Backend, on: Callable[[Backend], Scene]
+) -> None:
+    cluster = on(backend).cluster
+    holder = Holder(backend.connect(cluster), cluster)
+
+    def restart() -> None:
+        before = holder.refused
+        backend.kill()
+        reached(lambda: not holder.renews(), "the store is gone")
+        backend.start()
+        reached(holder.renews, "it renews again")
+        assert holder.refused > before
+
+    restart()
+    files, threads = open_files(), threading.active_count()
+    for _ in range(RESTARTS):
+        restart()
+    reached(lambda: threading.active_count() <= threads, "no thread is left behind")
+    reached(lambda: open_files() <= files, "no file is left behind")
+    holder.store.close()
 
 
 def test_of_a_hundred_candidates_one_leads_and_each_has_one_connection(
