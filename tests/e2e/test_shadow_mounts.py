@@ -1,5 +1,6 @@
 """A share behind a mount that hangs, dies and goes away: the nodes' own trees go on without it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.servers.mounts import bindfs
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASE = ROOT / "tests/data/corpus/apim-releases/v3.0.0/synapse-configs/default"
+XMLNS = "http://ws.apache.org/ns/synapse"
 FAULT = "sequences/_auth_failure_handler_.xml"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
@@ -47,11 +49,19 @@ def test_a_share_that_hangs_dies_and_goes_changes_nothing_and_is_caught_up_with(
             )
             edited = append(manager.tree / FAULT, "while the share hung")
             until(lambda: files_of(worker.tree)[FAULT] == edited, "the nodes go on")
+            # More than a manager sends unasked: the share is asked first, and not waited for.
+            large = f'<sequence xmlns="{XMLNS}" name="large"><!-- {os.urandom(90_000).hex()} --></sequence>'
+            (manager.tree / "sequences/large.xml").write_text(large)
+            until(lambda: "sequences/large.xml" in files_of(worker.tree), "large ones too")
         finally:
             mount.wake()
         until(lambda: files_of(behind / "synapse")[FAULT] == edited, "the share catches up")
         until(cluster.synced, "every node is Synced again")
         whole = files_of(worker.tree)
+        said = worker.ask("events")
+        assert isinstance(said, list)
+        looks = [event["fields"] for event in said if event["what"] == "share-read"]
+        assert "the share does not answer" in {row["reason"] for row in looks}
 
         mount.kill()
         until(

@@ -35,7 +35,7 @@ from syncagent.agent.wiring.clock import SystemClock
 from syncagent.agent.wiring.mounts import LateMounts
 from syncagent.agent.wiring.runtime import dialect_of, make_runtime, remembered
 from syncagent.agent.wiring.shadow import Shadow
-from syncagent.agent.wiring.share_source import ShareSource
+from syncagent.agent.wiring.share_reader import ShareReader
 from syncagent.agent.wiring.trees import Ground, reach_trees
 from syncagent.core.artifact import NodeName
 from syncagent.core.digest import digest_of
@@ -164,7 +164,7 @@ class Assembly:
         serving = Serving(history, memory, self._send)
         self.fetching = Fetching(disk, history, self.clock, kinds, self._trust)
         self.remembering = Remembering(history)
-        self._share = ShareReading(ShareSource(self._fs, self.settings, self.clock).read)
+        self._share = ShareReading(ShareReader(self.settings).read)
         self.lanes: dict[str, Lane[Effect]] = {
             "commit": Lane("commit", self.committer.do, self.post),
             "serve": Lane("serve", serving.do, self.post),  # type: ignore[arg-type]

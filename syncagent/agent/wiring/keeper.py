@@ -8,20 +8,20 @@ itself shows a newer one (`history.portable`).
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import pickle
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from syncagent.agent.wiring.assembly import Assembly
 from syncagent.agent.wiring.keeper_place import keeper_folder
 from syncagent.agent.wiring.logs import start_logging
 from syncagent.agent.wiring.shadow import END_S, UP
 from syncagent.agent.wiring.signals import Signals
+from syncagent.agent.wiring.tether import die_with_parent
 from syncagent.core.errors import SyncagentError
 from syncagent.core.settings import SHARE
 from syncagent.fsio import OsFS
@@ -34,12 +34,10 @@ if TYPE_CHECKING:
     from syncagent.core.revision import Token
     from syncagent.core.settings import Settings
 
-_PR_SET_PDEATHSIG: Final = 1
 
-
-def main() -> int:
+def main(parent: int) -> int:
     """Keep the share as standard input says; return the exit code."""
-    _die_with(os.getppid())
+    die_with_parent(parent)
     token, settings = cast("tuple[Token, Settings]", pickle.load(sys.stdin.buffer))  # noqa: S301 - from our own node
     start_logging(os.environ)
     logging.getLogger().handlers[0].addFilter(_named)
@@ -80,13 +78,6 @@ def _outlive_nobody(fs: OsFS, life: int, agent: Assembly) -> None:
     agent.request_stop()
     threading.Event().wait(2 * END_S)
     os._exit(1)
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process with the one that started it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _say(word: str) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import pickle
 import selectors
 import subprocess
@@ -61,9 +62,9 @@ END_S: Final = 5.0
 """How long one that was told to end may take before it is killed, and then to be gone."""
 _BEGIN: Final = """
 import sys
-sys.path[:] = sys.argv[1:]
+sys.path[:] = sys.argv[2:]
 from syncagent.agent.wiring.keeper import main
-sys.exit(main())
+sys.exit(main(int(sys.argv[1])))
 """
 
 
@@ -232,7 +233,7 @@ class Shadow:
 def _started() -> subprocess.Popen[bytes]:
     """Start the process. Raises OSError."""
     flags = ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
-    command = [sys.executable, *flags, "-c", _BEGIN, *sys.path]
+    command = [sys.executable, *flags, "-c", _BEGIN, str(os.getpid()), *sys.path]
     return subprocess.Popen(  # noqa: S603 - our own program, nobody else's words
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from syncagent.agent.wiring.clock import SystemClock
 from syncagent.agent.wiring.keeper_place import keeper_folders
 from syncagent.disk.looking import Looking
 from syncagent.history.blobs import BlobStore
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from syncagent.core.manifest import Entry
     from syncagent.core.settings import Settings
     from syncagent.fsio import OsFS
-    from syncagent.ports import Clock
 
 _NOWHERE: Final = "/dev/null/scan-cache"
 """Below what is no folder: no scan is remembered."""
@@ -30,11 +30,11 @@ _NOWHERE: Final = "/dev/null/scan-cache"
 class ShareSource:
     """Reads from the share of `settings`. One thread at a time."""
 
-    def __init__(self, fs: OsFS, settings: Settings, clock: Clock) -> None:
+    def __init__(self, fs: OsFS, settings: Settings) -> None:
         self._fs = fs
         self._trees = settings.share_trees
         self._names = {tree.name for tree in self._trees}
-        self._looking = Looking(fs, self._trees, settings.limits, _NOWHERE, clock)
+        self._looking = Looking(fs, self._trees, settings.limits, _NOWHERE, SystemClock())
 
     def read(
         self, wanted: Sequence[tuple[ArtifactPath, Entry]]
