@@ -26,6 +26,7 @@ from syncagent.settings.places import trees_of
 from syncagent.settings.shared_rules import (
     Mode,
     build_shared,
+    check_lease,
     check_names,
     rollout_of,
     with_shares,
@@ -69,6 +70,8 @@ def build(groups: Groups, mistakes: Mistakes) -> Built:
             if peer.key and not listed.get(peer.name):
                 origins[f"peer.{peer.name}.key"] = "trusted keys"
     names = Names(node, tuple(peer.name for peer in peers))
+    election = build_election(groups["election"][0], names, mistakes, applies=node.flag("apply"))
+    check_lease(election, trees, groups["election"][0], mistakes)
     settings = Settings(
         cluster=groups["cluster"][0].text("name"),
         node=NodeName(node.text("name")),
@@ -80,7 +83,7 @@ def build(groups: Groups, mistakes: Mistakes) -> Built:
         apply=node.flag("apply"),
         gateway_home=groups["gateway"][0].text("home"),
         peers=peers,
-        election=build_election(groups["election"][0], names, mistakes, applies=node.flag("apply")),
+        election=election,
         runtime=_runtime(groups, gateway, mistakes),
         rollout=rollout_of(_rollout(groups["rollout"][0]), groups["rollout"][0], mode, mistakes),
         limits=_limits(groups["limits"][0], gateway, origins, mistakes),

@@ -19,7 +19,9 @@ from syncagent.core.settings import SHARE, RolloutSettings, SharedForm, SharedSe
 from syncagent.settings.shared import SERVER, TENANTS, inside, share_of
 
 if TYPE_CHECKING:
-    from syncagent.core.settings import TreeSettings
+    from collections.abc import Sequence
+
+    from syncagent.core.settings import ElectionSettings, TreeSettings
     from syncagent.settings.answers import Group, Groups
     from syncagent.settings.sheet import Cell, Mistakes
 
@@ -52,6 +54,20 @@ def check_names(groups: Groups, mode: Mode, mistakes: Mistakes) -> None:
         if group.text("name") == SHARE:
             what = f'{group.section}.name = "{SHARE}": so the share itself is called in mode shared'
             mistakes.add(group.cell("name"), f"{what}; give the node another name")
+
+
+def check_lease(
+    election: ElectionSettings, trees: Sequence[TreeSettings], group: Group, mistakes: Mistakes
+) -> None:
+    """No lease in a file on the mount: its locks may not hold, and it goes away with the mount."""
+    if not election.url or not group.sound("url") or election.url.kind != "sqlite":
+        return
+    for tree in trees:
+        folder = tree.share or (tree.path if tree.mark else "")
+        if folder and inside(election.url.path, folder.rpartition("/")[0] or folder):
+            what = f"election.url names a file beside tree {tree.name} on the share ({folder})"
+            mistakes.add(group.cell("url"), f"{what}; keep the lease in a database server")
+            return
 
 
 @dataclass(frozen=True, slots=True)

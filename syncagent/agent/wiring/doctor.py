@@ -32,6 +32,7 @@ from syncagent.history.guard import FileGuard
 from syncagent.history.home import inspect_home
 from syncagent.history.ledger import peek
 from syncagent.leases.choose import make_store
+from syncagent.mounts.table import mount_of
 from syncagent.runtime.entries import layout_fault
 from syncagent.runtime.listening import Means
 from syncagent.runtime.patterns import LAYOUTS
@@ -122,6 +123,10 @@ def _state(fs: OsFS, settings: Settings) -> Iterator[Check]:
         epoch = FileGuard(fs, folder, settings.cluster).state().epoch
         text = f"{folder}: revision {standing.revision.number}, epoch {epoch}"
         yield Check("state", Found.OK, text)
+    mount = mount_of(fs, folder, fs.mount_table())
+    if mount is not None:
+        text = f"{folder} lies on {mount.fs_type} at {mount.point}: it can be taken away, or hang"
+        yield Check("state", Found.WARN, text, "move node.state_dir to a disk of this machine")
     free = fs.disk_free(folder)
     if free < FREE_BYTES_MIN:
         text = f"{format_size(free)} are free where {folder} lies"
@@ -358,6 +363,8 @@ def _agent(settings: Settings) -> Iterator[Check]:
     text = f"it runs: {own.get('role')}, {state}{f': {reason}' if reason else ''}"
     good = state in {"Synced", "Syncing"}
     yield Check("agent", Found.OK if good else Found.WARN, text, "" if good else "syncagent status")
+    if own.get("watch"):
+        yield Check("watch", Found.OK, str(own["watch"]))
     if found.get("manager") is None:
         yield Check("manager", Found.WARN, "no manager is known", "syncagent status says why")
     for name, row in nodes.items():

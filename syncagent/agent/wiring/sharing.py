@@ -75,7 +75,11 @@ def init_share(
     standing = peek(share.fs, f"{settings.state_dir}/ledger") or Standing()
     fresh = settings.shadow and not standing.revision.number
     _check_side(settings, standing, side, asks=bool(missing))
-    sides = Sides(settings, [each.tree for each in found if not (each.mark or each.above)])
+    sides = Sides(
+        share.fs, settings, [each.tree for each in found if not (each.mark or each.above)]
+    )
+    if side is not None:
+        sides.finish(side)
     gaps = sides.gaps() if fresh and missing else ()
     asks = any(gap.rows and gap.there for gap in gaps)
     report: dict[str, JSON] = {

@@ -7,7 +7,7 @@ finished when the question is answered again.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
@@ -22,7 +22,6 @@ from syncagent.core.revision import REVISION_ZERO
 from syncagent.core.snapshot import Condition
 from syncagent.disk.node_disk import NodeDisk
 from syncagent.disk.only_looking import OnlyLooking
-from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.home import StateHome
 from syncagent.history.node_history import NodeHistory
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import ArtifactPath
     from syncagent.core.digest import Digest
     from syncagent.core.settings import Settings, TreeSettings
+    from syncagent.fsio import OsFS
     from syncagent.ports import Disk
 
 _JOURNAL = "init-share"
@@ -50,8 +50,8 @@ class Side(StrEnum):
 class Sides:
     """This node's trees (here) and `shares`, their folders on the share (there), without marks."""
 
-    def __init__(self, settings: Settings, shares: Sequence[TreeSettings]) -> None:
-        self._fs = OsFS()
+    def __init__(self, fs: OsFS, settings: Settings, shares: Sequence[TreeSettings]) -> None:
+        self._fs = fs
         self._clock = SystemClock()
         self._settings = settings
         self._shares = tuple(replace(tree, mark="") for tree in shares)
@@ -69,6 +69,19 @@ class Sides:
             gaps.append(gap_between(*both))
         return tuple(gaps)
 
+    def finish(self, side: Side) -> None:
+        """Finish an answer that was interrupted: both sides are compared after that only.
+
+        Raises BusyError if an agent runs, StateError, DiskError.
+        """
+        with self._home() as home:
+            if side is Side.NODE:
+                self._disk_there(home).recover(0)
+                return
+            with closing(self._history(home)) as history:
+                history.load()
+                finish_interrupted(self._disk_here(home), history, self._clock.wall())
+
     def carry(self, gaps: Sequence[Gap], side: Side) -> Carried:
         """Make the losing side equal to `side`. Raises BusyError, StateError, DiskError."""
         for gap in gaps:
@@ -78,43 +91,48 @@ class Sides:
                     f"tree {gap.tree} is empty {where}: that is no reason to empty the other side",
                     hint="is something not mounted? Answer with the side that holds the artifacts",
                 )
-        settings = self._settings
         rows = [row for gap in gaps for row in gap.rows]
-        with StateHome.open(settings.state_dir, settings.cluster, settings.node, self._fs) as home:
-            FileGuard(self._fs, home.path, settings.cluster).enrol()
-            return (
-                self._carry_here(home, rows)
-                if side is Side.SHARE
-                else self._carry_there(home, rows)
-            )
+        with self._home() as home:
+            take = self._carry_here if side is Side.SHARE else self._carry_there
+            return take(home, rows)
+
+    def _home(self) -> StateHome:
+        """Lock the state folder, so that no agent starts meanwhile."""
+        settings = self._settings
+        home = StateHome.open(settings.state_dir, settings.cluster, settings.node, self._fs)
+        FileGuard(self._fs, home.path, settings.cluster).enrol()
+        return home
+
+    def _history(self, home: StateHome) -> NodeHistory:
+        limits = self._settings.limits
+        return NodeHistory(self._fs, home.path, wall=self._clock.wall, limits=limits)
+
+    def _disk_here(self, home: StateHome) -> NodeDisk:
+        settings = self._settings
+        return NodeDisk(self._fs, settings.trees, settings.limits, home.path, self._clock)
+
+    def _disk_there(self, home: StateHome) -> NodeDisk:
+        folder = home.file(_JOURNAL)
+        with suppress(FileExistsError):
+            self._fs.mkdir(folder, 0o700)
+        return NodeDisk(self._fs, self._shares, self._settings.limits, folder, self._clock)
 
     def _carry_here(self, home: StateHome, rows: Sequence[Row]) -> Carried:
         """Take the share's artifacts into this node's trees, by its own journal and ledger."""
-        settings = self._settings
-        history = NodeHistory(self._fs, home.path, wall=self._clock.wall, limits=settings.limits)
-        try:
-            history.load()
-            disk = NodeDisk(self._fs, settings.trees, settings.limits, home.path, self._clock)
-            finish_interrupted(disk, history, self._clock.wall())
-            standing = history.standing()
+        with closing(self._history(home)) as history:
+            standing = history.load()
             change = StandingChange(txid=standing.txid + 1)
-            carrier = self._carrier(self._looking(self._shares), disk)
+            carrier = self._carrier(self._looking(self._shares), self._disk_here(home))
             carried = carrier.carry(rows, standing.revision, change, to_here=True)
             history.stand(change)
-        finally:
-            history.close()
         return carried
 
     def _carry_there(self, home: StateHome, rows: Sequence[Row]) -> Carried:
         """Put this node's artifacts onto the share, by a journal that is of no use afterwards."""
-        folder = home.file(_JOURNAL)
-        with suppress(FileExistsError):
-            self._fs.mkdir(folder, 0o700)
-        disk = NodeDisk(self._fs, self._shares, self._settings.limits, folder, self._clock)
-        disk.recover(0)
-        carrier = self._carrier(self._looking(self._settings.trees), disk)
+        carrier = self._carrier(self._looking(self._settings.trees), self._disk_there(home))
         change = StandingChange(txid=1)
         carried = carrier.carry(rows, REVISION_ZERO, change, to_here=False)
+        folder = home.file(_JOURNAL)
         for name in self._fs.listdir(folder):
             self._fs.unlink(f"{folder}/{name}")
         self._fs.rmdir(folder)

@@ -12,7 +12,7 @@ import pytest
 from syncagent.agent.wiring.sharing import init_share
 from syncagent.agent.wiring.sides import Side
 from syncagent.core.artifact import NodeName, TreeKind, TreeName
-from syncagent.core.errors import BusyError, SettingsError, StateError
+from syncagent.core.errors import BusyError, DiskError, SettingsError, StateError
 from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import EMPTY
 from syncagent.core.revision import RevisionId
@@ -331,3 +331,39 @@ def test_a_tree_that_can_not_be_read_is_not_compared(differing: Site) -> None:
     shutil.rmtree(differing.folder / "node/synapse")
     with pytest.raises(StateError, match="tree synapse can't be compared"):
         differing.init()
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_an_answer_that_was_interrupted_is_finished_when_it_is_given_again(
+    differing: Site, side: Side
+) -> None:
+    if side is Side.NODE:
+        (differing.folder / "share/siddhi/p.siddhiql").unlink()
+    loser = "node" if side is Side.SHARE else "share"
+    winner = "share" if side is Side.SHARE else "node"
+    wanted, before = differing.files(winner), differing.files(loser)
+    interrupted = 0
+    for nth in range(1, 40):
+        fs, moves = OsFS(), iter(range(1, 1000))
+        real = fs.rename
+
+        def fail(a: str, b: str, **at: int) -> None:
+            live = "src_dir_fd" in at and not b.startswith(".") and not b.endswith(".part")
+            if live and next(moves) == nth:  # noqa: B023 - called in this round only
+                raise OSError(5, "a disk that fails")
+            real(a, b, **at)  # noqa: B023
+
+        fs.rename = fail
+        try:
+            init_share(differing.settings, side=side, force=True, fs=fs)
+        except (StateError, DiskError):
+            interrupted += 1
+            assert not differing.mark().exists()
+            continue
+        break
+    assert interrupted, "something was interrupted"
+    assert differing.files(loser) == wanted
+    for content in before.values():
+        kept = {*differing.quarantined(loser), *wanted.values()}
+        assert content in kept, "nothing is lost"
+    assert differing.mark().exists()

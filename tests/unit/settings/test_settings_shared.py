@@ -124,6 +124,17 @@ def test_a_contradiction_is_named_with_its_line(text: str, expected: str) -> Non
     assert expected in mistakes[0]
 
 
+def test_the_lease_is_no_file_on_the_share() -> None:
+    lease = '[election]\nbackend = "sql"\nurl = "sqlite:////mnt/share/lease.db"\n'
+    text = CLUSTER + NODE + TREE + SHARE + lease
+    (told,) = mistakes_of(text)
+    assert told.startswith("s.toml:14: election.url names a file beside tree t on the share")
+    in_place = CLUSTER + NODE + TREE + IN_PLACE
+    assert len(mistakes_of(in_place + lease.replace("/mnt/share", "/nowhere/tree"))) == 1
+    assert loaded(text.replace("/mnt/share/lease.db", "/var/lib/lease.db")).election.url
+    assert loaded(in_place + lease).election.url
+
+
 def test_no_node_is_called_as_the_share_is() -> None:
     node = NODE.replace('"n"', '"share"')
     (told,) = mistakes_of(CLUSTER + node + TREE + SHARE)
