@@ -230,12 +230,14 @@ class Hearing:
         return awaited
 
     def _strayed(self, path: ArtifactPath, heard: Heard, now: float) -> None:
-        """The runtime did something with other bytes than the revision's: those serve no more."""
-        known, entry = self._outcomes.known.get(path), self._state.base.get(path)
-        deployed = known is not None and known.state is Deployment.DEPLOYED
-        if known is None or not deployed or entry is None or known.digest != entry.digest:
+        """The runtime did something with other bytes than the revision's: those serve no more.
+
+        So it is with what it put back itself, once it is put there again.
+        """
+        known = self._outcomes.known.get(path)
+        if known is None or known.state is not Deployment.DEPLOYED:
             return
-        other = self._observing.observed(path) != entry.digest
+        other = self._observing.observed(path) != known.digest
         if other and not before(heard.at, known.at):
             self._outcomes.turn(path, now, Deployment.UNKNOWN, STRAYED)
 
