@@ -65,11 +65,18 @@ class Unseen:
         owed = self._outcomes.is_owed(path) and self._observing.views[path.tree].ready
         if (owed and not stale) or (known is not None and known.state is Deployment.REJECTED):
             return False
+        if known is not None and known.state is Deployment.DEPLOYED and self._differs(path):
+            return False  # It is of what was seen there last, and that may be overwritten by now.
         if path not in self._waiting and len(self._waiting) >= WAITING_MAX:
             return False
         self._waiting[path] = _Waiting(heard, now)
         self._observing.hinted(Hinted(path.tree, path.path, HintKind.WRITTEN), now)
         return True
+
+    def _differs(self, path: ArtifactPath) -> bool:
+        """Tell whether other bytes were seen at `path` than this node is to have there."""
+        view = self._observing.views[path.tree]
+        return path.path in view.differing and isinstance(view.files.get(path.path), Seen)
 
     def of(self, tree: TreeName) -> list[ArtifactPath]:
         """Return of what in a tree something waits."""

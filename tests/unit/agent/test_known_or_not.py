@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from syncagent.agent.effects import Look
 from syncagent.core.artifact import Kind, TreeKind
 from syncagent.core.events import Received, RuntimeHeard, WatchFault, WatchTrouble
 from syncagent.core.outcome import Deployment
@@ -14,6 +15,7 @@ from syncagent.core.wire.messages import Blobs, Commit, Prepared, Propose
 from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import (
     PEER,
+    WALL,
     XMLNS,
     Bench,
     Files,
@@ -511,3 +513,39 @@ def test_an_old_refusal_that_is_heard_again_is_not_of_what_was_put_there_since()
     bench.handle(RuntimeHeard((said,), "m"))
     bench.pass_(1.0)
     assert state_of(bench, "sequences/s.xml") is not D.REJECTED
+
+
+def test_what_the_runtime_put_back_and_takes_up_again_later_is_not_the_revisions() -> None:
+    bench = following(OLD, CARBON)
+    refuse_bad(bench)
+    gateway = bench.gateway
+    assert gateway is not None
+    bench.at = gateway.due() - WALL - 1.5
+    put_unseen(bench, "api/A.xml", api("A", "bad"))
+    bench.pass_(4.0)
+    put_back = bench.files["api/A.xml"]
+    assert list(bench.state.exempt) == [at("api/A.xml")]
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED, "it serves what it had"
+    bench.pass_(40.0)
+    bench.put("api/A.xml", api("A", "by hand"))
+    bench.pass_(40.0)
+    assert bench.files["api/A.xml"] == put_back
+    assert gateway.serves("api", "A") == put_back != OLD["api/A.xml"]
+    assert state_of(bench, "api/A.xml") is D.UNKNOWN
+
+
+def test_a_refusal_of_an_edit_is_not_that_of_the_same_bytes_which_the_runtime_puts_back() -> None:
+    bench = following(OLD, CARBON)
+    bench.put("api/A.xml", api("A", "by hand"))
+    seen = bench.eye.do(Look(T, ("api/A.xml",)))
+    assert seen is not None
+    bench.handle(seen)
+    bench.hands.clear()
+    for saying in (Saying.REJECTED, Saying.RESTORED):
+        said = Heard(saying, at("api/A.xml"), reason="no class", at=bench.wall())
+        bench.handle(RuntimeHeard((said,), "m"))
+    bench.disk.put(at("api/A.xml"), OLD["api/A.xml"])
+    bench.pass_(5.0)
+    assert bench.files["api/A.xml"] == OLD["api/A.xml"]
+    assert not bench.events("rejected")
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
