@@ -20,6 +20,10 @@ FOUND_BESIDE += (
     90394,
     90435,
     90452,
+    92043,
+    92051,
+    92085,
+    92116,
 )
 """Those that did so with runtimes beside the agents."""
 

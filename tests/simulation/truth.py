@@ -13,6 +13,8 @@ from syncagent.core.digest import digest_of
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Phase
 from syncagent.core.snapshot import Seen
+from tests.fakes.runtime_deployer import folder_of
+from tests.fakes.runtime_judge import judge
 from tests.simulation.artifacts import SYNAPSE
 from tests.simulation.world import Violation
 
@@ -48,6 +50,8 @@ class Truth:
         self._pushed: dict[tuple[str, ArtifactPath], tuple[Digest, float]] = {}
         """What an agent put where, and when, as long as its revision wants just that."""
         self._refused: dict[Fact, float] = {}
+        self._unnamed: dict[Fact, float] = {}
+        """What was refused at a start of which the log names neither file nor artifact."""
         self.back: set[tuple[ArtifactPath, Digest | None]] = set()
         """What a rollback brings: every node ran it before, so it waits for no canary."""
 
@@ -58,8 +62,13 @@ class Truth:
         now = self._world.at_s
         for path, content in gateway.serving():
             self._served[machine.name, path, digest_of(content)] = now
+        starting = gateway.state.phase is Phase.STARTING
         for path, content in gateway.faults():
-            self._refused[machine.name, path, digest_of(content)] = now
+            fact = (machine.name, path, digest_of(content))
+            self._refused[fact] = now
+            well_formed = not judge(folder_of(path.path), content).fault
+            if starting and well_formed and gateway.dialect.name == "synapse":
+                self._unnamed[fact] = now
 
     def told(self, machine: Machine, outcomes: Iterable[Outcome]) -> None:
         """A node says what its runtime did."""
@@ -124,6 +133,11 @@ class Truth:
             tried = (self._world.at_s, machine.name, process.incarnation, start)
             self._tried.setdefault((path, digest), tried)
 
+    def let_pass(self, paths: Iterable[ArtifactPath]) -> None:
+        """A person has these go on, though the manager's runtime has refused some of them."""
+        passed = set(paths)
+        self._tried = {fact: row for fact, row in self._tried.items() if fact[0] not in passed}
+
     def moved(self, machine: Machine, path: ArtifactPath) -> None:
         """A node's revision wants something else at a path than before."""
         self._pushed.pop((machine.name, path), None)
@@ -137,6 +151,7 @@ class Truth:
         refused_at = self._refused.get(fact, NEVER)
         taken = self._served.get(fact, NEVER) > refused_at
         again = before is not None and before[0] == digest and before[1] < refused_at
+        again = again and refused_at != self._unnamed.get(fact)  # whose it is can't be known
         if again and not taken and refused_at < now - HEARD_S:
             where = f"{machine.name} {path} {digest[5:13]}"
             raise Violation("rejected", f"{where} was refused {now - refused_at:.0f} s ago")

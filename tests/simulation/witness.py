@@ -233,10 +233,13 @@ class Witness:
 
     def approves(self, machine: Machine, reason: str, paths: Iterable[ArtifactPath]) -> None:
         """A person says yes to a hold of this node."""
+        paths = tuple(paths)
         self.approved.update(paths)
         self.unwanted.update(paths)
         if reason == "first-contact":
             self.welcomed.add(machine.name)
+        elif reason == "nacked":
+            self.truth.let_pass(paths)
 
     def told(self, machine: Machine, message: Message) -> None:
         """A message has arrived."""
