@@ -102,7 +102,7 @@ class Reach(Protocol):
         """Put bytes into quarantine, durably."""
 
     def kept(self) -> Sequence[Kept]:
-        """List the quarantine, newest first."""
+        """List the quarantine, newest first, without what lies on a file system that fails."""
 
     def kept_bytes(self, kept_id: str) -> bytes:
         """Return quarantined bytes; raises RefusedError if there is no such id."""

@@ -15,6 +15,7 @@ import errno
 import os
 import re
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from syncagent.core.digest import digest_of
@@ -141,18 +142,20 @@ class Quarantine:
         return kept
 
     def kept(self, *, looking: bool = False) -> Sequence[Kept]:
-        """List all, newest first; `looking`: without trying whether renames work. Raises DiskError."""
+        """List all, newest first; `looking`: without trying whether renames work.
+
+        What lies on a file system that fails is left out: its tree's hold says that it fails.
+        """
         found: dict[str, Kept] = {}
         places = self._places.seen() if looking else self._places.possible()
         for folder in self._folders(places):
-            try:
+            with suppress(OSError):
                 found |= {kept.id: kept for kept in self._of_folder(folder)}
-            except OSError as error:
-                raise disk_error(f"{folder} can't be listed", error) from error
         return tuple(sorted(found.values(), key=lambda kept: (-kept.at, kept.id)))
 
     def kept_bytes(self, kept_id: str) -> bytes:
         """Return kept bytes. Raises RefusedError if there is no such id, DiskError otherwise."""
+        failed: DiskError | None = None
         if _ID.fullmatch(kept_id):
             for folder in self._folders():
                 try:
@@ -164,7 +167,9 @@ class Quarantine:
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    raise disk_error(f"{kept_id} can't be read", error) from error
+                    failed = disk_error(f"{kept_id} can't be read", error)
+        if failed is not None:
+            raise failed
         raise RefusedError(
             f"nothing is kept under {kept_id!r}", hint="`syncagent get quarantine` lists the ids"
         )

@@ -61,24 +61,28 @@ _CLAIMS: dict[int, socket.socket] = {}
 
 
 def _claim(port: int) -> bool:
-    """Keep a port from tests in other processes as long as this one lives; false if one has it.
+    """Keep a port as long as this process lives, from all others; false if it was given out already.
 
     What holds it is a UDP socket: an agent that is stopped for a while finds its port free again.
     """
-    if port not in _CLAIMS:
-        claim = socket.socket(type=socket.SOCK_DGRAM)
-        try:
-            claim.bind(("127.0.0.1", port))
-        except OSError:
-            claim.close()
-            return False
-        _CLAIMS[port] = claim
-        atexit.register(claim.close)
+    if port in _CLAIMS:
+        return False
+    claim = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        claim.bind(("127.0.0.1", port))
+    except OSError:
+        claim.close()
+        return False
+    _CLAIMS[port] = claim
+    atexit.register(claim.close)
     return True
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports of 127.0.0.1 that nobody listens on; different processes look from different ends."""
+    """Find ports of 127.0.0.1 that nobody listens on, and that nobody was given before.
+
+    Different processes look from different ends.
+    """
     found: list[int] = []
     start = os.getpid() * 37 % len(PORTS)
     for step in range(len(PORTS)):

@@ -97,9 +97,11 @@ def unmount(point: Path, *, lazy: bool = False) -> None:
 
 
 def _clear(point: Path) -> None:
-    """Unmount all that is left at a point and below it."""
+    """Unmount all that is at a point, with all that is mounted in it, and what is left below it."""
+    for _ in mounted(point):
+        unmount(point, lazy=True)
     for line in reversed(table()):
-        if line.point == point or point in line.point.parents:
+        if point in line.point.parents:
             unmount(line.point, lazy=True)
 
 
@@ -133,6 +135,7 @@ class Mount:
         self.point = point
         self.process = process
         self._device = ""
+        self._covers: list[Path] = []
 
     def serve(self) -> None:
         """Start the process, and wait until something more is mounted at the point."""
@@ -167,6 +170,17 @@ class Mount:
             finally:
                 subprocess.run(["umount", control], check=True, timeout=30)
 
+    def cover(self, where: str = ".") -> None:
+        """Mount an empty tmpfs over the point, a folder below it, or the one that it is in ("..")."""
+        place = Path(os.path.normpath(self.point / where))
+        mount(place, "-t", "tmpfs", "none")
+        self._covers.append(place)
+
+    def uncover(self) -> None:
+        """Take away what covers it."""
+        while self._covers:
+            unmount(self._covers.pop(), lazy=True)
+
     @property
     def is_mounted(self) -> bool:
         """Tell whether it is in the mount table (another may be on top)."""
@@ -178,7 +192,11 @@ class Mount:
             with suppress(ProcessLookupError):  # it leads a session: its children go with it
                 os.killpg(self.process.process.pid, signal.SIGKILL)
         self.process.kill()
+        while self._covers:
+            with suppress(subprocess.CalledProcessError):  # it went with what it was mounted in
+                unmount(self._covers.pop(), lazy=True)
         _clear(self.point)
+        reached(lambda: not left(self.point), "what hung there has ended")
 
 
 class Sshfs(Mount):
@@ -326,16 +344,17 @@ def reads(point: Path, patience_s: float) -> str | None:
         try:
             reached(lambda: process.poll() is not None, "the folder is listed", patience_s)
         except AssertionError:
-            _LEFT.append(process)
+            _LEFT.append((point, process))
             return None
         answer.seek(0)
         return answer.read().strip()
 
 
-_LEFT: list[subprocess.Popen[bytes]] = []
-"""Processes that hung when they were last looked at."""
+_LEFT: list[tuple[Path, subprocess.Popen[bytes]]] = []
+"""Processes that hung when they were last looked at, and where."""
 
 
-def left() -> list[int]:
-    """Return the processes that `reads` left behind and that still hang."""
-    return [process.pid for process in _LEFT if process.poll() is None]
+def left(point: Path) -> list[int]:
+    """Return the processes that `reads` left behind at a point or below it, and that still hang."""
+    _LEFT[:] = [(at, process) for at, process in _LEFT if process.poll() is None]
+    return [process.pid for at, process in _LEFT if at.is_relative_to(point)]

@@ -6,7 +6,7 @@ URL is libnfs's: `nfs://127.0.0.1/share?version=4&nfsport=20490`. The kernels th
 the client here is libnfs behind FUSE: real NFS on the wire, but without the kernel client's page cache, its
 silly renames and its locks. Calls go one after another: a server that hangs makes all of them hang, as
 on a hard mount. A server that is gone makes them fail with EIO, as on a soft mount; each call tries to connect
-again, and files that were open before that are stale (ESTALE).
+again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import os
 import stat
 import sys
 from ctypes import POINTER, c_char_p, c_uint64, c_void_p
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,11 +58,14 @@ class Times(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_long) for name in ("read_s", "read_us", "mod_s", "mod_us"))
 
 
-@dataclass(frozen=True)
-class Handle:
-    """An open file, by the number that FUSE knows."""
+class Opened(NamedTuple):
+    """An open file, and the client that opened it.
 
-    number: int
+    libnfs 4.0 loses count of what one client has opened over NFSv4 (NFS4ERR_BAD_SEQID): each opens one.
+    """
+
+    context: c_void_p
+    handle: c_void_p
 
 
 def library() -> ctypes.CDLL:
@@ -83,14 +85,11 @@ class Exported:
     def __init__(self, url: str) -> None:
         self._nfs = library()
         self._url = url.encode()
-        self._context = c_void_p()
-        self._open: dict[int, c_void_p] = {}
+        self._open: dict[int, Opened] = {}
         self._count = 0
-        self._connect()
+        self._context = self._connected()
 
-    def _connect(self) -> None:
-        """Make the connection (again), with nothing open. Raises OSError."""
-        self._open.clear()
+    def _connected(self) -> c_void_p:
         context = c_void_p(self._nfs.nfs_init_context())
         parsed = self._nfs.nfs_parse_url_dir(context, self._url)
         assert parsed, self._nfs.nfs_get_error(context)
@@ -100,38 +99,50 @@ class Exported:
             raise OSError(errno.EIO, "the NFS server can't be reached")
         self._nfs.nfs_set_autoreconnect(context, 0)
         self._nfs.nfs_umask(context, 0)  # the kernel has applied the caller's
-        self._context = context
+        return context
 
     def _do(self, call: str, *words: object) -> int:
+        """Call the library for a path, if need be after connecting again."""
+        try:
+            return self._by(self._context, call, *words)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+        self._context = self._connected()
+        return self._by(self._context, call, *words)
+
+    def _by(self, context: c_void_p, call: str, *words: object) -> int:
         """Call the library; it returns what went wrong as a negative errno."""
-        done = self._call(call, *words)
-        if done == -errno.EIO:
-            self._connect()
-            done = self._call(call, *words)
+        given = [os.fsencode(word) if isinstance(word, str) else word for word in words]
+        done: int = getattr(self._nfs, f"nfs_{call}")(context, *given)
         if done < 0:
             raise OSError(-done, os.strerror(-done))
         return done
 
-    def _call(self, call: str, *words: object) -> int:
-        given: list[object] = []
-        for word in words:
-            if isinstance(word, str):
-                given.append(os.fsencode(word))
-            elif isinstance(word, Handle):
-                if word.number not in self._open:
-                    return -errno.ESTALE
-                given.append(self._open[word.number])
-            else:
-                given.append(word)
-        done: int = getattr(self._nfs, f"nfs_{call}")(self._context, *given)
-        return done
+    def _aside(self, call: str, *words: object) -> int:
+        """Call the library for something that it opens the file for."""
+        context = self._connected()
+        try:
+            return self._by(context, call, *words)
+        except IsADirectoryError:
+            return 0  # libnfs can't over NFSv4: a folder keeps the mode that it was made with
+        finally:
+            self._nfs.nfs_destroy_context(context)
 
     def _opened(self, call: str, *words: object) -> int:
-        handle = c_void_p()
-        self._do(call, *words, ctypes.byref(handle))
+        context, handle = self._connected(), c_void_p()
+        try:
+            self._by(context, call, *words, ctypes.byref(handle))
+        except OSError:
+            self._nfs.nfs_destroy_context(context)
+            raise
         self._count += 1
-        self._open[self._count] = handle
+        self._open[self._count] = Opened(context, handle)
         return self._count
+
+    def _on(self, call: str, fh: int, *words: object) -> int:
+        opened = self._open[fh]
+        return self._by(opened.context, call, opened.handle, *words)
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
         found = Stat()
@@ -160,30 +171,33 @@ class Exported:
         return self._opened("open2", path, flags, stat.S_IMODE(mode))
 
     def release(self, path: str, fh: int) -> int:
-        handle = self._open.pop(fh, None)
-        return self._do("close", handle) if handle is not None else 0
+        opened = self._open.pop(fh)
+        try:
+            return self._by(opened.context, "close", opened.handle)
+        finally:
+            self._nfs.nfs_destroy_context(opened.context)
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
         into = ctypes.create_string_buffer(size)
-        count = self._do("pread", Handle(fh), c_uint64(offset), c_uint64(size), into)
+        count = self._on("pread", fh, c_uint64(offset), c_uint64(size), into)
         return into.raw[:count]
 
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
         for start in range(0, len(data), WRITE_BYTES_MAX):
             part = data[start : start + WRITE_BYTES_MAX]
-            self._do("pwrite", Handle(fh), c_uint64(offset + start), c_uint64(len(part)), part)
+            self._on("pwrite", fh, c_uint64(offset + start), c_uint64(len(part)), part)
         return len(data)
 
     def fsync(self, path: str, datasync: int, fh: int) -> int:
-        return self._do("fsync", Handle(fh))
+        return self._on("fsync", fh)
 
     def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
         return 0  # an NFS server has made a name durable when it answers
 
     def truncate(self, path: str, length: int, fh: int | None = None) -> int:
         if fh is None:
-            return self._do("truncate", path, c_uint64(length))
-        return self._do("ftruncate", Handle(fh), c_uint64(length))
+            return self._aside("truncate", path, c_uint64(length))
+        return self._on("ftruncate", fh, c_uint64(length))
 
     def mkdir(self, path: str, mode: int) -> int:
         return self._do("mkdir2", path, mode)
@@ -209,16 +223,16 @@ class Exported:
         return os.fsdecode(into.value)
 
     def chmod(self, path: str, mode: int) -> int:
-        return self._do("chmod", path, stat.S_IMODE(mode))
+        return self._aside("chmod", path, stat.S_IMODE(mode))
 
     def chown(self, path: str, uid: int, gid: int) -> int:
-        return self._do("lchown", path, uid, gid)
+        return self._aside("lchown", path, uid, gid)
 
     def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
         if times is None:
-            return self._do("utimes", path, None)
+            return self._aside("utimes", path, None)
         (read_s, read_ns), (mod_s, mod_ns) = (divmod(one, SECOND_NS) for one in times)
-        return self._do(
+        return self._aside(
             "utimes", path, ctypes.byref(Times(read_s, read_ns // 1000, mod_s, mod_ns // 1000))
         )
 

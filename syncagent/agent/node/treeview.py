@@ -191,13 +191,14 @@ class TreeView:
         before = self.files
         self.files = {path: what for path, what in snapshot.files.items() if path not in again}
         self.files.update(kept)
-        self.blind = self.unlisted & snapshot.unlisted
-        self.folders, self.unlisted = snapshot.folders, snapshot.unlisted
+        self.folders = snapshot.folders
         self.scans += 1
         self.scanned_at = started
         for path in [path for path in self.examined if path not in self.files]:
             del self.examined[path]
         self._judge_absence(snapshot, started, again)
+        unlisted = snapshot.unlisted | self._taken_folders()
+        self.blind, self.unlisted = self.unlisted & unlisted, unlisted
         for path in self.new_since.keys() - self.files.keys():
             del self.new_since[path]
         for path in self.files.keys() - before.keys():
@@ -320,6 +321,17 @@ class TreeView:
                 del self.absent[path]
         if self.absent:
             self.confirm_at = started + self.confirm_s
+
+    def _taken_folders(self) -> set[str]:
+        """Return the folders of base at whose name is what can't be read: not even what it is."""
+        found = set()
+        for path in self.unseen:
+            folder = path.rpartition("/")[0]
+            while folder and not isinstance(self.files.get(folder), Unread):
+                folder = folder.rpartition("/")[0]
+            if folder:
+                found.add(folder)
+        return found
 
     def _recheck(self, path: str) -> None:
         agreed, here = self.base.get(path), self.files.get(path)

@@ -376,3 +376,17 @@ def test_on_a_share_nothing_is_gone_without_two_scans_in_a_row_or_an_event_and_o
             assert "x" in view.gone
             return
         assert view.gone == set()
+
+
+def test_a_folder_that_can_not_even_be_told_for_one_is_unlisted() -> None:
+    view = view_of({"api/deep/x": A, "y": A})
+    stale = Unread(Problem("unreadable", "it can't be read: Stale file handle (ESTALE)"))
+    seen = {"api": stale, "y": Seen(A, 1)}
+    snapshot = Snapshot(T, Condition.GOOD, seen, frozenset({""}))
+    for now in (10.0, 20.0):
+        assert view.blind == frozenset(), "one scan may have met a moment's race"
+        view.take_scan(snapshot, now, now)
+    assert view.blind == frozenset({"api"})
+    assert view.observed("api/deep/x") == A.digest, "it counts as what base says"
+    view.take_scan(scan({"api/deep/x": A, "y": A}), 30.0, 30.0)
+    assert (view.blind, view.unlisted) == (frozenset(), frozenset())

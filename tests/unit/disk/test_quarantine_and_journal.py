@@ -124,6 +124,22 @@ def test_a_damaged_list_hides_its_own_entries_only(tmp_path: Path) -> None:
     assert disk.kept_bytes(first.id) == b"1", "the bytes are still to be had by their id"
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ENOTCONN])
+def test_what_lies_where_nothing_can_be_listed_is_left_out(tmp_path: Path, code: int) -> None:
+    bench = bench_at(tmp_path)
+    fs = FaultyFS(bench.fs, 0, code)
+    disk = NodeBench(fs, bench.base).disk()
+    kept = disk.keep(API, b"1", Keep.DRIFT, "")
+    fs.fail_on = "listdir"
+    assert list(disk.kept()) == []
+    assert fs.failed == "listdir"
+    assert list(disk.kept()) == [kept]
+    fs.fail_on = "read"
+    with pytest.raises(DiskError):
+        disk.kept_bytes(kept.id)
+    assert disk.kept_bytes(kept.id) == b"1"
+
+
 def test_an_entry_without_a_file_is_not_listed_and_its_list_is_swept(tmp_path: Path) -> None:
     disk = bench_at(tmp_path).disk()
     gone = disk.keep(API, b"1", Keep.DRIFT, "")
