@@ -32,7 +32,7 @@ OPEN_BESIDE: tuple[int, ...] = ()
 
 FOUND = (123, 147, 154, 174, 186, 192, 207, 247, 297, 1077, 1693, 30904, 30906, 31256)
 
-FOUND_ELECTED = (37, 42, 73, 229, 31462, 50051)
+FOUND_ELECTED = (37, 42, 73, 229, 31462, 50051, 102597)
 """Those that did so with managers that are elected."""
 
 FOUND_ELECTED_BESIDE = (329,)

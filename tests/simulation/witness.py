@@ -462,6 +462,7 @@ class Witness:
         self._in_turn(machine, highest)
         if new.revision not in self.revisions:
             self._declared(machine, old, new, highest)
+            self._shared(machine, new.revision)
             return
         if new.manifest != self.revisions[new.revision]:
             raise Violation("whole revision", f"{machine.name}: other rows of {new.revision}")
@@ -496,12 +497,7 @@ class Witness:
             line.add(at)
             at = self.parents[at]
         seen = self.of[machine.name]
-        # What the line has come to have is not this node's alone any more.
-        seen.unsent = {
-            (path, digest)
-            for path, digest in seen.unsent
-            if not self._had(new.revision, path, digest)
-        }
+        self._shared(machine, new.revision)
         if old.revision.number == 0 or old.revision in line:
             return
         self._world.tell(machine.name, f"# leaves the line of {old.revision}")
@@ -516,6 +512,11 @@ class Witness:
             if entry is None or any(self._had(one, change.path, entry.digest) for one in line):
                 continue
             seen.unsent.add((change.path, entry.digest))
+
+    def _shared(self, machine: Machine, revision: RevisionId) -> None:
+        """What a node's line has come to have is not this node's alone any more."""
+        seen = self.of[machine.name]
+        seen.unsent = {row for row in seen.unsent if not self._had(revision, *row)}
 
     def _had(self, revision: RevisionId, path: ArtifactPath, digest: Digest) -> bool:
         entry = self.revisions[revision].get(path)
