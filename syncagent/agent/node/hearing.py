@@ -39,7 +39,7 @@ which it puts back: its next look at the folder is later."""
 UNCLEAR_S = 5.0
 LOST = "the runtime serves an older version that no file leads to: restart it"
 DUPLICATE = "Duplicate resource definition by the name"
-"""How Synapse refuses a name that it has already. Within a revision names are unique, so that what it
+"""How Synapse refuses an API's name that it has. Within a revision names are unique, so that what it
 has is an older version, of a file that it knows no more."""
 _OF_BYTES = frozenset({Saying.DEPLOYED, Saying.UPDATED, Saying.UNDEPLOYED})
 """Sayings that mean nothing until it is seen what is there."""
@@ -334,16 +334,17 @@ class Hearing:
     def nack(self, known: Outcome, heard: Heard, now: float) -> None:
         """Conclude that the runtime did not take what is known of a path."""
         again = known.state is Deployment.REJECTED
-        reason = (known.reason if again else "") or heard.reason or UNTAKEN
+        former = known.reason if again else ""
+        clear = former and not former.startswith(UNTAKEN)
+        reason = former if clear else heard.reason or former or UNTAKEN
         wait = self._outcomes.waits.get(known.path)
         lost = heard.saying is Saying.LOST_TRACK or (wait is not None and wait.lost)
-        lost = lost or reason.startswith(DUPLICATE)
+        # What it says of the bytes themselves no restart heals.
+        lost = reason.startswith(DUPLICATE) or (lost and reason.startswith((UNTAKEN, "Duplicate")))
         if lost and LOST not in reason:
             reason = f"{reason}; {LOST}"
-        excerpt = (known.excerpt if again else "") or heard.excerpt
-        said = replace(
-            known, state=Deployment.REJECTED, reason=reason, excerpt=excerpt, at=heard.at
-        )
+        excerpt, state = (known.excerpt if again else "") or heard.excerpt, Deployment.REJECTED
+        said = replace(known, state=state, reason=reason, excerpt=excerpt, at=heard.at)
         self._outcomes.put(said, now)
         self._restores.rejected(said)
         if not again:
@@ -393,7 +394,7 @@ class Hearing:
                 continue
             if known.state is not Deployment.REJECTED:
                 self._outcomes.turn(path, now, Deployment.UNKNOWN, STRAYED)
-            elif LOST not in known.reason:
-                continue
-            found.append(path)
+                found.append(path)
+            elif LOST in known.reason:
+                found.append(path)
         return found

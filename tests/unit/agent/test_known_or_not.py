@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from syncagent.agent.effects import Look
+from syncagent.agent.node.hearing import UNTAKEN
 from syncagent.core.artifact import Kind, TreeKind
 from syncagent.core.events import Received, RuntimeHeard, WatchFault, WatchTrouble
 from syncagent.core.outcome import Deployment
@@ -549,3 +550,39 @@ def test_a_refusal_of_an_edit_is_not_that_of_the_same_bytes_which_the_runtime_pu
     assert bench.files["api/A.xml"] == OLD["api/A.xml"]
     assert not bench.events("rejected")
     assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_what_the_runtime_refuses_for_itself_no_restart_heals_though_its_file_was_lost() -> None:
+    bench = following(OLD)
+    bring(bench, {"api/A.xml": api("A", "new")})
+    for saying, reason in ((Saying.LOST_TRACK, ""), (Saying.REJECTED, "no class")):
+        said = Heard(saying, at("api/A.xml"), Kind.API, "A", reason, at=bench.wall())
+        bench.handle(RuntimeHeard((said,), "m"))
+    bench.handle(RuntimeHeard((Heard(Saying.LOST_TRACK, at("api/A.xml"), at=bench.wall()),), "m"))
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert (known.state, known.reason) == (D.REJECTED, "no class")
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bench.gateway.ready()
+    bench.rest()
+    assert not bench.node.deploying._hearing.healed_by_start(bench.at)
+
+
+def test_a_refusal_that_comes_late_says_why() -> None:
+    bench = following(OLD)
+    assert bench.gateway is not None
+    bench.gateway.mute = True
+    bring(bench, {"api/A.xml": api("A", "new")})
+    lost = Heard(Saying.LOST_TRACK, at("api/A.xml"), Kind.API, "A", at=bench.wall() + 0.5)
+    bench.at += 1.0
+    bench.handle(RuntimeHeard((lost,), "m"))
+    bench.pass_(400.0)
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert known.reason.startswith(UNTAKEN)
+    late = Heard(Saying.REJECTED, at("api/A.xml"), Kind.API, "A", "no class", at=bench.wall())
+    bench.handle(RuntimeHeard((late,), "m"))
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert (known.state, known.reason) == (D.REJECTED, "no class")
