@@ -34,8 +34,11 @@ class OnlyLooking:
     ) -> None:
         self._looking = Looking(fs, settings.trees, settings.limits, _NOWHERE, clock)
         self._quarantine = Quarantine(fs, Places(fs, settings.trees), clock)
-        for tree, identity in trusted.items():
-            self._looking.trust(tree, identity)
+        for tree in settings.trees:
+            identity = trusted.get(tree.name)
+            # What a root was known by in a mode that was left says nothing of this one.
+            if identity is not None and tree.knows(identity):
+                self._looking.trust(tree.name, identity)
 
     def scan(self, tree: TreeName, examiner: Examiner) -> Snapshot:
         """Look at the whole tree: see `ports.Disk`."""
