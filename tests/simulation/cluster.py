@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 from zlib import crc32
 
 from syncagent.core.artifact import ArtifactPath, NodeName, TreeName
@@ -13,6 +13,7 @@ from syncagent.core.entry import Entry
 from syncagent.core.manifest import EMPTY, Manifest
 from syncagent.core.runtime import Phase
 from syncagent.core.settings import (
+    SHARE,
     Drift,
     ElectionSettings,
     Limits,
@@ -29,6 +30,7 @@ from tests.simulation.artifacts import FILES, KINDS, PLANS, SYNAPSE, all_paths, 
 from tests.simulation.contest import TIMINGS
 from tests.simulation.machine import Build, Machine
 from tests.simulation.reign import Reign
+from tests.simulation.share import Share, is_share
 from tests.simulation.storm import Storm
 from tests.simulation.trouble import Trouble
 from tests.simulation.witness import Witness, held, withheld
@@ -41,6 +43,19 @@ if TYPE_CHECKING:
 
 Runtimes = bool | Literal["consoles"]
 """Whether there are runtimes beside the agents; `consoles`: such in which people save artifacts too."""
+
+
+class Kinds(TypedDict, total=False):
+    """What there is in a seed's cluster besides agents; nothing of it if it isn't named.
+
+    `elections`: managers are elected; `shadow`: all nodes have a share, whose keeper moves with them.
+    """
+
+    runtimes: Runtimes
+    elections: bool
+    shadow: bool
+
+
 PEACE_S = 900.0
 """Longest virtual time from the end of all trouble to a cluster in sync."""
 STILL_S = 65.0
@@ -81,9 +96,10 @@ class Cluster:
         *,
         tracing: bool = False,
         build: Build | None = None,
-        runtimes: Runtimes = False,
-        elections: bool = False,
+        **kinds: Unpack[Kinds],
     ) -> None:
+        runtimes, elections = kinds.get("runtimes", False), kinds.get("elections", False)
+        self.shadow = shadow = kinds.get("shadow", False)
         self.runtimes = bool(runtimes)
         self.consoles = runtimes == "consoles"
         self.elections = elections
@@ -98,6 +114,8 @@ class Cluster:
         auto = elections and self.rng.random() < AUTO_SHARE
         self.storm = self._make_storm() if auto else None
         self.machines = [self._machine(number) for number in range(self.shape.nodes)]
+        if shadow:
+            self.machines.append(self._make_share())
         self.trouble = Trouble(self)
         self._fill()
         if runtimes:
@@ -105,6 +123,11 @@ class Cluster:
         self._unled_since: float | None = None
         self._excused = False
         """Whether the last look found differences that may be right: they have to last."""
+
+    @property
+    def nodes(self) -> list[Machine]:
+        """Return the machines at whose desks people sit: all but the share."""
+        return [machine for machine in self.machines if not is_share(machine)]
 
     # --- making it ----------------------------------------------------------------------------
 
@@ -119,7 +142,7 @@ class Cluster:
             reconnect_max_s=rng.choice((10.0, 60.0)),
         )
         trees = [SYNAPSE, *(t for t in (PLANS, FILES) if rng.random() < 0.5)]
-        writers = Writers.ANY if rng.random() < 0.25 else Writers.MANAGER
+        writers = Writers.ANY if rng.random() < 0.25 or self.shadow else Writers.MANAGER
         most = 7 if self.elections else 5
         return Shape(rng.randint(3, most), writers, tuple(trees), limits)
 
@@ -183,15 +206,40 @@ class Cluster:
             election=self._election(names, number),
             rollout=self._rollout,
             limits=shape.limits,
+            mode="shared" if self.shadow else "push",
         )
         machine = Machine(self.world, settings, self.witness, build=self._build)
         machine.house = self.storm.house if self.storm is not None else None
+        self._paced(machine)
+        return machine
+
+    def _make_share(self) -> Share:
+        """Make the share that all nodes have: it lists every tree, and leads nobody."""
+        shape = self.shape
+        settings = Settings(
+            cluster="apim",
+            node=SHARE,
+            state_dir="/share",
+            trees=tuple(TreeSettings(t, KINDS[t], f"/{t}") for t in shape.trees),
+            writers=Writers.ANY,
+            election=ElectionSettings(nofailover=True),
+            limits=shape.limits,
+        )
+        share = Share(self.world, settings, self.witness, build=self._build)
+        self._paced(share)
+        for machine in self.machines:
+            machine.share = share
+        self.world.network.beside = frozenset({SHARE})
+        return share
+
+    def _paced(self, machine: Machine) -> None:
+        """Draw how fast a machine is, and how careful those are who work there."""
+        rng = self.rng
         machine.pace.eye_s = rng.choice((0.01, 0.2, 2.0))
         machine.pace.commit_s = rng.choice((0.01, 0.1, 1.0))
         machine.pace.turn_s = rng.choice((0.001, 0.02))
         machine.races = rng.choice((0.0, 0.05, 0.2))
         machine.hints_lost = rng.choice((0.0, 0.0, 0.1, 1.0))
-        return machine
 
     def _fill(self) -> None:
         """Put artifacts where they are at the beginning: all on the first node, else as drawn."""
@@ -212,7 +260,7 @@ class Cluster:
             mark = crc32(content, salt)
             return "Class no.such.Class not found" if share and mark % share == 0 else ""
 
-        for machine in self.machines:
+        for machine in [m for m in self.machines if not is_share(m)]:
             dialect = rng.choice((SYNAPSE_RUNTIME, SYNAPSE_RUNTIME, CARBON, None))
             if self.consoles and dialect is not None:
                 dialect = CARBON
@@ -325,7 +373,7 @@ class Cluster:
                 raise Violation("a manager", f"{NOBODY_S:.0f} s of peace, and nobody leads, or two")
         elif for_s > NO_MANAGER_S:
             self._unled_since = None
-            able = [m for m in self.machines if m.process is not None and m.settings.apply]
+            able = [m for m in self.nodes if m.process is not None and m.settings.apply]
             if able:
                 self.trouble.promote(self.rng.choice(able), force=True)
 
@@ -459,11 +507,10 @@ def run_seed(
     *,
     tracing: bool = False,
     build: Build | None = None,
-    runtimes: Runtimes = False,
-    elections: bool = False,
+    **kinds: Unpack[Kinds],
 ) -> tuple[Violation | None, Sequence[str]]:
     """Run one seed; return what was found, and the trace if it was asked for."""
-    cluster = Cluster(seed, tracing=tracing, build=build, runtimes=runtimes, elections=elections)
+    cluster = Cluster(seed, tracing=tracing, build=build, **kinds)
     try:
         cluster.run()
     except Violation as violation:

@@ -24,10 +24,11 @@ from syncagent.agent.hands.remembering import Remembering
 from syncagent.agent.hands.serving import Serving
 from syncagent.agent.node.node import Node
 from syncagent.agent.node.state import State
+from syncagent.agent.share_effects import ReadShare
 from syncagent.core.artifact import NodeName, stem_of
 from syncagent.core.election import Election, Lost
 from syncagent.core.errors import DiskError, StateError, SyncagentError
-from syncagent.core.events import HintKind, Received
+from syncagent.core.events import DialFailed, HintKind, Received
 from syncagent.core.lease import Candidate, Timing
 from syncagent.core.runtime import Phase
 from syncagent.core.settings import Drift
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from syncagent.ports import Disk, History, Runtime
     from tests.fakes.lease_house import House
     from tests.fakes.runtime_words import Dialect
+    from tests.simulation.share import Share
     from tests.simulation.witness import Witness
     from tests.simulation.world import World
 
@@ -272,7 +274,8 @@ class Process:
             "clerk": Lane(self, "clerk", pace.serve_s, fetching.do),  # type: ignore[arg-type]
         }
         routes: dict[type, Callable[..., None]] = {
-            fx.Dial: lambda effect: self.links.dial(effect.peer),
+            fx.Dial: lambda effect: self._dial(effect.peer),
+            ReadShare: self._read_share,
             fx.Send: lambda effect: self._send(effect.link, effect.message),
             fx.Hangup: lambda effect: self.links.close(LinkId(effect.link), effect.reason),
             fx.Reply: self._reply,
@@ -342,6 +345,8 @@ class Process:
         if self._spins > SPINS_MAX:
             raise Violation("idle", f"{machine.name} spins: it asks to be woken at once, again")
         machine.witness.looked_at(machine)
+        if machine.share is not None:
+            machine.share.followed(self)
         self._turn_in(max(wake_at - world.at_s, 0.001))
 
     def _act(self) -> None:
@@ -352,6 +357,20 @@ class Process:
             self._routes[type(effect)](effect)
 
     # --- what the wiring does -----------------------------------------------------------------
+
+    def _dial(self, peer: NodeName) -> None:
+        share = self.machine.share
+        if share is not None and peer == share.name and not share.keep(self):
+            self.post(DialFailed(peer, "another keeper has taken the share over"))
+        elif share is not None and peer == share.name:
+            self._later(1.0, lambda: self.links.dial(peer))
+        else:
+            self.links.dial(peer)
+
+    def _read_share(self, effect: ReadShare) -> None:
+        share = self.machine.share
+        assert share is not None, "only who has one reads it"
+        self._later(self.machine.world.rng.random(), lambda: self.post(share.read(effect)))
 
     def _send(self, link: int, message: object) -> None:
         if isinstance(message, Commit) and link in self.state.links:
@@ -458,6 +477,8 @@ class Machine:
     lives: int = 0
     house: House | None = None
     """The way to the lease store, in seeds in which it elects."""
+    share: Share | None = None
+    """The share that all nodes have, in seeds with one."""
     gateway: FakeGateway | None = None
     """The runtime beside the agent, in seeds that have some."""
     meddle: Callable[[Machine], None] = lambda _machine: None
@@ -681,6 +702,8 @@ class Machine:
         self.process = None
         self.frozen_until = 0.0
         self._lose(power=power)
+        if self.share is not None:
+            self.share.followed(process)
         self.world.later(back_in_s, self.boot)
 
     def freeze(self, for_s: float) -> None:

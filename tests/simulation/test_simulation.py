@@ -23,6 +23,7 @@ from tests.simulation.seeds import (
 
 SEEDS_EACH_RUN = 60
 ELECTED_EACH_RUN = 90
+SHADOWED_EACH_RUN = 12
 HAPPENS = {
     "stale Commit": 14,
     "stale Offer": 5,
@@ -57,6 +58,14 @@ def test_no_promise_is_broken_beside_runtimes(seed: int) -> None:
 def test_no_promise_is_broken_by_elected_managers(seed: int) -> None:
     violation, _ = run_seed(seed, elections=True)
     assert violation is None, f"scripts/simulate --elections --from {seed} --trace: {violation}"
+
+
+@pytest.mark.parametrize("seed", range(SHADOWED_EACH_RUN))
+def test_no_promise_is_broken_over_a_share_whose_keeper_moves(seed: int) -> None:
+    elections = seed % 2 == 1
+    violation, _ = run_seed(seed, shadow=True, elections=elections)
+    hint = f"scripts/simulate --shadow{' --elections' if elections else ''} --from {seed} --trace"
+    assert violation is None, f"{hint}: {violation}"
 
 
 @pytest.mark.parametrize("seed", FOUND_ELECTED)

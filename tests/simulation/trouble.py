@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from syncagent.core.artifact import NodeName, TreeName
     from syncagent.core.safety import Hold
     from tests.simulation.cluster import Cluster
-    from tests.simulation.machine import Machine
+    from tests.simulation.machine import Machine, Process
 
 NEVER = float("inf")
 
@@ -295,7 +295,7 @@ class Trouble:
         machine = self._leader() if self.world.chance(0.8) else self._any()
         if machine is None or machine.process is None:
             return
-        name = self.rng.choice((None, *(m.name for m in self.cluster.machines)))
+        name = self.rng.choice((None, *(m.name for m in self.cluster.nodes)))
         self.world.tell(machine.name, f"! switchover {name or ''}")
         arguments = {} if name is None else {"node": name}
         machine.process.ask("switchover", arguments, self._heard(machine, "switchover"))
@@ -524,7 +524,7 @@ class Trouble:
 
     def promote(self, machine: Machine, *, force: bool) -> None:
         """Have a node become manager."""
-        if machine.process is not None:
+        if machine.process is not None and machine in self.cluster.nodes:
             self.world.tell(machine.name, f"! promote{' --force' if force else ''}")
             if force:
                 self.cluster.witness.forced.add(machine.process.incarnation)
@@ -532,6 +532,13 @@ class Trouble:
                     # It takes the lease from whoever has it still.
                     self.cluster.storm.kept = False
             machine.process.ask("promote", {"force": force}, self._heard(machine, "promote"))
+
+    def _desk(self, machine: Machine) -> Process | None:
+        """Return where a person asks about a machine: of the share at whoever leads."""
+        if machine in self.cluster.nodes:
+            return machine.process
+        leader = self._leader()
+        return leader.process if leader is not None else None
 
     def _approve(self) -> None:
         machine = self._any()
@@ -554,7 +561,7 @@ class Trouble:
 
     def approve(self, machine: Machine, hold: Hold) -> None:
         """Say yes, here or at the manager."""
-        process = machine.process
+        process = self._desk(machine)
         if process is None:
             return
         self.world.tell(machine.name, f"! approve {hold.id} {hold.reason} {len(hold.paths)}")
@@ -563,19 +570,19 @@ class Trouble:
 
     def _reject(self) -> None:
         machine = self._any()
-        holds = self.holds(machine)
-        if holds and machine.process is not None:
+        holds, process = self.holds(machine), self._desk(machine)
+        if holds and process is not None:
             hold = self.rng.choice(holds)
             self.world.tell(machine.name, f"! reject {hold.id} {hold.reason}")
             if hold.reason is HoldReason.NACKED:
                 # What was not there before goes again.
                 self.cluster.witness.unwanted.update(hold.paths)
-            machine.process.ask("reject", {"id": hold.id}, self._heard(machine, "reject"))
+            process.ask("reject", {"id": hold.id}, self._heard(machine, "reject"))
 
     def _restore(self) -> None:
         machine = self._where()
         kept = machine.disk.kept()
-        if machine.process is None or not kept:
+        if machine.process is None or not kept or machine not in self.cluster.nodes:
             return
         row = self.rng.choice(kept)
         content = machine.disk.kept_bytes(row.id)
