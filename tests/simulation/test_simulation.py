@@ -23,7 +23,7 @@ from tests.simulation.seeds import (
 
 SEEDS_EACH_RUN = 60
 ELECTED_EACH_RUN = 90
-SHADOWED_EACH_RUN = 12
+SHADOWED_EACH_RUN = 8
 HAPPENS = {
     "stale Commit": 14,
     "stale Offer": 5,
