@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from syncagent.agent.wiring.doctor_share import examine_share
+from syncagent.fsio import Mount, OsFS
+from syncagent.settings.load import load
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -78,3 +82,53 @@ def test_in_push_mode_nothing_is_said_of_a_share(call: CommandLine, site: Path) 
     lines = path.read_text().splitlines()
     path.write_text("\n".join(x for x in lines if not x.startswith(("mode", "share"))))
     assert share_checks(call, site) == []
+
+
+class Served(OsFS):
+    """As if the share were mounted from a server, with these options."""
+
+    def __init__(self, point: Path, fs_type: str, options: str) -> None:
+        super().__init__()
+        self.mount = Mount(99, 1, "0:9", "/", str(point), fs_type, "srv:/x", "rw", options)
+
+    __slots__ = ("mount",)
+
+    def mount_table(self) -> tuple[Mount, ...]:
+        return (*super().mount_table(), self.mount)
+
+    def statfs_type(self, path: str) -> int:
+        self.stat(path)
+        return 0x6969
+
+
+@pytest.mark.parametrize(
+    ("served", "found", "words"),
+    [
+        (("nfs4", "rw,vers=4.2"), "warn", "is seen up to 60 s late: attributes are cached"),
+        (("nfs4", "rw,noac"), "ok", "what others change is seen at once: noac"),
+        (("fuse.sshfs", "rw"), "ok", "is seen up to 20 s late"),
+        (("fuse.bindfs", "rw"), "ok", "nothing is known of a cache of attributes"),
+    ],
+)
+def test_how_late_a_mount_shows_what_others_did_is_said(
+    call: CommandLine, site: Path, served: tuple[str, str], found: str, words: str
+) -> None:
+    prepare(call, site)
+    settings = load(str(site / "syncagent.toml"), {})
+    known, cached = examine_share(Served(site / "share", *served), settings)
+    assert (known.what, known.found) == ("share synapse", "ok"), "it is no local disk"
+    assert (cached.what, cached.found) == (f"mount {site}/share", found)
+    assert cached.text.startswith(f"{served[0]} srv:/x (synapse): ")
+    assert words in cached.text
+    assert ("mount it with" in cached.hint) is ("late" in words)
+
+
+def test_a_share_that_can_not_be_written_is_of_no_use_to_who_may_lead(
+    call: CommandLine, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(call, site)
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)  # root may write everywhere
+    settings = load(str(site / "syncagent.toml"), {})
+    checks = list(examine_share(Served(site / "share", "nfs4", "rw"), settings))
+    assert [check.found for check in checks] == ["ok", "fail", "warn"]
+    assert "this node can't keep the share when it leads" in checks[1].text
