@@ -246,7 +246,7 @@ class Advancing:
         if job is None or job.txid != result.txid or job.phase is not Stage.BLOBS:
             return
         fault = self.gathering.staged(job, result)
-        if result.refused and not leave(job, result.refused):
+        if result.refused and not leave(job, result.refused, self._state, self._observing):
             self._refuse(job, result.refused, now)
         else:
             self._gathered(job, fault, now)

@@ -4,6 +4,9 @@ Another node took it: its runtime speaks another dialect of Synapse, or its agen
 version. The rest of the revision is no worse for it. But who uses what is refused would meet its
 version before or nothing; and what belongs to the same group as the version that stays (an API's own
 sequences) stays with it. Many at once are no artifacts' fault: then nothing of the revision is taken.
+
+What it refuses may be its own: bytes that it has held since before it joined, or before its validation
+was as strict. Nobody puts those back once they are gone; what is there instead stays there.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from syncagent.agent.node.job import Why
 from syncagent.core.artifact import kind_of
 from syncagent.core.exempt import Because, Exemption, Exemptions
 from syncagent.core.groups import groups
+from syncagent.core.snapshot import Seen
 from syncagent.core.verdict import Problem, Refused
 
 if TYPE_CHECKING:
@@ -30,12 +34,22 @@ LEFT_MAX = 20
 """Who refuses more than this of one revision does not understand it."""
 
 
-def leave(job: Job, refused: Iterable[Refused]) -> bool:
+def leave(job: Job, refused: Iterable[Refused], state: State, observing: Observing) -> bool:
     """Note in the job what validation refused of it; return whether it may go on without that."""
     rows = {row.path: row.problem for row in refused}
     many = len(job.left.keys() | rows.keys()) > LEFT_MAX
     if job.whole or many or job.why not in {Why.OFFER, Why.REPAIR}:
         return False
+    withheld = state.withheld if job.withheld is None else job.withheld
+    for step in job.steps:
+        if step.path in rows and step.after == state.base.get(step.path):
+            seen = observing.views[step.path.tree].files.get(step.path.path)
+            job.instead[step.path] = seen.entry if isinstance(seen, Seen) else None
+            if step.path in state.exempt:
+                job.lift |= {step.path}
+            elif step.path in withheld:
+                del rows[step.path]  # the revision's version was not even tried
+                job.forced |= {step.path}
     job.left.update(rows)
     job.leaving = True
     return True
@@ -79,7 +93,7 @@ def exemptions(job: Job, rows: Manifest, held: Manifest) -> Exemptions:
     return {
         path: Exemption(path, Because.REFUSED, entry.digest if entry else None, here, 0.0, why)
         for path, why in ((path, problem.reason) for path, problem in job.left.items())
-        if (entry := rows.get(path)) != (here := held.get(path))
+        if (entry := rows.get(path)) != (here := job.instead.get(path, held.get(path)))
     }
 
 

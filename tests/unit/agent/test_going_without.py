@@ -112,3 +112,16 @@ def test_of_a_revision_that_is_not_understood_nothing_is_taken() -> None:
     assert declined.code == "refused"
     assert bench.files == OLD
     assert not bench.state.exempt
+
+
+def test_what_a_node_has_and_would_refuse_now_is_not_put_back_once_it_is_gone() -> None:
+    own = "api/c.xml"
+    bench = Bench(OLD, manager=PEER, standing={**OLD, own: BAD}).start()
+    bench.pass_(5.0)
+    assert bench.files == OLD
+    exemption = bench.state.exempt[at(own)]
+    assert (exemption.because, exemption.here) == (Because.REFUSED, None)
+    assert not bench.node.observing.differing()
+    bench.put(own, api("c", "s", "by hand"))
+    bench.pass_(5.0)
+    assert bench.files == OLD
