@@ -29,7 +29,6 @@ from syncagent.core.errors import DiskError, ProtocolError
 from syncagent.core.wire.fields import items_of, whole_of
 from syncagent.mounts.protocol import (
     DONE,
-    FAILED,
     TOOK,
     error_in,
     event_in,
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("syncagent")
 
 START_S = 10.0
-"""How long whoever asks waits for a process that is starting; it needs a fifth of a second."""
+"""How long whoever asks waits for a process that is to be there; to start takes a fifth of a second."""
 PATIENCE_S = 300.0
 """After so long without a word about a request the process is killed: its mount is dead."""
 LOOK_ROUND_S = 5.0
@@ -193,7 +192,7 @@ class MountProcess:
         until = started_by if until is None else min(until, started_by)
         with self._changed:
             self._changed.wait_for(
-                lambda: self._link is not None or self._down or self._closed.is_set(),
+                lambda: self._link is not None or self._closed.is_set(),
                 until - time.monotonic(),
             )
             link = self._link
@@ -266,16 +265,15 @@ class MountProcess:
             LOG.warning("the process that looks after %s has ended: %s", self.name, why)
             self.died(why)
             self._closed.wait(min(PAUSE_MAX_S, PAUSE_S * 2.0 ** min(failures - 1, 16)))
-            with self._changed:
-                self._down = ""
 
     def _live(self) -> str:
         """Start a process and listen to it until it is gone; return why it ended."""
         try:
             link, process = self._launch()
         except OSError as error:
-            self._end(f"it can't be started: {error}")
-            return self._down
+            why = f"it can't be started: {error}"
+            self._end(why)
+            return why
         with link:
             try:
                 self._greet(link, process)
@@ -304,8 +302,6 @@ class MountProcess:
     def _listen(self, link: socket.socket) -> str:
         while (message := receive(link)) is not None:
             number, what, value = items_of(message, 3)
-            if number == 0 and what == FAILED:
-                return str(error_in(value))
             if number == 0:
                 self.post(event_in(what, value))
                 continue

@@ -84,7 +84,10 @@ class _Shown:
 
 
 class Server:
-    """Serves a part of a disk, and what watches its trees, over a socket."""
+    """Serves a part of a disk, and what watches its trees, over a socket.
+
+    Nothing is carried out before `clear` is set: who asks waits meanwhile.
+    """
 
     def __init__(
         self,
@@ -93,12 +96,14 @@ class Server:
         hints: Hints,
         *,
         again_s: tuple[float, ...] = AGAIN_S,
+        clear: threading.Event | None = None,
     ) -> None:
         self._link = link
         self._sending = threading.Lock()
         self._part = part
         self._hints = hints
         self._again_s = again_s
+        self._clear = clear
         self._lanes: dict[str, queue.SimpleQueue[tuple[int, Verb, list[object]]]] = {}
         self._sent: dict[TreeName, tuple[int, Snapshot]] = {}
         self._hopeless: dict[TreeName, frozenset[str]] = {}
@@ -150,6 +155,8 @@ class Server:
 
     def _run(self, lane: queue.SimpleQueue[tuple[int, Verb, list[object]]]) -> None:
         try:
+            if self._clear is not None:
+                self._clear.wait()
             while True:
                 number, do, args = lane.get()
                 try:

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from syncagent.agent.wiring import heap
@@ -20,7 +21,7 @@ from syncagent.core.errors import DiskError, ProtocolError
 from syncagent.core.settings import Limits
 from syncagent.disk.local_part import LocalPart
 from syncagent.fsio import OsFS
-from syncagent.mounts.protocol import FAILED, error_out, receive, send, setup_in
+from syncagent.mounts.protocol import receive, setup_in
 from syncagent.mounts.worker import Server
 from syncagent.watch.watcher import Watcher
 
@@ -62,13 +63,15 @@ def main(parent: int) -> None:
 def _serve(link: socket.socket, setup: Setup) -> None:
     fs = OsFS()
     clock = SystemClock()
+    clear = threading.Event()
     lock = fs.open(setup.lock_path, _O_LOCK, 0o600)
-    try:
-        fs.flock(lock)
-    except BlockingIOError:
-        error = DiskError("an earlier process still hangs in this mount")
-        send(link, [0, FAILED, error_out(error)])
-        return
+
+    def wait() -> None:
+        """An earlier agent's process may still hang in the mount: one at a time goes there."""
+        fs.flock(lock, wait=True)
+        clear.set()
+
+    threading.Thread(target=wait, name="lock", daemon=True).start()
     limits = Limits(file_bytes=setup.file_bytes, tree_files=setup.tree_files, poll_s=setup.poll_s)
     part = _Part(fs, setup.trees, limits, setup.cache_path, clock)
 
@@ -76,6 +79,6 @@ def _serve(link: socket.socket, setup: Setup) -> None:
         server.post(event)
 
     hints = Watcher(fs, setup.trees, post=post, poll_s=setup.poll_s)
-    server = Server(link, part, hints)
+    server = Server(link, part, hints, clear=clear)
     heap.set_aside()
     server.serve()

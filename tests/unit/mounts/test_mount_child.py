@@ -15,6 +15,7 @@ import pytest
 
 from syncagent.agent.wiring.mounts import launch, make_mounts
 from syncagent.core.artifact import NodeName, TreeKind, TreeName
+from syncagent.core.errors import DiskError
 from syncagent.core.settings import Settings, TreeSettings, WatchMode
 from syncagent.core.snapshot import Condition
 from syncagent.fsio import OsFS
@@ -103,9 +104,10 @@ def test_a_second_one_does_not_work_beside_a_first(process: MountProcess, root: 
     second = process_at(root)
     part = MountedPart(second)
     second.start()
-    until(lambda: "still hangs" in part.scan(TREE, KeepingExaminer()).reason)
+    with pytest.raises(DiskError, match="in time"):
+        part.ask(TREE, 1.0)
     process.stop(DEADLINE_S)
-    until(lambda: part.scan(TREE, KeepingExaminer()).condition is Condition.GOOD)
+    assert part.scan(TREE, KeepingExaminer()).condition is Condition.GOOD
     second.stop(DEADLINE_S)
 
 
