@@ -21,6 +21,8 @@ class FakeHints:
         self._rooted = set(trees)
         self._post = post
         self._watched: set[TreeName] = set()
+        self.seen_here = False
+        """Whether what happens is told by a kernel that tells of its own machine's deeds only."""
 
     def start(self, tree: TreeName) -> str:
         """Watch a tree; as `ports.Hints` says."""
@@ -39,7 +41,7 @@ class FakeHints:
     def happen(self, tree: TreeName, path: str, kind: HintKind) -> None:
         """Something happened to `path`; a hint if the tree is watched."""
         if tree in self._watched:
-            self._post(Hinted(tree, path, kind))
+            self._post(Hinted(tree, path, kind, self.seen_here))
 
     def miss(self, tree: TreeName, detail: str = "") -> None:
         """Events of the tree were lost; the watch goes on."""

@@ -90,6 +90,9 @@ class Shape:
 class Cluster:
     """Machines, trouble and witness of one seed."""
 
+    spared: frozenset[str] = frozenset()
+    """Kinds of trouble that make no sense here."""
+
     def __init__(
         self,
         seed: int,
@@ -105,7 +108,7 @@ class Cluster:
         self.elections = elections
         self.world = World(seed, tracing=tracing)
         self.rng = self.world.rng
-        self.witness = Witness(self.world)
+        self.witness = self._make_witness()
         self._build = build or Build()
         self.shape = self._shape()
         self._rollout = self._drawn_rollout() if runtimes else RolloutSettings()
@@ -130,6 +133,9 @@ class Cluster:
         return [machine for machine in self.machines if not is_share(machine)]
 
     # --- making it ----------------------------------------------------------------------------
+
+    def _make_witness(self) -> Witness:
+        return Witness(self.world)
 
     def _shape(self) -> Shape:
         rng = self.rng
@@ -195,7 +201,7 @@ class Cluster:
         drift = Drift.REPORT if number and rng.random() < 0.15 else Drift.REVERT
         lists = 0.9 if self.elections else 0.7
         trees = [t for t in shape.trees if t == SYNAPSE or not number or rng.random() < lists]
-        settings = Settings(
+        settings = self._settings(
             cluster="apim",
             node=names[number],
             state_dir="/state",
@@ -240,6 +246,9 @@ class Cluster:
         machine.pace.turn_s = rng.choice((0.001, 0.02))
         machine.races = rng.choice((0.0, 0.05, 0.2))
         machine.hints_lost = rng.choice((0.0, 0.0, 0.1, 1.0))
+
+    def _settings(self, **given: object) -> Settings:
+        return Settings(**given)  # type: ignore[arg-type]
 
     def _fill(self) -> None:
         """Put artifacts where they are at the beginning: all on the first node, else as drawn."""

@@ -91,6 +91,7 @@ class Build:
     committer: type[Committer] = Committer
     recover: Callable[[Disk, History], StandingChange | None] = finish_interrupted
     guard: type[FakeGuard] = FakeGuard
+    disk: Callable[..., FakeDisk] = FakeDisk
     elector: type[DrawnElector] = DrawnElector
     election: type[Election] = Election
 
@@ -179,6 +180,7 @@ class Process:
         self.links = world.network.join(
             settings.node, self.post, incarnation=self.incarnation, cluster=settings.cluster
         )
+        self.hints.seen_here = settings.in_place
         guard_state = machine.guard.state()
         self._inbox: deque[object] = deque()
         self._turn_at: float | None = None
@@ -264,6 +266,8 @@ class Process:
         kinds = machine.settings.tree_kinds
         memory = Memory(ArtifactValidator(machine.settings.limits.file_bytes), kinds)
         committer = build.committer(disk, machine.guard, history, memory, world)
+        if machine.settings.in_place:
+            committer.lasts = self._believes
         eye = Eye(disk, self.hints, memory, world, history.has)
         serving = Serving(history, memory, self._send)
         fetching = Fetching(disk, history, world, kinds, lambda _name, _key: {})
@@ -497,7 +501,7 @@ class Machine:
         """What was remembered of the runtime lately, each up to when it was so."""
         self._restarts = 0
         self._back_in_s = RESTART_S
-        self.disk = FakeDisk(self.settings.tree_names, wall=self.world.wall)
+        self.disk = self.build.disk(self.settings.tree_names, wall=self.world.wall)
         self.disk.crash_at = self._point
         # What is older than the retention is forgotten by design: nothing is, in these minutes.
         self.history = FakeHistory(revisions_max=REVISIONS_MAX, fail=self._history_point)

@@ -77,6 +77,8 @@ class Trouble:
             kinds["strand"] = (lambda: None, 0.0)
         if cluster.consoles:
             kinds["console"] = (self._console, 10.0)
+        for name in cluster.spared:
+            kinds.pop(name, None)
         always = {"edit", "approve", "console"}
         share = self.rng.choice((0.2, 0.5, 0.8))
         chosen = [name for name in kinds if name in always or self.world.chance(share)]
@@ -578,6 +580,11 @@ class Trouble:
                 # What was not there before goes again.
                 self.cluster.witness.unwanted.update(hold.paths)
             process.ask("reject", {"id": hold.id}, self._heard(machine, "reject"))
+
+    def restore(self) -> None:
+        """Have somebody restore something that was kept, as long as there is trouble."""
+        if not self.stopped:
+            self._restore()
 
     def _restore(self) -> None:
         machine = self._where()

@@ -26,7 +26,7 @@ from syncagent.agent.node.job import (
     tell_refused,
 )
 from syncagent.agent.node.planning import Planning
-from syncagent.agent.node.sharing import read_only, stands_only
+from syncagent.agent.node.sharing import read_only, stands_only, txid_floor
 from syncagent.core.diff import diff
 from syncagent.core.intent import Intent
 from syncagent.core.wire.messages import Blobs, Delta, Failed, Fenced, Prepared, Want
@@ -82,8 +82,8 @@ class Advancing:
     # --- beginning --------------------------------------------------------------------------
 
     def next_txid(self) -> int:
-        """Return a txid above all that this node has used."""
-        self._txid = max(self._txid, self._state.standing.txid) + 1
+        """Return a txid above all that this node has used, and all that wrote here before it."""
+        self._txid = max(self._txid, self._state.standing.txid, txid_floor(self._state)) + 1
         return self._txid
 
     def begin(self, job: Job, now: float) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from syncagent.core.settings import Settings
 
 
+TXIDS_AN_EPOCH = 1 << 24
+"""So many transactions a manager may begin before it meets the numbers of the next."""
 NOT_KEPT_IN_PLACE = (1, 2, 3)
 """The promises that can't be kept where others write what is live: README numbers them."""
 
@@ -43,6 +45,14 @@ def mode_fields(settings: Settings) -> dict[str, JSON]:
 def stands_only(state: State, job: Job) -> bool:
     """Tell whether a job leads to what lies in the trees already, so that it has no steps."""
     return state.in_place and job.why in {Why.OFFER, Why.CATCH_UP}
+
+
+def txid_floor(state: State) -> int:
+    """Return what a txid must be above: on one mount no two managers may use the same.
+
+    What is staged and what is kept is named by it.
+    """
+    return state.guard.epoch * TXIDS_AN_EPOCH if state.in_place else 0
 
 
 def read_only(state: State, observing: Observing, job: Job, changes: Sequence[Change]) -> None:
