@@ -1,11 +1,12 @@
 """A share behind a mount that hangs, dies and goes away: the nodes' own trees go on without it."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import files_of, until
+from tests.e2e.cluster import Agent, files_of, until
 from tests.e2e.shadowed import ShadowCluster, prepare_share
 from tests.servers.mounts import bindfs
 
@@ -81,3 +82,38 @@ def test_a_share_that_hangs_dies_and_goes_changes_nothing_and_is_caught_up_with(
         on_the_share = append(point / "synapse" / FAULT, "on the share again")
         until(lambda: files_of(worker.tree)[FAULT] == on_the_share, "and is the source again")
         assert files_of(behind / "synapse").keys() == whole.keys()
+
+
+class TwoViews(ShadowCluster):
+    """Each node has a mount of its own of what is on the share."""
+
+    def __init__(self, folder: Path, views: Mapping[str, Path]) -> None:
+        self.views = views
+        first = next(iter(views.values()))
+        nodes = dict.fromkeys(views, RELEASE)
+        super().__init__(folder, nodes, None, mount=first, sections={"limits": {"poll": "10m"}})
+
+    def write_settings(self, agent: Agent, keys: Mapping[str, str]) -> None:
+        share = str(self.views[agent.name] / "synapse")
+        self.own = {agent.name: {"tree": {"share": share}}}
+        super().write_settings(agent, keys)
+
+
+def test_a_write_on_another_machine_is_known_long_before_the_keepers_next_poll(
+    tmp_path: Path,
+) -> None:
+    behind, one, two, *servers = (tmp_path / name for name in ("behind", "1", "2", "s1", "s2"))
+    for folder in (behind, one, two, *servers):
+        folder.mkdir()
+    prepare_share(behind / "synapse", RELEASE)
+    with (
+        bindfs(servers[0], behind, one),
+        bindfs(servers[1], behind, two),
+        TwoViews(tmp_path / "nodes", {"gw-1": one, "gw-2": two}) as cluster,
+    ):
+        cluster.start()
+        until(cluster.synced, "every node is Synced")
+        until(lambda: "poll 600 s" in str(cluster.share_row(cluster.manager)["watch"]), "it polls")
+        edited = append(two / "synapse" / FAULT, "where gw-2 is")
+        until(lambda: files_of(cluster.manager.tree)[FAULT] == edited, "gw-1 has it")
+        until(lambda: files_of(cluster["gw-2"].tree)[FAULT] == edited, "and so has gw-2")

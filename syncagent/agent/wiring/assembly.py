@@ -36,6 +36,7 @@ from syncagent.agent.wiring.mounts import LateMounts
 from syncagent.agent.wiring.runtime import dialect_of, make_runtime, remembered
 from syncagent.agent.wiring.shadow import Shadow
 from syncagent.agent.wiring.share_reader import ShareReader
+from syncagent.agent.wiring.share_watch import ShareWatch
 from syncagent.agent.wiring.trees import Ground, reach_trees
 from syncagent.core.artifact import NodeName
 from syncagent.core.digest import digest_of
@@ -94,6 +95,7 @@ class Assembly:
         identity = Identity(settings.cluster, settings.node, self.incarnation, key, __version__)
         self.links = SshLinks(identity, _others(settings), self.post)
         self.shadow = Shadow(fs, home.path, settings, self.links)
+        self.share_watch = ShareWatch(settings, home.path, self.post)
         self._state_dir = home.path
         self.late_mounts = LateMounts(fs, settings, self._mount_came)
         ballot = Ballot(settings, self.incarnation, self.guard, self.clock, self.post)
@@ -344,6 +346,7 @@ class Assembly:
             self.judging.expect()
         ArtifactValidator(*self._rules).warm()
         self.links.listen_local(self._fs, self._state_dir)
+        self.share_watch.start()
         if self.settings.listen:
             port = self.links.listen(self.settings.listen)
             LOG.info("listening for peers at %s (port %d)", self.settings.listen, port)
@@ -359,6 +362,7 @@ class Assembly:
         self.hints.stop()
         self.runtime.stop()
         self.shadow.stop()
+        self.share_watch.stop()
         self.links.stop()
         self.judging.stop()
         for name in stop_all(self.lanes):
