@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.artifacts import api, fill, sequence
-from tests.e2e.cluster import Agent, Cluster, files_of, until
+from tests.e2e.cluster import Agent, Cluster, Sections, files_of, until
 
 pytestmark = pytest.mark.e2e
 
 NODES = ("gw-1", "gw-2", "gw-3")
 
 
-def started(folder: Path) -> Cluster:
+def started(folder: Path, sections: Sections | None = None) -> Cluster:
     fill(folder / "source", apis=5, sequences=5)
-    source = folder / "source"
-    cluster = Cluster(folder / "nodes", {"gw-1": source, "gw-2": None, "gw-3": None})
+    nodes = {"gw-1": folder / "source", "gw-2": None, "gw-3": None}
+    cluster = Cluster(folder / "nodes", nodes, sections)
     try:
         cluster.start()
         cluster.wait_synced()
@@ -69,14 +69,7 @@ def test_promote_without_the_old_manager_needs_force_and_its_unsent_edit_is_kept
 ) -> None:
     with started(tmp_path) as cluster:
         old, new = cluster["gw-1"], cluster["gw-2"]
-        # The old manager declares a revision that nobody gets: the workers are stopped first.
-        cluster["gw-2"].end()
-        cluster["gw-3"].end()
-        unsent = api("Api000", note="saved, and never sent")
-        (old.tree / "api/Api000.xml").write_bytes(unsent)
-        until(lambda: old.own_row()["revision"] == 2, "revision 2 is gw-1's alone")
-        old.kill()
-        cluster.start("gw-2", "gw-3")
+        declare_alone(cluster, api("Api000", note="saved, and never sent"))
         refused = new.run("promote")
         assert refused.returncode == 7, refused.stdout
         assert "gw-1" in refused.stderr
@@ -97,6 +90,43 @@ def test_promote_without_the_old_manager_needs_force_and_its_unsent_edit_is_kept
         kept = [row for row in old.ask("get", "quarantine") if row["path"] == "api/Api000.xml"]
         assert kept, "what only the old manager had is kept"
         assert kept[0] in old.ask("get", "conflicts")
+
+
+def declare_alone(cluster: Cluster, content: bytes) -> None:
+    """Have the manager declare a revision that nobody gets, and die; the others start again."""
+    manager = cluster["gw-1"]
+    cluster["gw-2"].end()
+    cluster["gw-3"].end()
+    (manager.tree / "api/Api000.xml").write_bytes(content)
+    until(lambda: manager.own_row()["revision"] == 2, "revision 2 is gw-1's alone")
+    manager.kill()
+    cluster.start("gw-2", "gw-3")
+
+
+def test_where_any_node_may_write_what_an_old_manager_never_sent_comes_to_all(
+    tmp_path: Path,
+) -> None:
+    with started(tmp_path, {"cluster": {"writers": "any"}}) as cluster:
+        old, new = cluster["gw-1"], cluster["gw-2"]
+        unsent = api("Api000", note="saved, and never sent")
+        declare_alone(cluster, unsent)
+        assert new.run("promote", "--force").returncode == 0
+        edit = sequence("Sequences000", "by the new manager")
+        (new.tree / "sequences/Sequences000.xml").write_bytes(edit)
+        until(lambda: new.own_row()["revision"] == 2, "another revision 2")
+        cluster.start("gw-1")
+        for agent in cluster:
+            until(
+                lambda agent=agent: files_of(agent.tree).get("api/Api000.xml") == unsent,
+                f"{agent.name} has what was never sent",
+            )
+            until(
+                lambda agent=agent: files_of(agent.tree)["sequences/Sequences000.xml"] == edit,
+                f"{agent.name} has what was declared meanwhile",
+            )
+        until(lambda: rows_are_synced(new), "all are synced")
+        assert leader(old) == "gw-2"
+        assert old.ask("get", "conflicts") == []
 
 
 def test_a_manager_that_was_frozen_during_its_push_is_refused_when_it_wakes(

@@ -79,10 +79,11 @@ class Planning:
         differing = tuple(path for path in differing if self._state.can_revert(path))
         if job.only is not None:
             differing = tuple(path for path in differing if path in job.only)
-        strayed = self._strayed(job)
+        strayed, own = self._strayed(job), self._state.base
+        base = undelivered.forked(self._state) if strayed else own
         plan = make_plan(
             [*changed, *differing],
-            base=undelivered.forked(self._state) if strayed else self._state.base,
+            base=base,
             observed=self._observing.observed,
             desired=target,
             policy=lambda path: self._policy(job, path),
@@ -90,7 +91,14 @@ class Planning:
         steps = plan.steps
         if strayed:
             # This node stands on a revision that the cluster never knew: what it loses is kept.
-            steps = tuple(replace(step, keep=step.keep or Keep.CONFLICT) for step in steps)
+            # Where it is known what is its alone, the rest is an update like any other.
+            known = base is not own
+            steps = tuple(
+                step
+                if known and base.get(step.path) == own.get(step.path)
+                else replace(step, keep=step.keep or Keep.CONFLICT)
+                for step in steps
+            )
         if self._state.unsent:
             # Edits from when this node led are no drift: nobody was ever asked about them.
             steps = tuple(_as_conflict(step) for step in steps)
