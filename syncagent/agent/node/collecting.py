@@ -92,7 +92,8 @@ class Collecting:
     def workers(self, what: str, now: float, then: Callable[[Collected, float], None]) -> None:
         """Have `then` called with the rows of all workers, at once if there is nobody to ask."""
         found = Collected(now + ANSWER_S, then)
-        if self._node.state.leads:
+        # On a mount of all nodes there is one quarantine, and this node has just listed it.
+        if self._node.state.leads and not self._node.state.in_place:
             for peer in self._node.state.peers.values():
                 self._ask(what, peer, found)
         if found.waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -57,6 +58,9 @@ from tests.fakes.agent_bench import (
 from tests.fakes.agent_bench import revision as revision_of
 from tests.fakes.runtime_words import CARBON
 from tests.unit.agent.test_following import changes, following
+
+if TYPE_CHECKING:
+    from syncagent.core.revision import Token
 
 A, B, C = "sequences/a.xml", "sequences/b.xml", "sequences/c.xml"
 OLD = {A: sequence("a"), B: sequence("b")}
@@ -499,3 +503,61 @@ def test_a_worker_says_it_also_where_it_shows_what_its_manager_knows() -> None:
     status = bench.answer("status")
     assert isinstance(status, dict)
     assert (status["form"], status["not_kept"]) == ("in-place", [1, 2, 3])
+
+
+# --- what runtimes do -------------------------------------------------------------------------
+
+
+def beside_runtime() -> tuple[Bench, int, Token]:
+    """A worker whose runtime has loaded what is on the mount."""
+    bench = Bench(OLD, manager=PEER, standing=OLD, **SHARED).beside(CARBON).start()  # type: ignore[arg-type]
+    link, token = bench.managed()
+    bench.pass_(60.0)
+    return bench, link, token
+
+
+def stands(bench: Bench, link: int, token: Token, files: Files) -> None:
+    """Have the worker stand on these files."""
+    new = following(bench, files)
+    bench.offer(link, token, new)
+    bench.hear(link, batch(*(content for content in files.values() if content != b"")))
+    bench.hear(link, Commit(token, new.id))
+    assert bench.state.standing.revision == new.id
+
+
+@pytest.mark.parametrize("first", ["mount", "revision"])
+def test_a_worker_tells_what_its_own_runtime_did(first: str) -> None:
+    bench, link, token = beside_runtime()
+    after = {**OLD, A: NEW[A]}
+    if first == "mount":
+        bench.put(A, NEW[A])
+        bench.pass_(20.0)
+    stands(bench, link, token, after)
+    if first == "revision":
+        bench.put(A, NEW[A])
+    bench.pass_(60.0)
+    assert bench.node.deploying.outcome(at(A), digest_of(NEW[A])).state is Deployment.DEPLOYED
+
+
+def test_a_worker_tells_in_its_runtimes_words_what_that_refused() -> None:
+    bench, link, token = beside_runtime()
+    assert bench.gateway is not None
+    bench.gateway.refuses = lambda _path, content: "no such class" if content == NEW[C] else ""
+    stands(bench, link, token, {**OLD, C: NEW[C]})
+    bench.put(C, NEW[C])
+    bench.pass_(60.0)
+    said = bench.node.deploying.outcome(at(C), digest_of(NEW[C]))
+    assert said.state is Deployment.REJECTED
+    assert "no such class" in said.reason
+    assert not bench.state.exempt
+    assert bench.disk.kept() == ()
+
+
+def test_the_one_quarantine_is_listed_once() -> None:
+    bench, link = manager()
+    kept = bench.disk.keep(at(A), NEW[A], Keep.DRIFT, "")
+    answer = bench.answer("kept", what="quarantine")
+    assert isinstance(answer, dict)
+    assert [row["id"] for row in answer["entries"]] == [kept.id]
+    assert answer["missing"] == []
+    assert bench.said(Ask, link) == []
