@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import Agent, Cluster, files_of, until
+from tests.e2e.cluster import Agent, files_of, until
 from tests.e2e.shadowed import ShadowCluster
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,9 +33,6 @@ class Changing(ShadowCluster):
             self.write_settings(agent, self.keys)
             agent.end()
             self.start(agent.name)
-
-    def nodes_equal(self) -> bool:
-        return Cluster.equal(self)
 
 
 def append(path: Path, words: str) -> None:

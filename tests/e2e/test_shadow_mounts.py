@@ -50,10 +50,12 @@ def test_a_share_that_hangs_dies_and_goes_changes_nothing_and_is_caught_up_with(
             )
             edited = append(manager.tree / FAULT, "while the share hung")
             until(lambda: files_of(worker.tree)[FAULT] == edited, "the nodes go on")
-            # More than a manager sends unasked: the share is asked first, and not waited for.
-            large = f'<sequence xmlns="{XMLNS}" name="large"><!-- {os.urandom(90_000).hex()} --></sequence>'
-            (manager.tree / "sequences/large.xml").write_text(large)
-            until(lambda: "sequences/large.xml" in files_of(worker.tree), "large ones too")
+            # A node that was away looks at the share first, and does not wait for it.
+            worker.end()
+            for name in ("large", "larger"):
+                write_large(manager, name)
+            cluster.start(worker.name)
+            until(cluster.nodes_equal, "it has what it missed")
         finally:
             mount.wake()
         until(lambda: files_of(behind / "synapse")[FAULT] == edited, "the share catches up")
@@ -82,6 +84,15 @@ def test_a_share_that_hangs_dies_and_goes_changes_nothing_and_is_caught_up_with(
         on_the_share = append(point / "synapse" / FAULT, "on the share again")
         until(lambda: files_of(worker.tree)[FAULT] == on_the_share, "and is the source again")
         assert files_of(behind / "synapse").keys() == whole.keys()
+
+
+def write_large(manager: Agent, name: str) -> None:
+    """Write a sequence of which a manager sends nothing unasked, and wait until it is declared."""
+    before = manager.own_row()["revision"]
+    (manager.tree / f"sequences/{name}.xml").write_text(
+        f'<sequence xmlns="{XMLNS}" name="{name}"><!-- {os.urandom(90_000).hex()} --></sequence>'
+    )
+    until(lambda: manager.own_row()["revision"] != before, f"{name} is declared")
 
 
 class TwoViews(ShadowCluster):

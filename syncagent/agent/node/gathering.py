@@ -12,6 +12,7 @@ from syncagent.agent.effects import KeepBlobs, Send, StageBlobs, StageOwn
 from syncagent.agent.node.job import Stage
 from syncagent.agent.results import Staged
 from syncagent.agent.share_effects import ReadShare
+from syncagent.core.settings import SHARE
 from syncagent.core.wire.messages import Blobs, Want
 
 if TYPE_CHECKING:
@@ -139,9 +140,12 @@ class Gathering:
     def _try_share(self, job: Job) -> None:
         """Have the share looked at for what is lacking, once for each job.
 
-        Whoever leads has less to send then, and nobody waits for a share that does not answer.
+        Whoever leads has less to send then, and nobody waits for a share that does not answer. What
+        was made on a node a moment ago is not on the share yet.
         """
         if job.tried_share or not job.lacking or not self._state.settings.shadow:
+            return
+        if job.record is not None and job.record.author != SHARE:
             return
         wanted, room = [], WINDOW_BYTES
         for steps in job.lacking.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,16 @@ from syncagent.core.digest import digest_of
 from syncagent.core.errors import SettingsError
 from syncagent.core.events import DialFailed
 from syncagent.core.settings import SHARE, Settings, SharedSettings, Writers
-from syncagent.core.wire.messages import Admit, Blobs, Commit, Offer, Prepared, Survey, Want
+from syncagent.core.wire.messages import (
+    Admit,
+    Blobs,
+    Commit,
+    ManifestPart,
+    Offer,
+    Prepared,
+    Survey,
+    Want,
+)
 from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import PEER, Bench, adds, entry, revision, rows, sequence
 
@@ -22,6 +32,8 @@ if TYPE_CHECKING:
 
     from syncagent.agent.effects import Effect
     from syncagent.agent.results import Result
+    from syncagent.core.artifact import NodeName
+    from syncagent.core.revision import Revision
 
 OLD = {f"sequences/{name}.xml": sequence(name) for name in "ab"}
 ADDED = {"sequences/d.xml": sequence("d"), "sequences/e.xml": sequence("e")}
@@ -51,6 +63,12 @@ class ShadowBench(Bench):
     def share_row(self) -> Mapping[str, object]:
         status = self.node.reporting.status(self.at)
         return next(row for row in listed(status, "nodes") if row["name"] == SHARE)
+
+
+def made_by(author: NodeName, bench: Bench) -> Revision:
+    """Return the revision that adds `ADDED`, as proposed by `author`."""
+    new = revision(bench.state.standing.revision, rows(OLD), adds(ADDED), epoch=2)
+    return replace(new, author=author)
 
 
 def leading() -> ShadowBench:
@@ -116,7 +134,7 @@ def test_new_settings_leave_the_share_where_it_is() -> None:
 def test_what_the_share_has_is_not_asked_of_the_manager() -> None:
     bench = ShadowBench(OLD, manager=PEER, standing=OLD).start()
     link, token = bench.managed()
-    new = revision(bench.state.standing.revision, rows(OLD), adds(ADDED), epoch=2)
+    new = made_by(SHARE, bench)
     bench.share = {digest_of(content): content for content in ADDED.values()}
     bench.offer(link, token, new)
     assert bench.said(Want) == []
@@ -130,7 +148,7 @@ def test_what_the_share_has_is_not_asked_of_the_manager() -> None:
 def test_what_the_share_lacks_is_asked_of_the_manager_once_the_share_was_looked_at() -> None:
     bench = ShadowBench(OLD, manager=PEER, standing=OLD).start()
     link, token = bench.managed()
-    new = revision(bench.state.standing.revision, rows(OLD), adds(ADDED), epoch=2)
+    new = made_by(SHARE, bench)
     d, e = ADDED.values()
     bench.share = {digest_of(d): d}
     bench.offer(link, token, new)
@@ -144,7 +162,7 @@ def test_what_the_share_lacks_is_asked_of_the_manager_once_the_share_was_looked_
 def test_what_the_share_says_of_a_job_that_was_given_up_counts_for_nothing() -> None:
     bench = ShadowBench(OLD, manager=PEER, standing=OLD).start()
     link, token = bench.managed()
-    new = revision(bench.state.standing.revision, rows(OLD), adds(ADDED), epoch=2)
+    new = made_by(SHARE, bench)
     bench.offer(link, token, new)
     (want,) = bench.said(Want)
     bench.handle(rs.ShareRead(bench.reads[0].txid - 1))
@@ -154,10 +172,30 @@ def test_what_the_share_says_of_a_job_that_was_given_up_counts_for_nothing() -> 
     assert len(want.blobs) == 2
 
 
+def test_what_a_node_has_just_made_is_not_looked_for_on_the_share() -> None:
+    bench = ShadowBench(OLD, manager=PEER, standing=OLD).start()
+    link, token = bench.managed()
+    bench.offer(link, token, made_by(PEER, bench))
+    assert bench.reads == []
+    assert len(bench.said(Want)) == 1
+
+
+def test_who_has_missed_revisions_looks_for_them_on_the_share() -> None:
+    bench = ShadowBench(OLD, manager=PEER, standing=OLD).start()
+    link, token = bench.managed()
+    new = made_by(PEER, bench)
+    bench.share = {digest_of(content): content for content in ADDED.values()}
+    bench.offer(link, token, new, whole=True)
+    rows_of = rows(OLD | ADDED)
+    bench.hear(link, ManifestPart(new.id, tuple(rows_of), last=True))
+    assert len(bench.reads) == 1
+    assert bench.said(Prepared) == [Prepared(new.id)]
+
+
 def test_bytes_that_come_ahead_need_no_look_at_the_share() -> None:
     bench = ShadowBench(OLD, manager=PEER, standing=OLD).start()
     link, token = bench.managed()
-    new = revision(bench.state.standing.revision, rows(OLD), adds(ADDED), epoch=2)
+    new = made_by(SHARE, bench)
     bench.hear(link, Blobs(*compress_batch([(entry(c), c) for c in ADDED.values()])))
     bench.offer(link, token, new)
     assert bench.reads == []
