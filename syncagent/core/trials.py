@@ -64,13 +64,14 @@ def begun(
     """Return the trials once `changes` are declared as `revision`; those without a group are none.
 
     What is tried again before it was proven goes back, if it must, to what was there before both.
+    What is taken away untried is on trial until that is declared (see `current`): it may never be.
     """
     made = dict(trials)
     for change in changes:
-        earlier = made.pop(change.path, None)
         group = group_of.get(change.path)
         if group is None:
             continue
+        earlier = made.pop(change.path, None)
         unproven = earlier is not None and (not earlier.proven or earlier.nacked_by)
         before = earlier.before if earlier is not None and unproven else change.before
         if before != change.after:

@@ -8,10 +8,12 @@ from syncagent.core.artifact import ArtifactPath, TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
 from syncagent.core.entry import Entry
+from syncagent.core.manifest import Manifest
 from syncagent.core.trials import (
     UNPROVEN,
     Trial,
     begun,
+    current,
     from_note,
     proven,
     stopped_groups,
@@ -86,6 +88,14 @@ def test_a_change_after_a_proven_one_goes_back_to_the_proven_one() -> None:
 
 def test_going_back_by_hand_is_no_trial() -> None:
     assert API not in begun(three(), [Change(API, TWO, ONE)], {API: "g"}, 8)
+
+
+def test_what_is_taken_away_untried_waits_until_that_is_declared() -> None:
+    trials = begun(three(), [Change(API, TWO, None)], {}, 8)
+    assert trials == three()
+    before, after = Manifest.of([(API, TWO)]), Manifest.of([])
+    assert API in current(trials, before, 7)
+    assert API not in current(trials, after, 8)
 
 
 def test_a_change_without_a_group_is_not_tried() -> None:
