@@ -175,7 +175,8 @@ class Deadlines:
         self._touched_at, self._touched = now, tuple(paths)
         for path in paths:
             wait = self._outcomes.waits[path]
-            wait.tries, wait.due = wait.tries + 1, None
+            # It was shown this time only if that is said now.
+            wait.tries, wait.due, wait.shown = wait.tries + 1, None, False
             self._state.event("touched", path=str(path), tries=wait.tries)
         known = self._outcomes.known
         files = tuple((path, known[path].digest) for path in paths)

@@ -363,6 +363,24 @@ def test_one_silent_batch_is_enough_to_touch_no_more() -> None:
     assert bench.node.deploying.counts()[D.UNKNOWN] == 40
 
 
+def test_what_was_overwritten_since_it_was_touched_proves_no_deployer_dead() -> None:
+    bench = leading(OLD)
+    assert bench.gateway is not None
+    bench.gateway.model._scan_at = float("inf")  # it never looks again
+    bench.put("api/A.xml", api("A", "new"))
+    while not bench.events("touched"):
+        bench.pass_(1.0)
+    bench.pass_(1.0)
+    said = Heard(Saying.UPDATED, at("api/B.xml"), at=bench.wall())
+    bench.handle(RuntimeHeard((said,), "x"))
+    bench.put("api/A.xml", b"<api")
+    bench.pass_(300.0)
+    assert len(bench.events("touched")) == 2, "the second found other bytes there"
+    known = bench.node.deploying.outcomes[at("api/A.xml")]
+    assert known.state is D.UNKNOWN
+    assert "deployer" not in bench.state.alarms
+
+
 def test_a_runtime_that_has_not_looked_yet_is_not_mute() -> None:
     bench = _aged(Bench(OLD, peers=())).beside(CARBON).lead()
     assert bench.gateway is not None
