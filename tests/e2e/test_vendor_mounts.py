@@ -6,6 +6,7 @@ mounted is set up by `init --share` alone, found from the home or named tree by 
 
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -118,6 +119,16 @@ def test_the_whole_server_and_the_tenants_as_the_source(site: Site) -> None:
     until(lambda: (site.tenants / "7" / FAULT).read_bytes() == edited, "it comes to the tenant")
     edited = append(site.server / MAIN, "by the gateway")
     until(lambda: (server / MAIN).read_bytes() == edited, "it goes to the share")
+
+    # A tenant that is new has no folder on the share yet.
+    shutil.copytree(RELEASE, site.tenants / "9/synapse-configs/default")
+    assert site.agent.process is not None
+    site.agent.process.send_signal(signal.SIGHUP)
+    until(lambda: "tenant-9" in "".join(site.holds()), "its tree is held on the share")
+    assert site.init()[-1] == "tenant-9: made, with its folder,"
+    until((tenants / "9" / MAIN).exists, "the share gets its artifacts")
+    until(lambda: not site.holds(), "nothing is held any more")
+    until(site.synced, "every node is Synced")
 
 
 def test_two_folders_each_mounted_for_itself_as_the_source(site: Site) -> None:
