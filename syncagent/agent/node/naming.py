@@ -62,7 +62,7 @@ class Naming:
         if heard.saying is Saying.UNDEPLOYED:
             former = self._known_as(heard.kind, heard.name)
             # Another file may have the name by now: what it let go of was in the one that is gone.
-            gone = {path.tree: path for path in former if self._observing.observed(path) is None}
+            gone = {path.tree: path for path in former if path.path not in trees[path.tree].files}
             named = [gone.get(path.tree, path) for path in named] or former
         return self._only(named)
 

@@ -458,6 +458,23 @@ def test_what_is_undeployed_by_its_name_is_the_file_that_is_gone_not_its_next_be
     assert state_of(bench, "sequences/t.xml") is D.UNKNOWN
 
 
+def test_who_hears_that_again_when_it_starts_knows_which_file_is_gone() -> None:
+    trees = (TreeSettings(T, TreeKind.SYNAPSE, f"/{T}", drift=Drift.REPORT),)
+    bench = following(TWO)
+    bench.settings = replace(bench.settings, trees=trees)
+    mark = bench.history.runtime_mark()
+    bench.runtime.stop()
+    put_unseen(bench, "sequences/s.xml", sequence("t"))
+    bench.disk.remove(at("sequences/t.xml"))
+    assert bench.gateway is not None
+    bench.gateway.scan()
+    bench.history._mark = mark
+    again(bench)
+    bench.pass_(5.0)
+    assert bench.gateway.serves("sequences", "t") == sequence("t")
+    assert state_of(bench, "sequences/t.xml") is not D.DEPLOYED
+
+
 def test_what_killed_the_deployer_may_be_what_a_power_cut_had_the_agent_forget() -> None:
     bench = following(OLD)
     refuse_bad(bench)
