@@ -45,6 +45,8 @@ class Truth:
         self._world = world
         self._served: dict[Fact, float] = {}
         """When it last served what came from this file."""
+        self._told: set[Fact] = set()
+        """What a node has called Deployed: of a start nothing is said of what was taken."""
         self._tried: dict[tuple[ArtifactPath, Digest], tuple[float, str, str, str]] = {}
         """What a manager with a canary has declared: when, its name, incarnation and runtime's start."""
         self._pushed: dict[tuple[str, ArtifactPath], tuple[Digest, float]] = {}
@@ -82,6 +84,7 @@ class Truth:
             if outcome.state is Deployment.DEPLOYED:
                 if self._overtaken(machine, outcome):
                     continue
+                self._told.add(fact)
                 if self._served.get(fact, NEVER) <= came:
                     raise Violation("truth", f"{where} is not served, and called Deployed")
             refused = outcome.state is Deployment.REJECTED
@@ -92,11 +95,12 @@ class Truth:
         """Return when the runtime refused these bytes last, or what may have been them.
 
         A file that was gone when its turn came is refused as if it were empty. Where bytes that it
-        never took were overwritten before it looked, nobody can tell which of the two it refused.
+        never took, as far as can be heard, were overwritten before it looked, nobody can tell which
+        of the two it refused.
         """
         at = (machine.name, outcome.path)
         found = max(self._refused.get((*at, bytes_), NEVER) for bytes_ in (outcome.digest, NOTHING))
-        if came > NEVER or (*at, outcome.digest) in self._served:
+        if came > NEVER or (*at, outcome.digest) in self._told:
             return found
         return max((when for fact, when in self._refused.items() if fact[:2] == at), default=found)
 
@@ -148,6 +152,7 @@ class Truth:
         self._canary(machine, path, digest)
         now, before = self._world.at_s, self._pushed.get((machine.name, path))
         fact = (machine.name, path, digest)
+        self._told.discard(fact)  # what it took before has to be taken anew
         refused_at = self._refused.get(fact, NEVER)
         taken = self._served.get(fact, NEVER) > refused_at
         again = before is not None and before[0] == digest and before[1] < refused_at
