@@ -117,7 +117,8 @@ class Proposing:
 
     def _queue_up(self, proposal: Proposal, refused: str, now: float) -> None:
         place = self._place(proposal)
-        if not self._state.leads:
+        if self._state.token is None:
+            # Who is about to lead takes it when it does.
             refused = "this node is not the manager"
         elif place >= QUEUE_MAX:
             refused = refused or "too many proposals wait"
@@ -144,6 +145,8 @@ class Proposing:
 
     def go_on(self, now: float) -> None:
         """Begin with the next proposal if nothing else is under way."""
+        if not self._state.leads:
+            return
         late = self._now
         if late is not None and late.lacking and now >= late.until:
             self._lose(late, f"its bytes did not come within {BYTES_S:.0f} s", now)

@@ -21,6 +21,8 @@ from syncagent.core.wire.messages import (
     ManifestPart,
     Offer,
     Prepared,
+    Propose,
+    Proposed,
     Survey,
     Want,
 )
@@ -210,3 +212,26 @@ def test_what_waits_for_a_canary_is_offered_to_the_share_as_a_whole() -> None:
     offer = bench.said(Offer)[-1]
     assert offer.withheld == ()
     assert bench.node.leading._withheld_from(bench.state.peers[SHARE]) == frozenset()
+
+
+def test_what_is_proposed_to_who_is_about_to_lead_is_taken_when_it_leads() -> None:
+    bench = ShadowBench(OLD, standing=OLD).start()
+    bench.handle(DialFailed(PEER, "refused"))
+    bench.rest()
+    link = bench.link(SHARE)
+    assert not bench.state.leads
+    bench.hear(link, Propose(3, bench.state.standing.revision, adds(ADDED)))
+    assert bench.said(Proposed) == []
+    bench.admit(link)
+    assert bench.state.leads
+    assert set(bench.said(Want)[0].blobs) == {digest_of(c) for c in ADDED.values()}
+
+
+def test_what_was_proposed_to_who_does_not_lead_after_all_is_given_back() -> None:
+    bench = ShadowBench(OLD, standing=OLD).start()
+    bench.handle(DialFailed(PEER, "refused"))
+    bench.rest()
+    link = bench.link(SHARE)
+    bench.hear(link, Propose(3, bench.state.standing.revision, adds(ADDED)))
+    bench.hear(bench.link(dialled=False), Admit(bench.token(9)))
+    assert [answer.proposal for answer in bench.said(Proposed)] == [3]
