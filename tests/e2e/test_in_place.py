@@ -128,6 +128,7 @@ def test_what_is_for_one_node_only_is_refused_with_a_way_out(cluster: InPlace) -
     assert cluster.inodes() == before
     done = cluster.leader.run("redeploy", "sequence/two")
     assert done.returncode == 0, done.stderr
+    until(lambda: cluster.inodes() != before, "the file is touched")
     after = cluster.inodes()
     assert {path for path in after if after[path] != before[path]} == {"sequences/two.xml"}
 
