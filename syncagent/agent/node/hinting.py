@@ -91,13 +91,16 @@ class Hinting:
     def heard(self, link: int, message: Hint, now: float) -> None:
         """Another node has seen something: look there, and pass it on as far as it goes."""
         state = self._state
-        sender = state.links.get(link)
+        paths, trees = message.paths, message.trees
+        if len(paths) > AWAITED_MAX:
+            trees = tuple(sorted({*trees, *(path.tree for path in paths)}))
+            paths = ()
         if state.leads and not message.relayed:
-            self._send(Hint(message.paths, message.trees, relayed=True), but=sender)
+            self._send(Hint(paths, trees, relayed=True), but=state.links.get(link))
         if not (state.in_place or state.me == SHARE):
             return
-        self.expect(message.paths, now)
-        for tree in message.trees:
+        self.expect(paths, now)
+        for tree in trees:
             self._expect_anything(tree, now)
 
     def expect(self, paths: Iterable[ArtifactPath], now: float) -> None:

@@ -204,6 +204,21 @@ def test_very_many_paths_and_whole_trees_are_scanned_at_most_twice() -> None:
     assert not bench.node.hinting.next_at()
 
 
+def test_more_paths_than_anybody_looks_at_are_passed_on_as_their_trees() -> None:
+    bench, one, other = manager()
+    bench.hear(one, Hint(tuple(at(f"sequences/s{n}") for n in range(AWAITED_MAX + 1))))
+    assert bench.said(Hint, other) == [Hint((), (T,), relayed=True)]
+
+
+def test_as_many_as_can_be_awaited_are_looked_at_one_by_one() -> None:
+    bench, link = worker()
+    for start in (0, AWAITED_MAX - 2):
+        names = range(start, start + AWAITED_MAX - 1)
+        bench.hear(link, Hint(tuple(at(f"sequences/s{n}") for n in names)))
+    bench.pass_(12.0)
+    assert not bench.node.hinting.next_at()
+
+
 def test_a_tree_that_does_not_answer_is_not_looked_at_for_a_hint() -> None:
     bench, link = worker()
     view = bench.node.observing.views[T]
