@@ -14,20 +14,21 @@ from __future__ import annotations
 import re
 import stat
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from syncagent.core.artifact import TreeKind, TreeName
 from syncagent.core.errors import SettingsError
 from syncagent.core.settings import TreeSettings
+from syncagent.settings.afar import SilentHomeError, ask_afar, lies_afar
 from syncagent.settings.shared import SERVER as _SERVER
 from syncagent.settings.shared import TENANTS as _TENANTS
 from syncagent.settings.shared import share_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from syncagent.core.settings import Settings
 
@@ -76,7 +77,18 @@ class Gateway:
 
 
 def discover(home: str) -> Gateway:
-    """Look at a gateway's home; raises SettingsError if it is none, or can't be read."""
+    """Look at a gateway's home; raises SettingsError if it is none, or can't be read.
+
+    One that is on a network mount, or has one in it, is looked at by a process of its own:
+    SilentHomeError if no answer comes.
+    """
+    if lies_afar(home):
+        return gateway_in(ask_afar(home))
+    return look_at_home(home)
+
+
+def look_at_home(home: str) -> Gateway:
+    """Look at a gateway's home here and now; see `discover`."""
     root = Path(home)
     try:
         if not _is_folder(root):
@@ -93,6 +105,27 @@ def discover(home: str) -> Gateway:
             hint="name the folder that holds bin and repository, or list the trees in [[tree]]",
         )
     return gateway
+
+
+def gateway_out(gateway: Gateway) -> dict[str, object]:
+    """Return a gateway as JSON."""
+    trees = [[tree.name, tree.kind, tree.path] for tree in gateway.trees]
+    return {**asdict(gateway), "trees": trees}
+
+
+def gateway_in(said: Mapping[str, object]) -> Gateway:
+    """Return what `gateway_out` took; raises SettingsError."""
+    try:
+        rows = cast("list[list[str]]", said["trees"])
+        return Gateway(
+            str(said["home"]),
+            Product(str(said["product"])),
+            str(said["version"]),
+            tuple(TreeSettings(TreeName(name), TreeKind(kind), path) for name, kind, path in rows),
+            str(said["synchronizer"]),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise SettingsError(f"what is known of a gateway's home does not fit: {error}") from error
 
 
 def refuse_synchronizer(gateway: Gateway) -> None:
@@ -134,7 +167,11 @@ def _new_trees(settings: Settings) -> Iterator[TreeSettings]:
     if not settings.gateway_home:
         return
     known = set(settings.tree_names)
-    for tree in discover(settings.gateway_home).trees:
+    try:
+        found = discover(settings.gateway_home).trees
+    except SilentHomeError:
+        return  # those that are known say so themselves
+    for tree in found:
         if tree.name not in known:
             share = mark = ""
             if settings.shadow:

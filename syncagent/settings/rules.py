@@ -21,7 +21,8 @@ from syncagent.core.settings import (
 )
 from syncagent.settings.answers import DEFAULT
 from syncagent.settings.election_rules import Names, build_election
-from syncagent.settings.gateway import SETTLE_CARBON_S, Gateway, discover
+from syncagent.settings.gateway import SETTLE_CARBON_S, Gateway
+from syncagent.settings.homes import discover_or_recall
 from syncagent.settings.places import trees_of
 from syncagent.settings.shared_rules import (
     Mode,
@@ -54,7 +55,7 @@ class Built:
 def build(groups: Groups, mistakes: Mistakes) -> Built:
     """Check the settings against each other and build them; mistakes make the result worthless."""
     node = groups["node"][0]
-    gateway = _gateway(groups["gateway"][0], mistakes)
+    gateway = _gateway(groups["gateway"][0], node, mistakes)
     origins = _origins(groups)
     mode = _mode(groups, mistakes)
     check_names(groups, mode, mistakes)
@@ -121,12 +122,12 @@ def _origins_by_mode(origins: dict[str, str], trees: tuple[TreeSettings, ...], m
             origins[key] = "shared mode"
 
 
-def _gateway(group: Group, mistakes: Mistakes) -> Gateway | None:
+def _gateway(group: Group, node: Group, mistakes: Mistakes) -> Gateway | None:
     home = group.text("home")
     if not home or not group.sound("home"):
         return None
     try:
-        return discover(home)
+        return discover_or_recall(home, node.text("state_dir") if node.sound("state_dir") else "")
     except SettingsError as error:
         mistakes.add(group.cell("home"), f"gateway.home: {error}; {error.hint}")
         return None

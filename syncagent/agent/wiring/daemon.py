@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -26,6 +27,7 @@ from syncagent.fsio import OsFS
 from syncagent.history.guard import FileGuard
 from syncagent.history.home import StateHome
 from syncagent.history.ledger import peek
+from syncagent.settings.afar import SilentHomeError
 from syncagent.settings.gateway import (
     discover,
     refuse_synchronizer,
@@ -57,7 +59,8 @@ def run(settings_path: Path) -> int:
     sys.setswitchinterval(SWITCH_S)
     heap.tame()
     if settings.gateway_home:
-        refuse_synchronizer(discover(settings.gateway_home))
+        with suppress(SilentHomeError):
+            refuse_synchronizer(discover(settings.gateway_home))
     seat = Seat(settings_path)
     actions = {
         signal.SIGTERM: seat.stop,

@@ -32,7 +32,7 @@ from syncagent.history.guard import FileGuard
 from syncagent.history.home import inspect_home
 from syncagent.history.ledger import peek
 from syncagent.leases.choose import make_store
-from syncagent.mounts.table import mount_of
+from syncagent.mountpoints import mount_of
 from syncagent.runtime.entries import layout_fault
 from syncagent.runtime.listening import Means
 from syncagent.runtime.patterns import LAYOUTS

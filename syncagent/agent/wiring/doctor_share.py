@@ -19,8 +19,8 @@ from syncagent.disk.identity import identify
 from syncagent.disk.mark import owner_of
 from syncagent.fsio import LOCAL_TYPES
 from syncagent.history.ledger import peek
+from syncagent.mountpoints import mount_of
 from syncagent.mounts.caching import lateness
-from syncagent.mounts.table import mount_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

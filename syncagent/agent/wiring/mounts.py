@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncagent.core.digest import digest_of
+from syncagent.mountpoints import mount_of
 from syncagent.mounts.mounted import MountedPart
 from syncagent.mounts.process import MountProcess
 from syncagent.mounts.protocol import Setup
-from syncagent.mounts.table import mount_of
 from syncagent.mounts.watching import MountedHints
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncagent.fsio import Mount, OsFS
-from syncagent.mounts.table import foreign_mounts, mount_of
+from syncagent.mountpoints import foreign_mounts, mount_of
 
 if TYPE_CHECKING:
     import os
