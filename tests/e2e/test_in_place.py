@@ -213,3 +213,27 @@ def test_a_manager_that_was_frozen_writes_nothing_when_it_goes_on(tmp_path: Path
         until(lambda: former.own_row()["role"] == "worker", "it follows")
         until(lambda: cluster.all_stand_on(2), "all stand on the second revision")
         assert cluster.inodes() == before
+
+
+def test_only_the_manager_puts_back_what_a_person_rejects_to_lose(tmp_path: Path) -> None:
+    with InPlace(tmp_path, {"poll": "2s"}) as cluster:
+        cluster.start()
+        until(lambda: cluster.all_stand_on(1), "all stand on the first revision")
+        content = files_of(cluster.behind)
+        for path in content:
+            (cluster["gw-3"].tree / path).unlink()
+        until(lambda: holds(cluster.leader), "the deletion of all waits for a person")
+        assert cluster.leader.run("reject", holds(cluster.leader)[0]).returncode == 0
+        until(lambda: files_of(cluster.behind) == content, "the manager puts them back")
+        until(lambda: cluster.all_stand_on(1), "all see them")
+        written = cluster.inodes()
+        assert cluster.leader.run("wait", "--timeout", "30s").returncode == 0
+        assert cluster.inodes() == written
+        assert not list(cluster.behind.rglob("*.part"))
+
+
+def holds(agent: Agent) -> list[str]:
+    """Return the ids of deletions that wait."""
+    status = agent.answer("status")
+    assert isinstance(status, dict)
+    return [str(row["id"]) for row in status["held"] if row["kind"] != "root-missing"]
