@@ -33,6 +33,14 @@ def test_a_change_on_the_share_reaches_every_tree_and_one_in_any_tree_the_share(
         cluster.wait_synced()
         assert files_of(cluster["gw-2"].tree)[FAULT].endswith(b"<!-- on the share -->\n")
 
+        # A keeper that dies is followed by another.
+        died = keeper_of(cluster.manager)
+        assert died is not None
+        os.kill(died, signal.SIGKILL)
+        on_the_share.write_bytes(on_the_share.read_bytes() + b"<!-- without a keeper -->\n")
+        until(cluster.equal, "the next keeper sees it")
+        assert keeper_of(cluster.manager) not in {None, died}
+
         on_a_node = cluster["gw-3"].tree / FAULT
         on_a_node.write_bytes(on_a_node.read_bytes() + b"<!-- by a runtime -->\n")
         until(lambda: on_the_share.read_bytes() == on_a_node.read_bytes(), "the share has it")
@@ -74,7 +82,7 @@ def test_another_nodes_keeper_goes_on_where_that_of_a_dead_manager_was(tmp_path:
         assert promoted.returncode == 0, promoted.stderr
         until(lambda: files_of(heir.tree)[FAULT] == on_the_share, "gw-2 has the share's change")
         until(lambda: files_of(cluster.share)[MAIN] == on_a_node, "the share has gw-3's change")
-        assert cluster.share_row(heir)["revision"] > revision
+        until(lambda: cluster.share_row(heir)["revision"] != revision, "it goes on from there")
         cluster.start("gw-1")
         until(cluster.equal, "gw-1 follows")
 

@@ -16,16 +16,16 @@ import sys
 import threading
 from typing import TYPE_CHECKING, cast
 
+from syncagent.agent.wiring import heap
 from syncagent.agent.wiring.assembly import Assembly
 from syncagent.agent.wiring.keeper_place import keeper_folder
 from syncagent.agent.wiring.logs import start_logging
 from syncagent.agent.wiring.shadow import END_S, UP
-from syncagent.agent.wiring.signals import Signals
 from syncagent.agent.wiring.tether import die_with_parent
-from syncagent.core.errors import SyncagentError
+from syncagent.core.errors import BusyError, SyncagentError
 from syncagent.core.settings import SHARE
 from syncagent.fsio import OsFS
-from syncagent.history.home import StateHome
+from syncagent.history.home import StateHome, lock_holder
 from syncagent.history.portable import begin_reign
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 def main(parent: int) -> int:
     """Keep the share as standard input says; return the exit code."""
     die_with_parent(parent)
+    heap.tame()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Meant for the node, also where a whole group gets them: it ends its keeper when it is done.
+        signal.signal(number, signal.SIG_IGN)
     token, settings = cast("tuple[Token, Settings]", pickle.load(sys.stdin.buffer))  # noqa: S301 - from our own node
     start_logging(os.environ)
     logging.getLogger().handlers[0].addFilter(_named)
@@ -50,25 +54,33 @@ def main(parent: int) -> int:
 
 
 def keep(settings: Settings, token: Token, life: int, up: Callable[[], None]) -> None:
-    """Keep the share under `token` until told to end, or until nothing more can come over `life`.
+    """Keep the share under `token` until nothing more can come over `life`.
 
-    `life` is a descriptor; `up` is called once others can connect.
-
-    Raises SyncagentError if it can't be kept.
+    `life` is a descriptor; `up` is called once others can connect. Raises SyncagentError if it can't
+    be kept.
     """
     fs = OsFS()
-    with StateHome.open(settings.state_dir, settings.cluster, SHARE, fs) as home:
+    with _opened(settings, fs) as home:
         reign = begin_reign(fs, keeper_folder(fs, settings.trees), token)
         agent = Assembly(settings, home, reign)
-        ends = {signal.SIGTERM: agent.request_stop, signal.SIGINT: lambda: None}
-        with Signals(ends):
-            threading.Thread(target=_outlive_nobody, args=(fs, life, agent), daemon=True).start()
-            try:
-                agent.start()
-                up()
-                agent.loop.run()
-            finally:
-                agent.stop()
+        threading.Thread(target=_outlive_nobody, args=(fs, life, agent), daemon=True).start()
+        try:
+            agent.start()
+            heap.set_aside()
+            up()
+            agent.loop.run()
+        finally:
+            agent.stop()
+
+
+def _opened(settings: Settings, fs: OsFS) -> StateHome:
+    """Open what the keeper has on this machine; an earlier one that is not gone has its lock."""
+    try:
+        return StateHome.open(settings.state_dir, settings.cluster, SHARE, fs)
+    except BusyError as error:
+        pid = lock_holder(fs, settings.state_dir)
+        text = f"an earlier one (process {pid or '?'}) hangs in the share and can't be ended yet"
+        raise BusyError(text) from error
 
 
 def _outlive_nobody(fs: OsFS, life: int, agent: Assembly) -> None:

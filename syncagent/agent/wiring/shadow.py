@@ -213,21 +213,30 @@ class Shadow:
         told, self._plan = self._plan is None, None
         if process.poll() is not None and not told:
             LOG.warning("the keeper of the share has ended (exit %s)", process.returncode)
-        steps = () if told else (process.terminate, process.kill)
-        for step in steps:
-            step()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(END_S)
-                break
-        if process.poll() is None:
-            if not told:
-                LOG.error("the keeper (process %d) hangs in the share, it is left", process.pid)
-            return
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        self._process = None
+        # The end of its input is its word to end in order.
+        if not told:
+            _close(process)
+            if not _gone(process):
+                process.kill()
+                _gone(process)
+        if process.poll() is not None:
+            self._process = None
+        elif not told:
+            LOG.error("the keeper (process %d) hangs in the share, it is left", process.pid)
+
+
+def _gone(process: subprocess.Popen[bytes]) -> bool:
+    """Wait for the end of the process, but not for ever; tell whether it has come."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(END_S)
+    return process.poll() is not None
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None, "started with pipes"
+        with contextlib.suppress(OSError):
+            pipe.close()
 
 
 def _started() -> subprocess.Popen[bytes]:
