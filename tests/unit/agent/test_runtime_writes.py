@@ -187,6 +187,23 @@ def test_what_the_runtime_refused_where_it_was_is_not_put_back_once_it_is_gone()
     assert state_of(bench, "api/Bad.xml") is Deployment.PENDING, "the runtime is asked again"
 
 
+def test_what_somebody_puts_over_what_the_runtime_refused_stays_until_there_is_another() -> None:
+    bench = following(OLD, CARBON)
+    refuse(bench)
+    bring(bench, {"api/Bad.xml": api("Bad")})
+    bench.pass_(30.0)
+    bench.put("api/Bad.xml", api("Bad", "by hand"))
+    txid = bench.state.standing.txid
+    bench.pass_(30.0)
+    assert bench.state.standing.txid == txid, "it would be refused again"
+    assert bench.files["api/Bad.xml"] == api("Bad", "by hand")
+    assert bench.state.exempt[at("api/Bad.xml")].here == entry(api("Bad", "by hand"))
+    assert state_of(bench, "api/Bad.xml") is Deployment.REJECTED
+    bring(bench, {"api/Bad.xml": api("Bad", "better")})
+    assert bench.files["api/Bad.xml"] == api("Bad", "better")
+    assert not bench.state.exempt
+
+
 @pytest.mark.parametrize("leads", [True, False])
 def test_a_restore_while_no_agent_ran_is_known_for_one_before_anything_is_done(leads: bool) -> None:
     trees = (T, PLANS)
