@@ -96,6 +96,8 @@ class Shadow:
     Nothing is started before the first `dial`.
     """
 
+    end_s = END_S
+
     def __init__(self, fs: OsFS, state_dir: str, settings: Settings, links: SshLinks) -> None:
         self._fs = fs
         self._state_dir = state_dir
@@ -113,6 +115,12 @@ class Shadow:
         self._process: subprocess.Popen[bytes] | None = None
         self._plan: tuple[Token, Settings] | None = None
         """What the process was started with; None once it was told to end."""
+
+    @property
+    def process_id(self) -> int | None:
+        """Return which process keeps the share; None if none does."""
+        process = self._process
+        return process.pid if process is not None else None
 
     # --- what is wished ---------------------------------------------------------------------
 
@@ -143,7 +151,7 @@ class Shadow:
             self._stopping = True
             self._tell()
         if self._thread is not None:
-            self._thread.join(3 * END_S)
+            self._thread.join(3 * self.end_s)
 
     def _tell(self) -> None:
         self._news = True
@@ -154,7 +162,7 @@ class Shadow:
         with self._changed:
             self._asked = True
             self._tell()
-            answered = self._changed.wait_for(self._is_answered, START_S + 2 * END_S)
+            answered = self._changed.wait_for(self._is_answered, START_S + 2 * self.end_s)
             why = self._why if answered and not self._asked else "it was not started in time"
         if why:
             raise UnreachableError(f"the share has no keeper: {why}")
@@ -216,19 +224,19 @@ class Shadow:
         # The end of its input is its word to end in order.
         if not told:
             _close(process)
-            if not _gone(process):
+            if not _gone(process, self.end_s):
                 process.kill()
-                _gone(process)
+                _gone(process, self.end_s)
         if process.poll() is not None:
             self._process = None
         elif not told:
             LOG.error("the keeper (process %d) hangs in the share, it is left", process.pid)
 
 
-def _gone(process: subprocess.Popen[bytes]) -> bool:
+def _gone(process: subprocess.Popen[bytes], within_s: float) -> bool:
     """Wait for the end of the process, but not for ever; tell whether it has come."""
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(END_S)
+        process.wait(within_s)
     return process.poll() is not None
 
 
