@@ -316,7 +316,7 @@ class Declaring:
     def stop(self) -> None:
         """This node leads no more: what it held back and refused was for its own revisions."""
         self.pending = None
-        self.undelivered.sent()
+        self.undelivered.stop()
         job = self._advancing.job
         self._list_holds([job.hold] if job is not None and job.hold is not None else [])
         self._list_refused({})

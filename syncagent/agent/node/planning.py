@@ -112,7 +112,8 @@ class Planning:
         after_parent = standing[:2] > parent[:2] and standing.epoch < job.revision.epoch
         # Numbers rise along a line, and epochs do not fall.
         beside_parent = standing.epoch < parent.epoch and standing.number >= parent.number
-        return standing > job.revision or after_parent or beside_parent
+        aside = after_parent or beside_parent or self._state.alone == standing
+        return standing > job.revision or aside
 
     def _kept(self, job: Job, step: Step) -> Step:
         """Have displaced bytes kept that the history would not keep.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from syncagent.core.ledger import Standing
     from syncagent.core.manifest import Manifest
     from syncagent.core.outcome import Outcome
-    from syncagent.core.revision import Token
+    from syncagent.core.revision import RevisionId, Token
     from syncagent.core.runtime import About
     from syncagent.core.safety import Hold
     from syncagent.core.settings import RolloutSettings, Settings
@@ -91,6 +91,8 @@ class State:
     """Why it does not stand for election at the moment; empty if it does."""
     unsent: bool = False
     """True while what differs here may be what this node, when it led, never sent."""
+    alone: RevisionId | None = None
+    """What this node has declared since its start, and surely nobody else has."""
     handing_over: str = ""
     """Why it declares nothing new before another node leads; empty if it does."""
     paused: str = ""

@@ -98,6 +98,9 @@ class Talking:
         self._node.leading.push(now)
 
     def _want(self, link: int, message: msg.Want, _now: float) -> None:
+        if link == self._node.state.manager_link:
+            # It catches up with this node, and goes on from here.
+            self._node.declaring.undelivered.sent()
         self._node.leading.want(link, message)
 
     def _blobs(self, link: int, message: msg.Blobs | msg.Delta, _now: float) -> None:

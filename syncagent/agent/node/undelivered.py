@@ -6,9 +6,10 @@ is proposed to whoever leads, and only where both changed the same artifact is i
 To tell the two apart, what was there before is noted with each revision, in the same record of the
 ledger; what was declared before that and not sent either is noted with it.
 
-A note does not say that its revision was never sent: that it is on no other line is for the numbers
-of the revisions to show (see `planning`). Where they leave it open, because the other line has gone
-on for longer, or where the note would be too long, what is lost is kept.
+A note does not say that its revision was never sent. A node that was not restarted since knows it
+(`State.alone`); otherwise the numbers of the revisions have to show that it is on no other line (see
+`planning`). Where they leave that open, because the other line has gone on for longer, or where
+the note would be too long, what is lost is kept.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Undelivered:
 
     def noted(self, revision: Revision) -> Mapping[str, str]:
         """Return the note that belongs to the record of a revision that is declared now."""
+        self._state.alone = revision.id
         if self._state.settings.writers is not Writers.ANY:
             return {}
         follows = self._before if revision.parent == self._newest else {}
@@ -57,6 +59,10 @@ class Undelivered:
 
     def sent(self) -> None:
         """Others have what this node stands on, or may have it from now on."""
+        self._before, self._state.alone = {}, None
+
+    def stop(self) -> None:
+        """This node leads no more. What it declares when it does again is noted by itself."""
         self._before = {}
 
 

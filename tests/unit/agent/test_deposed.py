@@ -11,7 +11,7 @@ from syncagent.core.intent import Keep
 from syncagent.core.lease import Candidate
 from syncagent.core.revision import RevisionId
 from syncagent.core.settings import Limits, Writers
-from syncagent.core.wire.messages import Blobs, Commit, ManifestPart, Offer, Prepared, Propose
+from syncagent.core.wire.messages import Blobs, Commit, ManifestPart, Offer, Prepared, Propose, Want
 from syncagent.core.wire.packing import compress_batch
 from tests.fakes.agent_bench import ME, PEER, Bench, at, entry, revision, rows, sequence
 from tests.fakes.leases import MemoryStore, MemoryTable
@@ -113,17 +113,21 @@ def deposed(theirs: dict[str, bytes], writers: Writers) -> tuple[Bench, int]:
     return bench, follow(bench, theirs)
 
 
-def follow(bench: Bench, theirs: dict[str, bytes], epoch: int = 4) -> int:
-    """Take two revisions at once of a line that parted at the first one; return the link."""
+def follow(bench: Bench, theirs: dict[str, bytes], epoch: int = 4, beyond: int = 0) -> int:
+    """Take what a line that parted at the first revision has come to since; return the link.
+
+    It has two revisions, and `beyond` more of which nothing is left.
+    """
     first = RevisionId(1, 1, rows(FILES).digest)
     begun = revision(first, rows(FILES), [Change(at(C), None, entry(NEW))], epoch=epoch)
     manifest = rows(FILES).after(begun.changes)
+    before = begun.id._replace(number=begun.id.number + beyond)
     changes = [
         Change(at(path), manifest.get(at(path)), entry(content)) for path, content in theirs.items()
     ]
-    newest = revision(begun.id, manifest, changes, epoch=epoch)
+    newest = revision(before, manifest, changes, epoch=epoch)
     link, token = bench.managed(epoch=epoch)
-    bench.hear(link, Offer(token, newest.id, begun.id, PEER, "", (), None))
+    bench.hear(link, Offer(token, newest.id, before, PEER, "", (), None))
     whole = tuple(manifest.after(changes))
     bench.hear(link, ManifestPart(newest.id, whole, last=True))
     blobs = [(entry(content), content) for content in (NEW, *theirs.values())]
@@ -144,6 +148,39 @@ def test_where_any_node_may_write_what_was_never_sent_is_proposed_on_the_other_l
     bench.pass_(2)
     (proposal,) = bench.said(Propose, link)
     assert proposal.changes == (Change(at(A), entry(FILES[A]), entry(EDITED)),)
+
+
+def test_a_node_that_was_not_restarted_proposes_it_however_far_the_other_line_has_gone() -> None:
+    bench, _ = returned({A: EDITED}, writers=Writers.ANY)
+    bench.pass_(30)
+    link = follow(bench, {B: THEIRS}, beyond=20)
+    assert bench.files == {A: EDITED, B: THEIRS, C: NEW}
+    bench.pass_(2)
+    assert [p.changes for p in bench.said(Propose, link)] == [
+        (Change(at(A), entry(FILES[A]), entry(EDITED)),)
+    ]
+
+
+def test_what_the_other_line_may_have_had_is_kept_and_not_proposed() -> None:
+    """It may have put back just what was there before, and that would be undone."""
+    bench, _ = returned({A: EDITED}, writers=Writers.ANY)
+    bench.pass_(30)
+    bench.join(bench.history, bench.guard)
+    bench.start()
+    link = follow(bench, {B: THEIRS}, epoch=9, beyond=20)
+    assert bench.files == {A: FILES[A], B: THEIRS, C: NEW}
+    assert (A, EDITED) in [(path, content) for path, _, content in kept(bench)]
+    bench.pass_(2)
+    assert bench.said(Propose, link) == []
+
+
+def test_what_the_new_manager_has_caught_up_with_is_not_this_node_s_alone() -> None:
+    bench, _ = returned({A: EDITED}, writers=Writers.ANY)
+    bench.pass_(30)
+    link, _ = bench.managed(epoch=4)
+    assert bench.state.alone == bench.state.standing.revision
+    bench.hear(link, Want(bench.state.standing.revision, manifest=True))
+    assert bench.state.alone is None
 
 
 def test_what_both_lines_changed_is_a_conflict_also_where_any_node_may_write() -> None:
