@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node import leftout, undelivered
-from syncagent.agent.node.job import Why
+from syncagent.agent.node.job import Why, judge_job
 from syncagent.agent.node.lasting import Lasting
 from syncagent.agent.node.meeting import unmet
 from syncagent.core.artifact import ArtifactPath, kind_of
@@ -243,6 +243,17 @@ class Planning:
                 # What stands in for the revision's version may have a name that comes with it.
                 return step.after is not None and step.after != wanted
         return self._observing.observed(path) != (wanted.digest if wanted else None)
+
+    def meets_others(self, job: Job) -> bool:
+        """Tell whether a node that has never stood anywhere has come by other artifacts meanwhile.
+
+        It has waited for its runtime, say. They were not there when it was judged whether a person has
+        to say yes to this first contact.
+        """
+        state = self._state
+        if state.standing.revision.number or job.why is not Why.OFFER:
+            return False
+        return judge_job(state, job, (), self._observing.views) is not None
 
     def displace(self, job: Job, strays: tuple[ArtifactPath, ...]) -> Manifest:
         """Add steps that put the revision's version (or nothing) where strays stand; they are kept.

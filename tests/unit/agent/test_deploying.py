@@ -14,6 +14,7 @@ from syncagent.core.events import RuntimeHeard, RuntimeTurned, WatchFault, Watch
 from syncagent.core.exempt import Because
 from syncagent.core.ignore import Ignore
 from syncagent.core.ledger import StandingChange
+from syncagent.core.manifest import Manifest
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Heard, Phase, RuntimeState, Saying
 from syncagent.core.safety import HoldReason
@@ -28,6 +29,7 @@ from tests.fakes.agent_bench import (
     Bench,
     Files,
     T,
+    adds,
     at,
     entry,
     revision,
@@ -564,6 +566,26 @@ def test_an_offer_is_prepared_while_the_runtime_starts_and_live_when_it_is_ready
     assert bench.files["api/A.xml"] == api("A", "new")
     bench.pass_(12.0)
     assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_what_comes_while_a_new_worker_waits_for_its_runtime_is_a_first_contact() -> None:
+    bench = Bench({}, manager=PEER).beside(SYNAPSE).start()
+    assert bench.gateway is not None
+    link, token = bench.managed()
+    made = revision(bench.state.standing.revision, Manifest(), adds(OLD), epoch=2)
+    bench.gateway.kill()
+    bench.gateway.boot()
+    bench.pass_(0.5)
+    assert not bench.node.deploying.may_write
+    bench.offer(link, token, made)
+    bench.hear(link, Blobs(*compress_batch([(entry(c), c) for c in OLD.values()])))
+    assert bench.said(Prepared)
+    bench.hear(link, Commit(token, made.id))
+    bench.put("api/A.xml", api("A", "by hand"))
+    bench.pass_(5.0)
+    assert bench.node.deploying.may_write
+    assert bench.files == {"api/A.xml": api("A", "by hand")}
+    assert [hold.reason for hold in bench.state.holds.values()] == [HoldReason.FIRST_CONTACT]
 
 
 def test_a_runtime_that_is_down_keeps_its_outcomes_and_has_no_deadline() -> None:
