@@ -53,7 +53,7 @@ class Truth:
         """What an agent put where, and when, as long as its revision wants just that."""
         self._refused: dict[Fact, float] = {}
         self._unnamed: dict[Fact, float] = {}
-        """What was refused at a start of which the log names neither file nor artifact."""
+        """What was refused, and no log names: at a start, or when the deployer died of it."""
         self.back: set[tuple[ArtifactPath, Digest | None]] = set()
         """What a rollback brings: every node ran it before, so it waits for no canary."""
 
@@ -64,13 +64,15 @@ class Truth:
         now = self._world.at_s
         for path, content in gateway.serving():
             self._served[machine.name, path, digest_of(content)] = now
-        starting = gateway.state.phase is Phase.STARTING
+        starting, fact = gateway.state.phase is Phase.STARTING, None
         for path, content in gateway.faults():
             fact = (machine.name, path, digest_of(content))
             self._refused[fact] = now
             well_formed = not judge(folder_of(path.path), content).fault
             if starting and well_formed and gateway.dialect.name == "synapse":
                 self._unnamed[fact] = now
+        if fact is not None and gateway.state.phase is Phase.STUCK:
+            self._unnamed[fact] = now
 
     def told(self, machine: Machine, outcomes: Iterable[Outcome]) -> None:
         """A node says what its runtime did."""
@@ -156,11 +158,20 @@ class Truth:
         refused_at = self._refused.get(fact, NEVER)
         taken = self._served.get(fact, NEVER) > refused_at
         again = before is not None and before[0] == digest and before[1] < refused_at
-        again = again and refused_at != self._unnamed.get(fact)  # whose it is can't be known
+        named = refused_at != self._unnamed.get(fact)
+        again = again and (named or self._knows(machine, path, digest))
         if again and not taken and refused_at < now - HEARD_S:
             where = f"{machine.name} {path} {digest[5:13]}"
             raise Violation("rejected", f"{where} was refused {now - refused_at:.0f} s ago")
         self._pushed[machine.name, path] = (digest, now)
+
+    @staticmethod
+    def _knows(machine: Machine, path: ArtifactPath, digest: Digest) -> bool:
+        """Tell whether a node has found out itself whom its runtime refused."""
+        process = machine.process
+        known = process.node.deploying.outcomes.get(path) if process is not None else None
+        rejected = known is not None and known.state is Deployment.REJECTED
+        return known is not None and rejected and known.digest == digest
 
     def _canary(self, machine: Machine, path: ArtifactPath, digest: Digest) -> None:
         """A worker has got something: the manager's runtime must have had its say."""
