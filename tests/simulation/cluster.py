@@ -226,12 +226,13 @@ class Cluster:
             cluster="apim",
             node=SHARE,
             state_dir="/share",
-            trees=tuple(TreeSettings(t, KINDS[t], f"/{t}") for t in shape.trees),
+            trees=tuple(TreeSettings(t, KINDS[t], f"/{t}", mark="apim") for t in shape.trees),
             writers=Writers.ANY,
             election=ElectionSettings(nofailover=True),
             limits=shape.limits,
         )
         share = Share(self.world, settings, self.witness, build=self._build)
+        share.disk.identity = {name: f"share:{name}" for name in shape.trees}
         self._paced(share)
         for machine in self.machines:
             machine.share = share
