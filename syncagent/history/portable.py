@@ -231,7 +231,15 @@ def take_over(fs: OsFS, folder: str, token: Token) -> str:
         if newer in ([], [reign_name(token)]):
             make_folder(fs, own)
         _write_guard(fs, folder, fence, token)
-    fence.check()
+    try:
+        fence.check()
+    except FencedError as error:
+        # Epochs are never given twice, but a cluster whose state was wiped begins at the first again.
+        error.hint = (
+            f"if this cluster was begun anew: move {folder} away; the share is then met as the trees "
+            "of a new node are"
+        )
+        raise
     with disk_errors(f"take the share's state over in {folder}"):
         if not is_there(fs, f"{own}/{LEDGER_NAME}"):
             _inherit(fs, folder, own, token)

@@ -154,6 +154,8 @@ def test_a_share_without_its_mark_is_left_alone_until_it_has_it(tmp_path: Path) 
             "the share's row says why",
         )
         assert not (cluster.share.parent / ".syncagent").exists()
+        waited = cluster.manager.run("wait", "--synced", "--timeout", "30s")
+        assert waited.returncode == 0, waited.stderr
         (tmp_path / "mark").rename(mark)
         cluster.wait_synced()
 

@@ -146,8 +146,9 @@ def test_a_keeper_takes_no_other_token_than_its_own(share: Path) -> None:
 @pytest.mark.parametrize("rival", [token(6, "gw-2"), token(5, "gw-2"), token(5, start="start-2")])
 def test_a_token_that_is_not_the_highest_takes_nothing_over(share: Path, rival: Token) -> None:
     begin_reign(unflushed(), str(share), rival)
-    with pytest.raises(FencedError):
+    with pytest.raises(FencedError) as caught:
         begin_reign(unflushed(), str(share), token(5))
+    assert f"move {share} away" in caught.value.hint
     assert [name for _, name in reigns(unflushed(), str(share))] == [reign_name(rival)]
 
 
