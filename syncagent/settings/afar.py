@@ -56,7 +56,10 @@ def ask_afar(home: str, within_s: float = ANSWER_S) -> Mapping[str, object]:
     flags = ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
     command = [sys.executable, *flags, "-c", _BEGIN, home, *sys.path]
     process = subprocess.Popen(  # noqa: S603 - our own program, on the operator's own path
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # what hangs would keep it open for whoever reads ours to its end
     )
     try:
         said, _ = process.communicate(timeout=within_s)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from syncagent.agent.wiring.place import control_path
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from syncagent.core.dialect import Dialect
     from syncagent.core.settings import Settings
     from syncagent.core.verdict import Problem
+
+
+ERRAND_S = 120.0
+"""How long a command's work on network mounts may take: to read a large tree, or to find that it hangs."""
 
 
 def load_settings(path: Path) -> Settings:
@@ -48,9 +52,8 @@ def ask_files(settings: Settings, verb: str, arguments: Mapping[str, JSON]) -> J
 
     Raises UnreachableError where it can't, StateError, DiskError, and what the agent would raise.
     """
-    from syncagent.agent.wiring.files import ask_files as from_files  # noqa: PLC0415
-
-    return from_files(settings, verb, arguments)
+    where = "syncagent.agent.wiring.files:ask_files"
+    return cast("JSON", _do(settings, where, (settings, verb, arguments)))
 
 
 def reconcile_once(settings: Settings, *, dry_run: bool, timeout_s: float) -> Mapping[str, JSON]:
@@ -69,9 +72,8 @@ def examine(path: Path) -> Mapping[str, JSON]:
 
     Raises SettingsError if they have mistakes.
     """
-    from syncagent.agent.wiring.doctor import examine as look  # noqa: PLC0415
-
-    return look(path)
+    where = "syncagent.agent.wiring.doctor:examine"
+    return cast("Mapping[str, JSON]", _do(load_settings(path), where, (path,)))
 
 
 def run(settings_path: Path) -> int:
@@ -224,9 +226,16 @@ def init_share(settings: Settings, *, side: str | None, force: bool) -> Mapping[
 
     Raises SettingsError with all that is wrong, BusyError, StateError, DiskError.
     """
+    where = "syncagent.agent.wiring.tools:init_share_here"
+    return cast("Mapping[str, JSON]", _do(settings, where, (settings, (side, force))))
+
+
+def init_share_here(settings: Settings, wish: tuple[str | None, bool]) -> Mapping[str, JSON]:
+    """Do the work of `init_share` in this process; `wish` is its `side` and `force`."""
     from syncagent.agent.wiring.sharing import init_share as prepare  # noqa: PLC0415
     from syncagent.agent.wiring.sides import Side  # noqa: PLC0415
 
+    side, force = wish
     return prepare(settings, side=Side(side) if side else None, force=force)
 
 
@@ -240,3 +249,15 @@ def serve_stdio(settings: Settings, peer: str) -> None:
     from syncagent.ssh.stdio import serve_stdio as serve  # noqa: PLC0415
 
     serve(OsFS(), settings.state_dir, NodeName(peer))
+
+
+def _do(settings: Settings, where: str, arguments: tuple[object, ...]) -> object:
+    """Call a function ("module:name"), in a process of its own where trees may hang."""
+    from importlib import import_module  # noqa: PLC0415
+
+    from syncagent.agent.wiring.errand import may_hang, send  # noqa: PLC0415
+
+    if may_hang(settings):
+        return send(where, arguments, ERRAND_S)
+    module, _, name = where.partition(":")
+    return getattr(import_module(module), name)(*arguments)
