@@ -89,7 +89,7 @@ class Observing:
         if view is not None:
             self._settling.hint(event, now)
             if event.seen_here:
-                view.heard_here(event.path, deleted=event.kind is HintKind.DELETED)
+                view.heard_here(event.path, now, deleted=event.kind is HintKind.DELETED)
 
     def faulted(self, event: WatchFault, now: float) -> None:
         """Take a watcher's fault: scan, and watch again where it can't see any more."""

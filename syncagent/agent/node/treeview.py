@@ -60,8 +60,8 @@ class TreeView:
     """How long apart two scans must begin that miss a file."""
     absent: dict[str, float] = field(default_factory=dict)
     """When the first scan began that missed a file; for ever where only a look has missed it."""
-    removed_here: set[str] = field(default_factory=set)
-    """Files of which this machine's kernel told that a process here deleted them."""
+    removed_here: dict[str, float] = field(default_factory=dict)
+    """Files of which this machine's kernel told, and when, that a process here deleted them."""
     gone: set[str] = field(default_factory=set)
     gone_at: float = -1.0
     unseen: set[str] = field(default_factory=set)
@@ -256,12 +256,12 @@ class TreeView:
         every_s = max(CAREFUL_S, poll_s, float(pause[1]) if pause else 0.0)
         self.confirm_s = every_s if self.careful else CONFIRM_S
 
-    def heard_here(self, path: str, *, deleted: bool) -> None:
+    def heard_here(self, path: str, now: float, *, deleted: bool) -> None:
         """Take that this machine's own kernel told of `path`."""
         if deleted and path in self.base:
-            self.removed_here.add(path)
+            self.removed_here[path] = now
         else:
-            self.removed_here.discard(path)
+            self.removed_here.pop(path, None)
 
     def vanished(self, paths: Iterable[str]) -> set[ArtifactPath]:
         """Return the folders of absent `paths` that are not there any more themselves."""
@@ -285,6 +285,11 @@ class TreeView:
             self.gone_at = now
             self.absent.pop(path, None)
 
+    def _was_removed_here(self, path: str, started: float) -> bool:
+        """Tell whether one scan is enough: not in the moment in which an editor swaps two files."""
+        heard_at = self.removed_here.get(path)
+        return self.careful and heard_at is not None and started - heard_at >= CONFIRM_S
+
     def _doubt_absence(self) -> None:
         """What was missed before the tree could not be believed has to be missed twice again."""
         if self.careful:
@@ -297,7 +302,7 @@ class TreeView:
         self.unseen.discard(path)
         self.gone.discard(path)
         self.absent.pop(path, None)
-        self.removed_here.discard(path)
+        self.removed_here.pop(path, None)
 
     def _judge_absence(self, snapshot: Snapshot, started: float, again: set[str]) -> None:
         """Confirm, begin or end the absence of each base path that the scan did not see."""
@@ -306,8 +311,8 @@ class TreeView:
             del self.absent[path]
         self.gone -= self.files.keys()
         self.gone &= self.base.keys()
-        self.removed_here -= self.files.keys()
-        self.removed_here &= self.base.keys()
+        for path in self.removed_here.keys() - (self.base.keys() - self.files.keys()):
+            del self.removed_here[path]
         self.unseen.clear()
         for path in self.base.keys() - self.files.keys() - self.gone - again:
             if not snapshot.tells_absence(path):
@@ -315,7 +320,7 @@ class TreeView:
                 self.unseen.add(path)
                 continue
             since = self.absent[path] = min(self.absent.get(path, started), started)
-            if started - since >= self.confirm_s or path in self.removed_here:
+            if started - since >= self.confirm_s or self._was_removed_here(path, started):
                 self.gone.add(path)
                 self.gone_at = started
                 del self.absent[path]

@@ -279,7 +279,7 @@ def test_on_a_share_a_look_that_finds_no_file_proves_nothing() -> None:
 
 def test_on_a_share_what_was_deleted_here_needs_one_scan_more() -> None:
     view = careful_view({"x": A, "y": A})
-    view.heard_here("x", deleted=True)
+    view.heard_here("x", 4.0, deleted=True)
     view.take_look({"x": None}, 5.0)
     assert view.differing == {"x"}
     assert not view.absence_is_whole
@@ -290,19 +290,31 @@ def test_on_a_share_what_was_deleted_here_needs_one_scan_more() -> None:
 
 def test_on_a_share_a_scan_alone_finds_what_was_deleted_here() -> None:
     view = careful_view({"x": A, "y": A})
-    view.heard_here("x", deleted=True)
+    view.heard_here("x", 4.0, deleted=True)
     view.take_scan(scan({"y": A}), 5.1, 5.2)
     assert (view.differing, view.absence_is_whole) == ({"x"}, True)
 
 
+@pytest.mark.parametrize("careful", [True, False])
+def test_a_scan_in_the_moment_in_which_an_editor_swaps_two_files_proves_nothing(
+    careful: bool,
+) -> None:
+    view = careful_view({"x": A, "y": A}) if careful else view_of({"x": A, "y": A})
+    view.heard_here("x", 4.0, deleted=True)
+    view.take_scan(scan({"y": A}), 4.9, 4.9)
+    assert view.differing == set()
+    view.take_scan(scan({"x": A, "y": A}), 5.5, 5.5)
+    assert (view.differing, view.absence_is_whole) == (set(), True)
+
+
 def test_what_was_deleted_here_and_came_back_is_missed_like_any_other() -> None:
     for again in (
-        lambda view: view.heard_here("x", deleted=False),
+        lambda view: view.heard_here("x", 5.0, deleted=False),
         lambda view: view.take_look({"x": Seen(A, 1)}, 5.0),
         lambda view: view.take_scan(scan({"x": A, "y": A}), 5.0, 5.0),
     ):
         view = careful_view({"x": A, "y": A})
-        view.heard_here("x", deleted=True)
+        view.heard_here("x", 4.0, deleted=True)
         again(view)
         view.take_scan(scan({"y": A}), 6.0, 6.1)
         assert view.differing == set()
@@ -349,23 +361,24 @@ def test_on_a_share_nothing_is_gone_without_two_scans_in_a_row_or_an_event_and_o
     sights: list[tuple[str, float]],
 ) -> None:
     view = careful_view({"x": A, "y": A})
-    at, first, heard = 0.0, None, False
+    at, first, heard = 0.0, None, None
     for what, later in sights:
         at += later
         proved = False
         if what == "there":
             view.take_scan(scan({"x": A, "y": A}), at, at)
-            first, heard = None, False
+            first, heard = None, None
         elif what == "missed":
             view.take_scan(scan({"y": A}), at, at)
             first = at if first is None else first
-            proved = heard or at - first >= CAREFUL_S
+            told = heard is not None and at - heard >= CONFIRM_S
+            proved = told or at - first >= CAREFUL_S
         elif what == "look":
             view.take_look({"x": None}, at)
-            proved = heard
+            proved = heard is not None
         elif what == "heard":
-            view.heard_here("x", deleted=True)
-            heard = True
+            view.heard_here("x", at, deleted=True)
+            heard = at
         else:
             if what == "doubt":
                 view.take_scan(Snapshot(T, Condition.MISSING), at, at)
