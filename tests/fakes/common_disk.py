@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from syncagent.core.artifact import ArtifactPath
 from tests.fakes.disk import FakeDisk, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from syncagent.core.artifact import ArtifactPath, TreeName
+    from syncagent.core.artifact import TreeName
     from syncagent.core.digest import Digest
     from syncagent.core.intent import Keep, Kept, Step
 
@@ -70,6 +71,14 @@ class CommonDisk(FakeDisk):
         for disk in self.mount.disks:
             if disk is not self:
                 self.mount.later(disk.lag_s, disk._ask_all)
+
+    def spread(self, tree: TreeName, before: Tree) -> set[str]:
+        """Tell the server what was written into this node's view since; return where."""
+        now = self.trees[tree]
+        moved = {p for p in now.keys() | before.keys() if now.get(p) != before.get(p)}
+        for path in sorted(moved):
+            self._publish(ArtifactPath(tree, path))
+        return moved
 
     # What a process forgets, and what lights that go out take with them: nothing of the server.
 

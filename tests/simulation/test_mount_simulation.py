@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SEEDS = range(6)
 SEEDS_MAX = 100
+BESIDE = (0, 1, 4, 7, 15)
+"""Seeds with runtimes; 1 and 15 found that what had not come yet counted as there at a start."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -33,6 +35,13 @@ def test_what_a_mount_can_keep_is_kept(seed: int) -> None:
 def test_elected_managers_keep_it_too(seed: int) -> None:
     violation, _ = run_mount_seed(seed, elections=True)
     hint = f"scripts/simulate --in-place --elections --from {seed} --trace"
+    assert violation is None, f"{hint}: {violation}"
+
+
+@pytest.mark.parametrize("seed", BESIDE)
+def test_the_truth_is_told_of_runtimes_on_one_mount(seed: int) -> None:
+    violation, _ = run_mount_seed(seed, runtimes=True)
+    hint = f"scripts/simulate --in-place --runtimes --from {seed} --trace"
     assert violation is None, f"{hint}: {violation}"
 
 

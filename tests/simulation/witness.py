@@ -315,7 +315,7 @@ class Witness:
         self, machine: Machine, path: ArtifactPath, old: Row | None, new: Row | None
     ) -> None:
         seen = self.of[machine.name]
-        if machine.gateway is not None and _touched(old, new):
+        if machine.gateway is not None and touched(old, new):
             self._world.tell(machine.name, f"# {path} touched")
             return
         seen.touched.discard(path)
@@ -647,7 +647,7 @@ class Witness:
         return {tree: dict(rows) for tree, rows in machine.disk.trees.items()}
 
 
-def _touched(old: Row | None, new: Row | None) -> bool:
+def touched(old: Row | None, new: Row | None) -> bool:
     """Tell whether a file was shown to the runtime again: the same bytes, seconds later."""
     if old is None or new is None:
         return False

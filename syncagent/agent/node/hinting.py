@@ -24,7 +24,7 @@ from syncagent.core.snapshot import Seen, Unread
 from syncagent.core.wire.messages import Hint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from syncagent.agent.node.observing import Observing
     from syncagent.agent.node.state import State
@@ -65,6 +65,9 @@ class Hinting:
         self._send_at: float | None = None
         self._awaited: dict[ArtifactPath, _Awaited] = {}
         self._scans: dict[TreeName, float] = {}
+        self._arriving: dict[ArtifactPath, tuple[Change, int]] = {}
+        self.arrived: Callable[[Sequence[Change], int, float], None] = lambda _c, _n, _now: None
+        """Told of what a revision brings when it was seen on the mount (see `stands`)."""
 
     # --- seen here --------------------------------------------------------------------------
 
@@ -116,13 +119,33 @@ class Hinting:
             self._awaited[path] = _Awaited(before, now + AGAIN_S[0], AGAIN_S[1:])
             self._look(path, now)
 
-    def expect_all(self, moves: Iterable[Change], now: float) -> None:
-        """Look for what a revision says of the mount, as far as it was not seen yet."""
+    def stands(self, moves: Sequence[Change], number: int, now: float) -> None:
+        """Take what a revision says of the mount: what was not seen there yet is looked for.
+
+        Until then nobody here can say when its bytes came, so what the runtime says is not of them.
+        """
+        there = [change for change in moves if self._is_there(change)]
+        if there:
+            self.arrived(there, number, now)
         for change in moves:
-            view = self._observing.views.get(change.path.tree)
-            here = view.files.get(change.path.path) if view is not None else None
-            if (here.entry if isinstance(here, Seen) else None) != change.after:
+            self._arriving.pop(change.path, None)
+            if not self._is_there(change):
+                self._arriving[change.path] = (change, number)
                 self.expect((change.path,), now)
+
+    def _is_there(self, change: Change) -> bool:
+        view = self._observing.views.get(change.path.tree)
+        here = view.files.get(change.path.path) if view is not None else None
+        return (here.entry if isinstance(here, Seen) else here) == change.after
+
+    def _see_arrivals(self, now: float) -> None:
+        """Tell of what is on the mount by now as the revision says; forget what that says no more."""
+        for path, (change, number) in list(self._arriving.items()):
+            if self._state.base.get(path) != change.after:
+                del self._arriving[path]
+            elif self._is_there(change):
+                del self._arriving[path]
+                self.arrived([change], number, now)
 
     def _expect_anything(self, tree: TreeName, now: float) -> None:
         if tree in self._observing.views and tree not in self._scans:
@@ -141,6 +164,7 @@ class Hinting:
         """Send what was collected; look again where nothing has changed."""
         if self._send_at is not None and now >= self._send_at:
             self._send_collected()
+        self._see_arrivals(now)
         for path, awaited in list(self._awaited.items()):
             if now < awaited.due:
                 continue

@@ -118,6 +118,7 @@ class Node:
         self.connecting.lost = self._link_lost
         self.connecting.failed = self.electing.unreachable
         self.deploying.lift = self.exempting.lift
+        self.hinting.arrived = self.deploying.declared
         self.deploying.answered = self.trying.answered
         self.trying.changed = self.leading.push
         self.proposing.rejected = self.trying.refusals.why_rejected
@@ -365,8 +366,7 @@ class Node:
         self.exempting.finished(job, fault, now)
         self.trying.finished(job, fault, now)
         if fault is None and job.moves:
-            self.deploying.declared(job.moves, job.revision.number, now)
-            self.hinting.expect_all(job.moves, now)
+            self.hinting.stands(job.moves, job.revision.number, now)
         elif fault is None:
             paths = paths_of(job, job.change)
             self.deploying.committed(job.steps, paths, job.revision.number, now)

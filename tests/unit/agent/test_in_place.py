@@ -539,6 +539,30 @@ def test_a_worker_tells_what_its_own_runtime_did(first: str) -> None:
     assert bench.node.deploying.outcome(at(A), digest_of(NEW[A])).state is Deployment.DEPLOYED
 
 
+def test_what_has_not_come_yet_was_not_there_when_the_runtime_started() -> None:
+    bench, link, token = beside_runtime()
+    assert bench.gateway is not None
+    stands(bench, link, token, {**OLD, A: NEW[A]})
+    bench.gateway.kill()
+    bench.pass_(1.0)
+    bench.gateway.boot()
+    bench.pass_(60.0)
+    new = digest_of(NEW[A])
+    assert bench.node.deploying.outcome(at(A), new).state is Deployment.UNKNOWN
+    bench.put(A, NEW[A])
+    bench.pass_(60.0)
+    assert bench.node.deploying.outcome(at(A), new).state is Deployment.DEPLOYED
+
+
+def test_what_a_later_revision_takes_back_is_not_waited_for() -> None:
+    bench, link, token = beside_runtime()
+    stands(bench, link, token, {**OLD, A: NEW[A], C: NEW[C]})
+    stands(bench, link, token, OLD)
+    bench.put(A, NEW[A])
+    bench.pass_(5.0)
+    assert bench.node.deploying.outcome(at(A), digest_of(NEW[A])).state is Deployment.UNKNOWN
+
+
 def test_a_worker_tells_in_its_runtimes_words_what_that_refused() -> None:
     bench, link, token = beside_runtime()
     assert bench.gateway is not None
