@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from syncagent.agent.wiring.clock import SystemClock
-from syncagent.agent.wiring.keeper_place import keeper_folders
+from syncagent.agent.wiring.keeper_place import known_keeper
 from syncagent.disk.looking import Looking
 from syncagent.history.blobs import BlobStore
 from syncagent.history.durable import disk_errors
@@ -66,11 +66,12 @@ class ShareSource:
 
     def _packs(self) -> BlobStore | None:
         """Return the packs of the newest keeper; None if there is none."""
-        for folder in keeper_folders(self._fs, self._trees):
-            with disk_errors(f"look into {folder}"):
-                found = reigns(self._fs, folder)
-            if found:
-                packs = BlobStore(self._fs, f"{folder}/{found[-1][1]}/{BLOBS_NAME}")
-                packs.look()
-                return packs
-        return None
+        known = known_keeper(self._fs, self._trees)
+        if known is None:
+            return None
+        folder = known[1]
+        with disk_errors(f"look into {folder}"):
+            newest = reigns(self._fs, folder)[-1][1]
+        packs = BlobStore(self._fs, f"{folder}/{newest}/{BLOBS_NAME}")
+        packs.look()
+        return packs
