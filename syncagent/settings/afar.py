@@ -53,6 +53,7 @@ def ask_afar(home: str, within_s: float = ANSWER_S) -> Mapping[str, object]:
     hanging = _hanging.get(home)
     if hanging is not None and hanging.poll() is None:
         raise _silent(home)
+    _hanging.pop(home, None)
     flags = ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
     command = [sys.executable, *flags, "-c", _BEGIN, home, *sys.path]
     process = subprocess.Popen(  # noqa: S603 - our own program, on the operator's own path
@@ -65,6 +66,8 @@ def ask_afar(home: str, within_s: float = ANSWER_S) -> Mapping[str, object]:
         said, _ = process.communicate(timeout=within_s)
     except subprocess.TimeoutExpired as error:
         process.kill()
+        if process.stdout is not None:
+            process.stdout.close()
         _hanging[home] = process
         raise _silent(home) from error
     try:

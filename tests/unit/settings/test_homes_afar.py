@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from syncagent.core.errors import SettingsError
 from syncagent.fsio import Mount, OsFS
-from syncagent.settings.afar import SilentHomeError, ask_afar, lies_afar
+from syncagent.settings.afar import ANSWER_S, SilentHomeError, ask_afar, lies_afar
 from syncagent.settings.gateway import gateway_in, gateway_out, look_at_home
 from syncagent.settings.homes import FILE_NAME, discover_or_recall, main
 
@@ -60,6 +61,16 @@ def test_what_is_wrong_there_is_raised_here(home: Path) -> None:
 def test_one_that_does_not_answer_is_given_up(home: Path) -> None:
     with pytest.raises(SilentHomeError, match="does not answer"):
         ask_afar(str(home), TOO_SOON_S)
+    by = time.monotonic() + ANSWER_S
+    while not _answers(home):
+        assert time.monotonic() < by, "one that was given up ends, and another is asked"
+
+
+def _answers(home: Path) -> bool:
+    try:
+        return gateway_in(ask_afar(str(home))) == look_at_home(str(home))
+    except SilentHomeError:
+        return False
 
 
 def test_what_is_known_survives_as_it_was(home: Path) -> None:
