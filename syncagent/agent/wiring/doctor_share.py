@@ -6,6 +6,7 @@ Each folder of the share is asked in a thread of its own first: what hangs is sa
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from syncagent.core.ledger import Standing
 from syncagent.core.settings import SHARE_PREFIX
 from syncagent.disk.identity import identify
 from syncagent.disk.mark import owner_of
+from syncagent.disk.places import OWN_FOLDER
 from syncagent.fsio import LOCAL_TYPES
 from syncagent.history.ledger import peek
 from syncagent.mountpoints import mount_of
@@ -80,6 +82,19 @@ def _folder(
         does = "keep the share when it leads" if settings.shadow else "change anything there"
         text = f"{tree.path} can't be written by this user: this node can't {does}"
         yield Check(what, Found.FAIL, text, "mount it writable, and run as the gateway's user")
+    if settings.shadow and settings.stands:
+        yield from _owned(fs, what, tree.path)
+
+
+def _owned(fs: OsFS, what: str, root: str) -> Iterator[Check]:
+    """Say if what an agent made on the share is another user's: this node could not go on with it."""
+    for folder in (f"{root.rpartition('/')[0]}/{OWN_FOLDER}", f"{root}/{OWN_FOLDER}"):
+        with suppress(FileNotFoundError):
+            owner = fs.stat(folder).st_uid
+            if owner != os.geteuid():
+                text = f"{folder} belongs to user {owner}, and this is user {os.geteuid()}"
+                hint = "run the agents of all nodes as one user id, or map it at the mount"
+                yield Check(what, Found.FAIL, text, hint)
 
 
 def _cached(mount: Mount, trees: str) -> Check:

@@ -132,3 +132,19 @@ def test_a_share_that_can_not_be_written_is_of_no_use_to_who_may_lead(
     checks = list(examine_share(Served(site / "share", "nfs4", "rw"), settings))
     assert [check.found for check in checks] == ["ok", "fail", "warn"]
     assert "this node can't keep the share when it leads" in checks[1].text
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_another_user_made_on_the_share_is_told(
+    call: CommandLine, site: Path, monkeypatch: pytest.MonkeyPatch, inside: bool
+) -> None:
+    prepare(call, site)
+    own = (site / "share" if inside else site) / ".syncagent"
+    own.mkdir()
+    settings = load(str(site / "syncagent.toml"), {})
+    assert [check.found for check in examine_share(OsFS(), settings)] == ["ok", "warn"]
+    mine = own.stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: mine + 1)
+    told = list(examine_share(OsFS(), settings))[-1]
+    assert told.found == "fail"
+    assert told.text == f"{own} belongs to user {mine}, and this is user {mine + 1}"
