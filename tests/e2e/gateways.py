@@ -9,12 +9,25 @@ The runtimes live in `folder/gateways/NAME`, the agents in `folder/NAME`, where 
 runtime beside it looks at.
 """
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from tests.e2e.cluster import Agent, Cluster, free_ports, until
+from tests.e2e.cluster import Agent, Cluster, Sections, free_ports, until
 from tests.e2e.synapse import SynapseHome, put
+
+
+class Share(Protocol):
+    """What all runtimes are on."""
+
+    @property
+    def sections(self) -> Sections:
+        """Settings of every node."""
+
+    def join(self, home: SynapseHome) -> Mapping[str, str]:
+        """Put a runtime that does not run yet on the share; return settings of its agent's tree."""
 
 
 @dataclass
@@ -88,10 +101,14 @@ class Gateways(Gated):
         return [name for name, home in self.homes.items() if home.get(path).status == 200]
 
 
-def make_gateways(folder: Path, *names: str) -> Gateways:
-    """Make and start the runtimes, empty, and make an agent for each, not started; the first leads."""
+def make_gateways(folder: Path, *names: str, share: Share | None = None) -> Gateways:
+    """Make and start the runtimes, empty, and make an agent for each, not started; the first leads.
+
+    With a `share` all of them are on it, in the form that it says.
+    """
     ports = zip(names, free_ports(len(names)), strict=True)
     homes = {name: SynapseHome(folder / "gateways" / name, port) for name, port in ports}
+    shared = {} if share is None else {name: share.join(home) for name, home in homes.items()}
     with ExitStack() as stack:
         for home in homes.values():
             stack.callback(home.kill)
@@ -101,13 +118,13 @@ def make_gateways(folder: Path, *names: str) -> Gateways:
             until(lambda home=home: home.listens, f"{home.folder} listens")  # type: ignore[misc]
         own = {
             name: {
-                "tree": {"path": str(home.config)},
+                "tree": {"path": str(home.config), **shared.get(name, {})},
                 "gateway": {"home": str(home.folder)},
                 "runtime": {"kind": "auto"},
             }
             for name, home in homes.items()
         }
-        agents = Cluster(folder, dict.fromkeys(names), own=own)
+        agents = Cluster(folder, dict.fromkeys(names), share and share.sections, own=own)
         for agent in agents:
             agent.tree.rmdir()
             agent.tree.symlink_to(homes[agent.name].config)

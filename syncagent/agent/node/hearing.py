@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from syncagent.agent.node.naming import Naming
 from syncagent.agent.node.outcomes import LET_GO, WHOLE_S, before, well_before
 from syncagent.agent.node.saving import SAYINGS, Saving
-from syncagent.agent.node.unseen import Unseen
+from syncagent.agent.node.unseen import LET_GO_UNSEEN, Unseen
 from syncagent.core.exempt import Because
 from syncagent.core.outcome import Deployment, Outcome
 from syncagent.core.runtime import Heard, Saying
@@ -113,8 +113,7 @@ class Hearing:
         if known is None or here == known.digest or moved:
             self._note(path, heard, now)
         else:
-            # Nobody knows which of the two it refused, or what was there between them. It may be what
-            # is on its way into a revision.
+            # Nobody knows which of the two it refused: it may be on its way into a revision.
             self._rejected_edit(path, heard, now)
             self._keep(path, heard, answered=False)
 
@@ -123,6 +122,7 @@ class Hearing:
         if unseen and path not in self._outcomes.going:
             # Somebody may have put other bytes there since: what was last seen may not be what is meant.
             self._blind.add(path.tree)
+            self.unseen.let_go(path, heard, now)
             self._keep(path, heard, answered=False)
         else:
             self._keep(path, heard, answered=self._apply(path, heard, now))
@@ -373,10 +373,10 @@ class Hearing:
             self._state.changed = True
             return True
         known = self._known(path, heard, now)
-        if known is not None and known.state is Deployment.DEPLOYED:
-            self._outcomes.owe(known, heard.at, LET_GO, now)
-        elif known is None:
+        if known is None:
             self._strayed(path, heard, now)
+        elif known.state is Deployment.DEPLOYED or known.reason == LET_GO_UNSEEN:
+            self._outcomes.owe(known, heard.at, LET_GO, now)
         return False
 
     # --- restarts ---------------------------------------------------------------------------

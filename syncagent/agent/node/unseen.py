@@ -8,6 +8,7 @@ what is there.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from syncagent.agent.node.outcomes import well_before
@@ -25,6 +26,9 @@ WAITING_MAX = 1_000
 """What is refused at once of all that was taken: more of it is taken at its word."""
 LATE_S = 3.0
 """What was said longer ago than this is heard late: this node, or the one before, was held up."""
+
+
+LET_GO_UNSEEN = "the runtime has undeployed it; whether its file is there can't be seen"
 
 
 class _Waiting(NamedTuple):
@@ -96,3 +100,15 @@ class Unseen:
         written = there.mtime_ns / 1e9 if isinstance(there, Seen) else 0.0
         later = written <= wall and well_before(waiting.heard.at, written)
         return None if later else waiting.heard
+
+    def let_go(self, path: ArtifactPath, heard: Heard, now: float) -> None:
+        """Take that the runtime let go of what it had, while nobody can see what is there.
+
+        It may look where this node can't, at a mount that went away. That it serves it no more is sure.
+        """
+        known = self._outcomes.known.get(path)
+        if heard.saying is not Saying.UNDEPLOYED or known is None:
+            return
+        if known.state is Deployment.DEPLOYED and heard.at >= known.at:
+            gone = replace(known, state=Deployment.UNKNOWN, reason=LET_GO_UNSEEN)
+            self._outcomes.put(replace(gone, excerpt=heard.excerpt, at=heard.at), now)

@@ -603,3 +603,49 @@ def test_a_refusal_that_comes_late_says_why() -> None:
     known = bench.node.deploying.here(at("api/A.xml"))
     assert known is not None
     assert (known.state, known.reason) == (D.REJECTED, "no class")
+
+
+def unseen(bench: Bench) -> Heard:
+    """Take a tree from where its runtime and its node see it; return what the runtime says."""
+    bench.disk.conditions[T] = Condition.MISSING
+    bench.handle(WatchFault(T, WatchTrouble.OVERFLOW, ""))
+    bench.pass_(5.0)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+    words = "API named 'A' has been undeployed"
+    return Heard(Saying.UNDEPLOYED, None, Kind.API, "A", excerpt=words, at=bench.wall())
+
+
+def test_what_a_runtime_undeployed_while_nobody_sees_the_tree_is_not_called_deployed() -> None:
+    bench = leading(OLD)
+    gone = unseen(bench)
+    bench.handle(RuntimeHeard((gone,), "m"))
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert (known.state, known.excerpt) == (D.UNKNOWN, gone.excerpt)
+    assert "has undeployed it" in known.reason
+    bench.pass_(5.0)
+    back = Heard(Saying.DEPLOYED, at("api/A.xml"), at=bench.wall())
+    bench.handle(RuntimeHeard((back,), "n"))
+    assert state_of(bench, "api/A.xml") is D.UNKNOWN, "of which bytes it is can't be seen"
+    del bench.disk.conditions[T]
+    bench.pass_(60.0)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_what_it_does_not_take_up_again_when_the_tree_is_back_is_waited_for() -> None:
+    bench = leading(OLD)
+    bench.handle(RuntimeHeard((unseen(bench),), "m"))
+    del bench.disk.conditions[T]
+    bench.handle(WatchFault(T, WatchTrouble.OVERFLOW, ""))
+    while state_of(bench, "api/A.xml") is D.UNKNOWN:
+        bench.pass_(0.1)
+    known = bench.node.deploying.here(at("api/A.xml"))
+    assert known is not None
+    assert (known.state, "let go of it" in known.reason) == (D.PENDING, True)
+
+
+def test_an_old_word_of_an_undeployment_says_nothing_of_what_came_later() -> None:
+    bench = leading(OLD)
+    gone = unseen(bench)
+    bench.handle(RuntimeHeard((replace(gone, at=gone.at - 3600.0),), "m"))
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
