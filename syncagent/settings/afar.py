@@ -32,7 +32,7 @@ _hanging: dict[str, subprocess.Popen[bytes]] = {}
 
 
 class SilentHomeError(SettingsError):
-    """A gateway's home does not answer: nothing is known of it now."""
+    """A gateway's home does not answer, or its mount is dead: nothing is known of it now."""
 
 
 def lies_afar(home: str, fs: OsFS | None = None) -> bool:
@@ -74,6 +74,10 @@ def ask_afar(home: str, within_s: float = ANSWER_S) -> Mapping[str, object]:
         answer = cast("dict[str, object]", json.loads(said))
     except ValueError as error:
         raise SettingsError(f"{home} could not be looked at: its process failed") from error
+    if answer.get("dead"):
+        raise SilentHomeError(
+            str(answer["error"]), hint="look at the mount and the server behind it"
+        )
     if "error" in answer:
         raise SettingsError(str(answer["error"]), hint=str(answer["hint"]))
     return answer

@@ -6,6 +6,7 @@ to come up, say which trees do not answer, and look after the others.
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -19,13 +20,28 @@ from syncagent.settings.gateway import Gateway, discover, gateway_in, gateway_ou
 FILE_NAME = "gateway.json"
 _MODE = 0o600
 
+DEAD = frozenset(
+    {
+        errno.ENOTCONN,
+        errno.ESTALE,
+        errno.EIO,
+        errno.ENXIO,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ETIMEDOUT,
+    }
+)
+"""What calls fail with on a mount whose server is gone: as good as no answer."""
+
 
 def main(home: str) -> None:
     """Say on standard output what is at `home`, or why that can't be said."""
     try:
         said = gateway_out(look_at_home(home))
     except SettingsError as error:
-        said = {"error": str(error), "hint": error.hint}
+        cause = error.__cause__
+        dead = isinstance(cause, OSError) and cause.errno in DEAD
+        said = {"error": str(error), "hint": error.hint, "dead": dead}
     sys.stdout.write(json.dumps(said))
 
 

@@ -78,6 +78,10 @@ class Gated:
         (row,) = [row for row in status["nodes"] if row["name"] == name]
         return row  # type: ignore[no-any-return]
 
+    def reason(self, name: str) -> str:
+        """Return why a node is not as it should be, as the manager's status says."""
+        return str(self.row(name)["reason"])
+
 
 @dataclass
 class Gateways(Gated):

@@ -50,3 +50,12 @@ def test_a_home_that_hangs_is_given_up_and_known_from_before(tmp_path: Path) -> 
                 return False  # the process that was given up is not gone yet
 
         until(answers, "the home answers again")
+
+
+def test_a_home_whose_mount_is_dead_is_known_from_before(tmp_path: Path) -> None:
+    with home_with_mount(tmp_path) as (home, mount):
+        known = discover_or_recall(home, str(tmp_path))
+        mount.kill()
+        assert discover_or_recall(home, str(tmp_path)) == known
+        with pytest.raises(SilentHomeError, match="not connected"):
+            discover_or_recall(home, str(tmp_path / "nowhere"))
