@@ -81,43 +81,6 @@ def stalled(agent: Agent) -> bool:
     return row["state"] == "Held" and WORDS in str(row["reason"])
 
 
-def reason_for(cluster: Cluster, name: str) -> str:
-    """Return what the manager shows for a node."""
-    status = cluster.manager.answer("status")
-    return next(str(row["reason"]) for row in status["nodes"] if row["name"] == name)
-
-
-def events(agent: Agent, what: str) -> list[object]:
-    rows = agent.answer("events", after=0, limit=1000)
-    return [row for row in rows if row["what"] == what]
-
-
-def test_a_workers_mount_that_hangs_delays_nothing_but_its_own_tree(tmp_path: Path) -> None:
-    with cluster_with_mount(tmp_path, "gw-2") as (cluster, mount):
-        manager, worker = cluster.manager, cluster["gw-2"]
-        full = files_of(mount.behind)
-        assert "poll" in str(worker.own_row()["watch"])
-        mount.hang()
-        until(lambda: stalled(worker), "the worker says that its tree does not answer")
-        (held,) = worker.ask("get", "held")
-        assert held["tree"] == "synapse"
-        assert "Nothing was deleted" in held["reason"]
-        (manager.plans / "One.siddhiql").write_bytes(plan("One"))
-        until((worker.plans / "One.siddhiql").is_file, "its other tree is kept equal")
-        (manager.tree / "api/New.xml").write_bytes(api("New"))
-        until(lambda: manager.answer("status")["revision"] == 3, "the API is declared")
-        until(lambda: WORDS in reason_for(cluster, "gw-2"), "the manager shows what it waits for")
-        assert files_of(mount.behind) == full
-        assert worker.end() == 0, "it stops while the mount hangs"
-        cluster.start("gw-2")
-        until(lambda: stalled(worker), "it starts while the mount hangs, and says so")
-        mount.answer()
-        until(lambda: files_of(mount.behind) == files_of(manager.tree), "the API arrives")
-        cluster.wait_synced()
-        assert worker.answer("held") == []
-        assert worker.answer("quarantine") == [], "nothing was displaced or deleted there"
-
-
 def test_a_managers_mount_that_hangs_declares_nothing_and_delays_nothing_else(
     tmp_path: Path,
 ) -> None:

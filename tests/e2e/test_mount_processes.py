@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from syncagent.core.errors import UnreachableError
 from tests.e2e.artifacts import api, fill, plan
 from tests.e2e.cluster import Agent, Cluster, files_of, until
 from tests.servers.mounts import Played, played
@@ -121,12 +122,37 @@ def test_a_mount_that_is_taken_away_while_it_hangs_is_found_when_it_is_back(
         mount.kill()
         mount.serve()
         (manager.tree / "api/New.xml").write_bytes(api("New"))
-
-        def approved() -> bool:
-            for hold in worker.answer("held"):
-                if hold["reason"] and hold["tree"] == "synapse":
-                    worker.run("approve", str(hold["id"]))
-            return files_of(mount.behind) == files_of(manager.tree)
-
-        until(approved, "the API arrives")
+        until(
+            lambda: go_on(worker) and files_of(mount.behind) == files_of(manager.tree),
+            "the API arrives",
+        )
         cluster.wait_synced()
+
+
+def test_a_mount_that_comes_late_gets_its_process(tmp_path: Path) -> None:
+    with cluster_with_mount(tmp_path) as (cluster, mount):
+        manager, worker = cluster.manager, cluster["gw-2"]
+        full = files_of(mount.behind)
+        assert worker.end() == 0
+        mount.unmount()
+        mount.kill()
+        cluster.start("gw-2")
+        until(lambda: worker.own_row()["state"] == "Held", "it misses its tree")
+        assert workers_of(worker) == [], "an empty folder is local"
+        mount.serve()
+        until(lambda: len(workers_of(worker)) == 1, "the mount that came has a process")
+        until(lambda: go_on(worker) and cluster.synced(), "it goes on")
+        assert files_of(mount.behind) == files_of(manager.tree) == full
+
+
+def go_on(agent: Agent) -> bool:
+    """Approve what a tree that was mounted anew is held for; return whether nothing is held."""
+    try:
+        rows = agent.answer("held")
+    except UnreachableError:
+        return False  # it starts again
+    assert isinstance(rows, list)
+    for row in rows:
+        assert isinstance(row, dict)
+        agent.run("approve", str(row["id"]))
+    return not rows
