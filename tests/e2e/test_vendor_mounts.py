@@ -81,6 +81,13 @@ class Site:
         rows = status["nodes"]
         return status["revision"] > 0 and all(row["state"] == "Synced" for row in rows)
 
+    def revision(self) -> int:
+        status = self.agent.answer("status")
+        assert isinstance(status, dict)
+        number = status["revision"]
+        assert isinstance(number, int)
+        return number
+
     def holds(self) -> list[str]:
         rows = self.agent.answer("held")
         assert isinstance(rows, list)
@@ -177,7 +184,16 @@ def test_the_whole_server_and_the_tenants_in_place(site: Site) -> None:
     server.serve()
     until(lambda: not site.holds(), "it resumes by itself")
     until(site.synced, "it is Synced")
-    status = site.agent.answer("status")
-    assert isinstance(status, dict)
-    assert status["revision"] == revision, "nothing was concluded from the empty folder"
+    assert site.revision() == revision, "nothing was concluded from the empty folder"
     assert site.agent.ask("get", "conflicts") == []
+
+    # A tenant that is new on the mount: the others go on until a person says that it is one.
+    shutil.copytree(RELEASE, site.tenants / "9/synapse-configs/default")
+    assert site.agent.process is not None
+    site.agent.process.send_signal(signal.SIGHUP)
+    until(lambda: "tenant-9" in "".join(site.holds()), "its tree is held")
+    append(site.server / MAIN, "in place")
+    until(lambda: site.revision() == revision + 1, "another tree's change is declared")
+    assert site.init()[-1] == "tenant-9: made"
+    until(lambda: site.revision() == revision + 2, "the tenant's artifacts are declared")
+    until(lambda: not site.holds(), "nothing is held any more")
