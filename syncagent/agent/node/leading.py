@@ -347,11 +347,12 @@ class Leading:
     def _patience(self, peer: Peer, now: float) -> None:
         if peer.link is None:
             return
-        busy = peer.phase in {Phase.OFFERED, Phase.COMMITTING}
-        if busy and now >= _patient_until(peer):
+        if peer.phase in {Phase.OFFERED, Phase.COMMITTING} and now >= _patient_until(peer):
             self._state.do(Hangup(peer.link, f"no answer for {ANSWER_S:.0f} s"))
             peer.phase_at = now
         if peer.phase is Phase.DECLINED and now >= peer.phase_at + DECLINED_AGAIN_S:
+            if self.newest().number == 0:
+                self._phase(peer, Phase.IDLE, now)  # what it declined was never made durable here
             self._offer(peer, now)
 
     def surveyed(self, peer: Peer, now: float) -> None:

@@ -503,3 +503,20 @@ def test_who_declined_and_admits_no_newer_token_is_not_asked_without_end() -> No
     bench.rest()
     assert (peer.phase, peer.link) == (Phase.DECLINED, link)
     assert bench.wake_at > bench.at
+
+
+def test_who_declined_what_was_never_made_durable_is_not_waited_for() -> None:
+    bench = Bench().lead()
+    link = bench.follow()
+
+    def full(_what: str) -> None:
+        raise DiskError("no space left")
+
+    bench.history.fail = full
+    bench.put("sequences/a.xml", sequence("a"))
+    bench.pass_(1.0)
+    (offer, *_) = bench.said(Offer, link)
+    bench.hear(link, Declined(offer.revision, "failed", "no space left"))
+    bench.pass_(31.0)
+    assert bench.state.standing.revision.number == 0
+    assert bench.wake_at > bench.at
