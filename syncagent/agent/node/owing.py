@@ -44,7 +44,10 @@ class Owing:
         moved_at = self._hearing.overtaken(path)
         came = self._hearing.seen_at(path) if moved_at is None else moved_at - WHOLE_S
         made = pending(path, digest, revision, came)
-        self.came(made, now, updated=updated, found=True)
+        # Another node's agent dates what it writes by whole seconds, as some servers date everything.
+        rounded = self._state.in_place and moved_at is None and came.is_integer()
+        latest = came + WHOLE_S if rounded else None
+        self.came(made, now, latest=latest, updated=updated, found=True)
 
     def came(
         self,

@@ -11,11 +11,14 @@ from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
 from syncagent.agent.node.job import Stage
 from syncagent.core import exempt
+from syncagent.core.artifact import Kind
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import BusyError, RefusedError
+from syncagent.core.events import Hinted, HintKind, RuntimeHeard
 from syncagent.core.intent import Keep
 from syncagent.core.ledger import StandingChange
 from syncagent.core.outcome import Deployment
+from syncagent.core.runtime import Heard, Saying
 from syncagent.core.settings import (
     PeerSettings,
     RolloutSettings,
@@ -561,6 +564,22 @@ def test_what_a_later_revision_takes_back_is_not_waited_for() -> None:
     bench.put(A, NEW[A])
     bench.pass_(5.0)
     assert bench.node.deploying.outcome(at(A), digest_of(NEW[A])).state is Deployment.UNKNOWN
+
+
+def test_what_was_said_in_the_second_of_a_rounded_mtime_is_no_answer() -> None:
+    bench, link, token = beside_runtime()
+    assert bench.gateway is not None
+    bench.gateway.mute = True
+    second = float(int(bench.wall()))
+    bench.disk.put(at(A), NEW[A])
+    bench.disk.trees[T][A] = (NEW[A], int(second) * 10**9)
+    bench.handle(Hinted(T, A, HintKind.WRITTEN))
+    bench.pass_(1.0)
+    stands(bench, link, token, {**OLD, A: NEW[A]})
+    said = Heard(Saying.UPDATED, at(A), Kind.SEQUENCE, "a", "", "of what was there before", second)
+    bench.handle(RuntimeHeard((said,), "m"))
+    new = digest_of(NEW[A])
+    assert bench.node.deploying.outcome(at(A), new).state is Deployment.PENDING
 
 
 def test_a_worker_tells_in_its_runtimes_words_what_that_refused() -> None:
