@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node.goingwithout import exemptions
+from syncagent.agent.node.inplaceof import let_go
 from syncagent.agent.node.job import Job, Why
 from syncagent.core.artifact import ArtifactPath, Kind, kind_of
 from syncagent.core.backoff import Backoff
@@ -113,6 +114,8 @@ class Exempting:
         state = self._state
         if state.in_place:
             return rows  # no node has files of its own
+        if job.why in {Why.OFFER, Why.REPAIR}:
+            let_go(state, self._observing)
         laid = self._laid(job, rows)
         kept = {path: e for path, e in state.exempt.items() if path not in job.lift}
         own = {**lasting(kept.values(), rows), **laid, **exemptions(job, rows, self._held())}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from syncagent.agent.effects import AdmitToken, Backfill, Send
+from syncagent.agent.effects import AdmitToken, Send
+from syncagent.agent.node.inplaceof import let_go
 from syncagent.agent.node.job import Job, Why, done_of
 from syncagent.agent.node.meeting import Meeting
 from syncagent.agent.node.state import Role
 from syncagent.core.backoff import Backoff
-from syncagent.core.exempt import Because, paths_digest
+from syncagent.core.exempt import paths_digest
 from syncagent.core.guard import judge, refusal
-from syncagent.core.plan import Unknown
 from syncagent.core.revision import Revision
 from syncagent.core.settings import Drift, Writers
-from syncagent.core.snapshot import Seen
 from syncagent.core.wire.messages import Admitted, Fenced, Surveyed
 
 if TYPE_CHECKING:
@@ -169,7 +167,7 @@ class Working:
         reverted = {tree.name for tree in settings.trees if tree.drift is Drift.REVERT}
         waiting = self._meeting.waiting()
         reverted -= waiting
-        self._let_go()
+        let_go(state, self._observing)
         differing = self._observing.differing()
         if not differing and self._observing.ready:
             state.unsent = False
@@ -189,31 +187,6 @@ class Working:
             only=frozenset(drifted) if waiting else None,
         )
         self._advancing.begin(job, now)
-
-    def _let_go(self) -> None:
-        """What the runtime has refused, and left where it was, is not put back once it is gone.
-
-        It would be refused again: what somebody has put in its place stays, until there is another
-        version. If somebody puts it there again, the runtime is asked again.
-        """
-        state = self._state
-        gone = [
-            path
-            for path in self._observing.differing()
-            if (exemption := state.exempt.get(path)) is not None
-            and exemption.because is Because.REJECTED
-            and exemption.here is not None
-            and exemption.here.digest == exemption.wanted
-            and not isinstance(self._observing.observed(path), Unknown)
-        ]
-        for path in gone:
-            seen = self._observing.views[path.tree].files.get(path.path)
-            there = seen.entry if isinstance(seen, Seen) else None
-            state.exempt_at(path, replace(state.exempt[path], here=there))
-            if there is not None and not state.has_blob(there.digest):
-                state.do(Backfill(((path, there),)))
-        if gone:
-            self._observing.rebase(state.base, gone)
 
     def _may_mend(self) -> bool:
         """Tell whether a revision's version counts for more than what is here.

@@ -264,3 +264,21 @@ def test_what_the_runtime_puts_back_where_a_commit_is_about_to_write_is_no_exemp
     bench.pass_(30.0)
     assert bench.files["api/A.xml"] == OLD["api/A.xml"]
     assert not bench.state.exempt
+
+
+def test_a_repair_that_waited_for_the_runtime_does_not_put_back_what_that_has_refused() -> None:
+    bench = following(OLD, CARBON)
+    refuse(bench)
+    bring(bench, {"api/Bad.xml": api("Bad")})
+    bench.pass_(30.0)
+    assert bench.gateway is not None
+    bench.gateway.kill()
+    bench.gateway.boot()
+    bench.pass_(0.5)
+    bench.put("api/B.xml", api("B", "by hand"))
+    bench.pass_(5.0)
+    assert not bench.node.deploying.may_write
+    bench.put("api/Bad.xml", api("Bad", "by hand"))
+    bench.pass_(120.0)
+    assert bench.files["api/B.xml"] == OLD["api/B.xml"]
+    assert bench.files["api/Bad.xml"] == api("Bad", "by hand")
