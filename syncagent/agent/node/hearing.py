@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncagent.agent.node.naming import Naming
-from syncagent.agent.node.outcomes import LET_GO, WHOLE_S, before, well_before
+from syncagent.agent.node.outcomes import LET_GO, STRAYED, WHOLE_S, before, well_before
 from syncagent.agent.node.saving import SAYINGS, Saving
 from syncagent.agent.node.unseen import LET_GO_UNSEEN, Unseen
 from syncagent.core.exempt import Because
@@ -43,7 +43,6 @@ DUPLICATE = "Duplicate resource definition by the name"
 has is an older version, of a file that it knows no more."""
 _OF_BYTES = frozenset({Saying.DEPLOYED, Saying.UPDATED, Saying.UNDEPLOYED})
 """Sayings that mean nothing until it is seen what is there."""
-STRAYED = "the runtime goes by other bytes than the revision's, which are there now"
 UNTAKEN = "the runtime did not take it"
 
 

@@ -44,6 +44,8 @@ COARSE_S = 0.05
 """... and where it does not: a kernel's file times lag some milliseconds."""
 LET_GO = "the runtime has let go of it, though its file is there"
 """Why something is Pending whose file was gone for a moment: what came back may be other bytes."""
+STRAYED = "the runtime goes by other bytes than the revision's, which are there now"
+"""Why nothing is claimed of a version that was deployed: "now" is when that was said."""
 LOADING = "its tenant is being loaded"
 """Why something of a tenant is Pending that no commit waits for."""
 PUT_BACK = "the runtime put its own version back"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from syncagent.agent.effects import Backfill, KeepFile
-from syncagent.agent.node.outcomes import MOVED_AWAY, PUT_BACK, before
+from syncagent.agent.node.outcomes import MOVED_AWAY, PUT_BACK, STRAYED, before, well_before
 from syncagent.core.events import Hinted, HintKind
 from syncagent.core.exempt import Because, Exemption
 from syncagent.core.intent import Keep
@@ -157,8 +157,14 @@ class Restores:
         known = self._outcomes.known.get(path)
         seen = self._observing.views[path.tree].files.get(path.path)
         deployed = known is not None and known.state is Deployment.DEPLOYED
-        if deployed and isinstance(seen, Seen) and path in self._state.base:
-            self.recall(path, seen.mtime_ns / 1e9, now)
+        if not deployed or not isinstance(seen, Seen) or path not in self._state.base:
+            return
+        self.recall(path, seen.mtime_ns / 1e9, now)
+        known = self._outcomes.known.get(path)
+        still = known is not None and known.state is Deployment.DEPLOYED
+        if still and known is not None and well_before(seen.mtime_ns / 1e9, known.at):
+            # They were there already when that was said, and an earlier agent has not seen them.
+            self._outcomes.turn(path, now, Deployment.UNKNOWN, STRAYED)
 
     def _forget(self, path: ArtifactPath) -> None:
         """Nothing differs here: a file that was to be gone is there again, or was never moved."""

@@ -649,3 +649,22 @@ def test_an_old_word_of_an_undeployment_says_nothing_of_what_came_later() -> Non
     gone = unseen(bench)
     bench.handle(RuntimeHeard((replace(gone, at=gone.at - 3600.0),), "m"))
     assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_what_was_deployed_is_what_was_there_then_though_another_agent_sees_it_first() -> None:
+    trees = (TreeSettings(T, TreeKind.SYNAPSE, f"/{T}", drift=Drift.REPORT),)
+    bench = following(OLD)
+    bench.settings = replace(bench.settings, trees=trees)
+    bench.state.settings = bench.settings
+    bring(bench, {"api/A.xml": api("A", "new")})
+    bench.at += 1.5
+    put_unseen(bench, "api/A.xml", api("A", "by hand"))
+    bench.at += 2.0
+    assert bench.gateway is not None
+    bench.gateway.scan()
+    bench.pass_(2.0)
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED, "it can't know better"
+    again(bench)
+    bench.pass_(2.0)
+    assert bench.files["api/A.xml"] == api("A", "by hand")
+    assert state_of(bench, "api/A.xml") is D.UNKNOWN
