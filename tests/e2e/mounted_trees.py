@@ -20,19 +20,27 @@ from pathlib import Path
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
+from syncagent.core.digest import digest_of
 from tests.e2e.artifacts import api, fill
 from tests.e2e.cluster import Agent, Cluster, Sections, as_toml, files_of, until
+from tests.e2e.shadowed import mark_root
 from tests.servers.mounts import Mount
 
+CLUSTER = "matrix"
 SECTIONS: Sections = {
     "limits": {"poll": "1s", "safety_scan": "5s"},
-    "cluster": {"name": "matrix", "writers": "any"},
+    "cluster": {"name": CLUSTER, "writers": "any"},
 }
 
 STALLED_S = 15.0
 """A mount that hangs is to be told of in this time."""
 BUSY_S = 5.0
 """How much later it may be seen here: the machine is busy with other tests."""
+
+IN_PLACE = frozenset({"unreadable", "root-missing", "root-replaced"})
+"""Kinds of hold where trees have marks: one that is not to be seen there is missing, or unreadable."""
+NEW = api("Api000", note="new")
+EDITED = str(digest_of(NEW))
 
 Fault = Callable[[Mount], None]
 
@@ -57,21 +65,39 @@ class Row:
 
 
 class ManyTrees(Cluster):
-    """Two nodes with a tree for each name."""
+    """Two nodes with a tree for each name; in place both have the same, `on` sees it through mounts."""
 
-    def __init__(self, folder: Path, names: list[str], sections: Sections) -> None:
+    def __init__(self, folder: Path, names: list[str], on: str, *, in_place: bool) -> None:
         self.names = names
+        self.on = on
+        self.in_place = in_place
+        self._root = folder
         fill(folder / "source", apis=3, sequences=2)
         nodes = {"gw-1": folder / "source", "gw-2": None}
         for node in nodes:
             for name in names:
-                place = folder / "trees" / node / name
-                (place / "tree").mkdir(parents=True)
-        self._root = folder
-        super().__init__(folder / "nodes", nodes, sections)
+                self.at(node, name).mkdir(parents=True, exist_ok=True)
+        own: dict[str, Sections] = {}
+        sections = SECTIONS
+        if in_place:
+            sections = {
+                **SECTIONS,
+                "cluster": {"name": CLUSTER, "mode": "shared"},
+                "shared": {"form": "in-place"},
+            }
+            own["gw-2"] = {"tree": {"path": str(folder / "nodes/gw-1/tree")}}
+        super().__init__(folder / "nodes", nodes, sections, own=own)
+        if in_place:
+            mark_root(self.manager.tree, CLUSTER, "synapse")
+
+    def behind(self, name: str) -> Path:
+        """Return what a mount shows."""
+        return self._root / "behind" / name
 
     def at(self, node: str, name: str) -> Path:
         """Return where a tree of a node is."""
+        if self.in_place and node != self.on:
+            return self.behind(name)
         return self._root / "trees" / node / name / "tree"
 
     def write_settings(self, agent: Agent, keys: Mapping[str, str]) -> None:
@@ -158,6 +184,12 @@ class Trees:
         assert isinstance(status, dict)
         return int(status["revision"])
 
+    def declared(self, name: str) -> str:
+        """Return the digest that the revision has of the API that is edited."""
+        told = self.cluster.manager.answer("describe", artifact=f"{name}:api/Api000.xml")
+        assert isinstance(told, dict)
+        return str(told["digest"])
+
     def quarantined(self) -> list[object]:
         """Return what either node has displaced or deleted."""
         found: list[object] = []
@@ -169,18 +201,22 @@ class Trees:
 
 
 @contextmanager
-def many_trees(folder: Path, rows: Mapping[str, Row], *, on: str) -> Iterator[Trees]:
+def many_trees(
+    folder: Path, rows: Mapping[str, Row], *, on: str, in_place: bool = False
+) -> Iterator[Trees]:
     """Run the cluster; it is in sync, and nothing is broken yet."""
     with ExitStack() as stack:
-        cluster = stack.enter_context(ManyTrees(folder, list(rows), SECTIONS))
+        cluster = stack.enter_context(ManyTrees(folder, list(rows), on, in_place=in_place))
         # The mounts go first at the end: an agent that waits for one of them can end.
         mounts: dict[str, Mount] = {}
         trees = Trees(cluster, rows, on, mounts)
         for name, row in rows.items():
             point = cluster.at(on, name)
-            behind = folder / "behind" / name
-            behind.mkdir(parents=True)
+            behind = cluster.behind(name)
+            behind.mkdir(parents=True, exist_ok=True)
             fill(behind if on == "gw-1" else cluster.at("gw-1", name), apis=3, sequences=2)
+            if in_place:
+                mark_root(behind, CLUSTER, name)
             made = row.make(folder / "mounts" / name, behind, point)
             mounts[name] = stack.enter_context(made)
         cluster.start()
@@ -190,15 +226,15 @@ def many_trees(folder: Path, rows: Mapping[str, Row], *, on: str) -> Iterator[Tr
             trees.full[name] = trees.behind(name)
             assert len(trees.full[name]) == 5, f"{name} is not filled"
             assert trees.there(name) == trees.full[name]
-            trees.witness.watch(mounts[name].behind)
-            trees.witness.watch(cluster.at(trees.other, name))
+            for place in {mounts[name].behind, cluster.at(trees.other, name)}:
+                trees.witness.watch(place)
         with trees.witness.watching():
             yield trees
 
 
-def edit(trees: Trees, name: str, note: str) -> None:
+def edit(trees: Trees, name: str) -> None:
     """Change an API behind a mount."""
-    (trees.mounts[name].behind / "api/Api000.xml").write_bytes(api("Api000", note=note))
+    (trees.mounts[name].behind / "api/Api000.xml").write_bytes(NEW)
 
 
 def check_broken(trees: Trees, name: str) -> None:
@@ -207,7 +243,7 @@ def check_broken(trees: Trees, name: str) -> None:
     if shown is not None:
         until(lambda: trees.holds(name), f"a hold for {name}", STALLED_S + BUSY_S)
         ((kind, reason),) = trees.holds(name).items()
-        assert kind in shown.kinds, reason
+        assert kind in (IN_PLACE if trees.cluster.in_place else shown.kinds), reason
         assert shown.words in reason
         assert "Nothing was deleted" in reason
     assert trees.there(name) == trees.full[name]
@@ -216,6 +252,7 @@ def check_broken(trees: Trees, name: str) -> None:
 def check_mended(trees: Trees, name: str) -> None:
     """The change that was made behind the mount arrives; nothing else happened, and nobody helped."""
     until(lambda: trees.there(name) == trees.behind(name), f"{name} goes on")
+    until(lambda: trees.declared(name) == EDITED, f"what was written to {name} is declared")
     until(lambda: trees.holds(name) == {}, f"{name} is not held any more")
     assert trees.there(name).keys() == trees.full[name].keys()
 

@@ -36,7 +36,7 @@ def broken(whole: Trees) -> Trees:
 @pytest.fixture(scope="module")
 def mended(broken: Trees) -> Trees:
     for name in ROWS:
-        edit(broken, name, "new")
+        edit(broken, name)
     broken.mends()
     return broken
 
