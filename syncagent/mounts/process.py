@@ -11,7 +11,8 @@ alone for `PATIENCE_S`, since a server that is back lets it go on where it was; 
 helps where the mount was replaced meanwhile. What can't even be killed stays the only one. The
 process also holds a lock file, so that an agent that starts anew meets what an earlier one left.
 
-An answer that comes after its asker gave up is dropped.
+An answer that comes after its asker gave up is dropped. What changes trees is asked one at a time: while
+a request that was given up may still be at work, the next one is refused.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from syncagent.core.errors import DiskError, ProtocolError
 from syncagent.core.wire.fields import items_of, whole_of
 from syncagent.mounts.protocol import (
+    ACT,
     DONE,
     TOOK,
     error_in,
@@ -99,6 +101,11 @@ class _Waiting:
         self.why = why
         self.put(_OVER)
 
+    @property
+    def left(self) -> bool:
+        """Whether nobody takes answers any more."""
+        return self._left.is_set()
+
     def leave(self) -> None:
         """Take no more answers."""
         self._left.set()
@@ -161,8 +168,9 @@ class MountProcess:
             return self._await(waiting, until, took)
         finally:
             waiting.leave()
-            with self._changed:
-                self._pending.pop(number, None)
+            if lane != ACT:
+                with self._changed:
+                    self._pending.pop(number, None)
 
     def abandon(self, lanes: frozenset[str], why: str) -> None:
         """Have whoever waits in one of these lanes wait no longer."""
@@ -198,6 +206,8 @@ class MountProcess:
             link = self._link
             if link is None:
                 raise self._gone(self._down or "it does not start")
+            if any(one.left and one.lane == request[0] for one in self._pending.values()):
+                raise self._gone("what it was asked before is not done yet")
             self._number += 1
             number = self._number
             self._pending[number] = waiting
@@ -306,7 +316,8 @@ class MountProcess:
                 self.post(event_in(what, value))
                 continue
             with self._changed:
-                waiting = self._pending.get(whole_of(number))
+                look_up = self._pending.get if what == TOOK else self._pending.pop
+                waiting = look_up(whole_of(number), None)
             if waiting is not None:
                 waiting.put(message)
         return "it was killed or crashed"

@@ -156,3 +156,24 @@ def go_on(agent: Agent) -> bool:
         assert isinstance(row, dict)
         agent.run("approve", str(row["id"]))
     return not rows
+
+
+def test_a_commit_that_hangs_half_way_is_finished_when_the_mount_answers(tmp_path: Path) -> None:
+    with cluster_with_mount(tmp_path) as (cluster, mount):
+        manager, worker = cluster.manager, cluster["gw-2"]
+        mount.play(Play(hang=True, calls=("rename",)))
+        for name in ("One", "Two"):
+            (manager.tree / f"api/{name}.xml").write_bytes(api(name))
+        (manager.plans / "One.siddhiql").write_bytes(plan("One"))
+        until(lambda: worker.own_row()["state"] != "Synced", "it can't follow")
+        until(
+            lambda: "can't be finished" in worker.log.read_text(),
+            "its commit is given up, and stands",
+        )
+        (process,) = workers_of(worker)
+        mount.play()
+        until(lambda: files_of(mount.behind) == files_of(manager.tree), "the APIs are there")
+        until((worker.plans / "One.siddhiql").is_file, "so is the other tree's plan")
+        cluster.wait_synced()
+        assert workers_of(worker) == [process], "the same process went on"
+        assert worker.answer("quarantine") == []

@@ -99,6 +99,14 @@ def until(what: Callable[[], bool]) -> None:
         threading.Event().wait(0.01)
 
 
+def touches(mount: Mount) -> bool:
+    try:
+        touch(mount)
+    except DiskError:
+        return False
+    return True
+
+
 def touch(mount: Mount) -> None:
     mount.part.touch(A, digest_of(b"<a/>"))
 
@@ -108,8 +116,12 @@ def test_who_asks_what_hangs_is_answered_in_time(mount: Mount) -> None:
     with pytest.raises(DiskError, match="in time") as raised:
         mount.process.ask(ACT, "touch", args, within_s=SOON_S)
     assert raised.value.errno_name == "ETIMEDOUT"
+    with pytest.raises(DiskError, match="not done yet"):
+        touch(mount)
     assert mount.part.scan(TREE, KeepingExaminer()).condition is Condition.GOOD
     assert mount.launched == 1, "beside what hangs, never a second one"
+    Played.gate.set()
+    until(lambda: touches(mount))
 
 
 def test_a_tree_that_is_shunned_ends_all_waiting_but_that_of_its_looks(mount: Mount) -> None:
