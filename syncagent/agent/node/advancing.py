@@ -92,7 +92,7 @@ class Advancing:
         self.drop("superseded", now)
         self.job = job
         job.since, job.whole = now, self._state.in_place
-        job.fence = self._state.token if job.whole else None
+        job.fence = self._state.fence
         if job.target is None and job.changes is not None:
             target = self._state.standing.manifest.after(job.changes)
             if job.parent == self._state.standing.revision and target.digest == job.revision.digest:

@@ -180,7 +180,7 @@ class Deadlines:
             self._state.event("touched", path=str(path), tries=wait.tries)
         known = self._outcomes.known
         files = tuple((path, known[path].digest) for path in paths)
-        self._state.do(Touch(files, self._state.token if self._state.in_place else None))
+        self._state.do(Touch(files, self._state.fence))
         self._state.do(TellRuntime(self._again(paths)))
 
     def _again(self, paths: list[ArtifactPath]) -> Order:

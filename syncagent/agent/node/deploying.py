@@ -299,7 +299,8 @@ class Deploying:
                 self._loading.again()
             else:
                 self._owing.found(change.path, digest, revision, now, updated=updated)
-        self._outcomes.tend([change.path for change in changes])
+        # On a mount of all nodes the rows have moved elsewhere too, where nothing has come yet.
+        self._outcomes.tend(None if self.state.in_place else [c.path for c in changes])
         self._tell(revision, items, now)
 
     def _tell(self, revision: int, items: list[OrderItem], now: float) -> None:
@@ -332,8 +333,7 @@ class Deploying:
             self._outcomes.drop(path)
             self._owing.came(pending(path, digest, number, self.state.wall()), now)
         if files and self.state.writes:
-            token = self.state.token if self.state.in_place else None
-            self.state.do(Touch(tuple(files), token))
+            self.state.do(Touch(tuple(files), self.state.fence))
         items = [self._deadlines.item(p, digest, updated=True) for p, digest in files]
         self._tell(number, items, now)
 

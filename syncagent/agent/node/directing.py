@@ -199,8 +199,7 @@ class Directing:
         else:
             direction.reason = UNASKED if state.keeps else TOUCHED_THERE
             if entry is not None and state.writes:
-                token = state.token if state.in_place else None
-                state.do(Touch(((path, entry.digest),), token))
+                state.do(Touch(((path, entry.digest),), state.fence))
         state.event("redeployed", path=str(path))
 
     # --- elsewhere --------------------------------------------------------------------------

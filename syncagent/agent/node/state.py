@@ -176,6 +176,11 @@ class State:
         return self.settings.apply and self.keeps
 
     @property
+    def fence(self) -> Token | None:
+        """What to write under where other nodes write the same trees; None elsewhere."""
+        return self.token if self.in_place else None
+
+    @property
     def rollout(self) -> RolloutSettings:
         """In which order nodes get a revision, and what follows from a runtime's refusal."""
         return AT_ONCE if self.in_place else self.settings.rollout

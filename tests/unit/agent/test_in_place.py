@@ -557,6 +557,23 @@ def test_what_has_not_come_yet_was_not_there_when_the_runtime_started() -> None:
     assert bench.node.deploying.outcome(at(A), new).state is Deployment.DEPLOYED
 
 
+def test_of_what_has_not_come_yet_the_former_answer_counts_no_more() -> None:
+    bench, link, token = beside_runtime()
+    bench.put(A, NEW[A])
+    bench.pass_(1.0)
+    stands(bench, link, token, {**OLD, A: NEW[A]})
+    bench.pass_(60.0)
+    assert bench.node.deploying.outcomes[at(A)].state is Deployment.DEPLOYED
+    bench.put(C, NEW[C])
+    bench.pass_(1.0)
+    third = sequence("a", text="3")
+    stands(bench, link, token, {**NEW, A: third})
+    assert at(A) not in bench.node.deploying.outcomes
+    bench.put(A, third)
+    bench.pass_(60.0)
+    assert bench.node.deploying.outcome(at(A), digest_of(third)).state is Deployment.DEPLOYED
+
+
 def test_what_a_later_revision_takes_back_is_not_waited_for() -> None:
     bench, link, token = beside_runtime()
     stands(bench, link, token, {**OLD, A: NEW[A], C: NEW[C]})
