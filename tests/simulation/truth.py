@@ -12,6 +12,7 @@ from syncagent.core.artifact import ArtifactPath
 from syncagent.core.digest import digest_of
 from syncagent.core.outcome import Deployment
 from syncagent.core.runtime import Phase
+from syncagent.core.settings import SHARE
 from syncagent.core.snapshot import Seen
 from tests.fakes.runtime_deployer import folder_of
 from tests.fakes.runtime_judge import judge
@@ -174,7 +175,12 @@ class Truth:
         return known is not None and rejected and known.digest == digest
 
     def _canary(self, machine: Machine, path: ArtifactPath, digest: Digest) -> None:
-        """A worker has got something: the manager's runtime must have had its say."""
+        """A worker has got something: the manager's runtime must have had its say.
+
+        No runtime deploys from a share.
+        """
+        if machine.settings.node == SHARE:
+            return
         tried = self._tried.get((path, digest))
         if tried is None or self._world.at_s > tried[0] + TRIED_S or tried[1] == machine.name:
             return
