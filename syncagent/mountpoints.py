@@ -57,7 +57,9 @@ def _follow(fs: OsFS, path: str, foreign: Mapping[str, Mount]) -> tuple[Mount | 
         try:
             is_link = stat.S_ISLNK(fs.lstat(there).st_mode)
         except (FileNotFoundError, NotADirectoryError):
-            return None, "/".join([there, *left])
+            real = "/".join([there, *left])
+            over = [point for point in foreign if f"{real}/".startswith(f"{point}/")]
+            return (foreign[max(over, key=len)] if over else None), real
         if is_link and links < _LINKS_MAX:
             links += 1
             target = fs.readlink(there)
