@@ -210,3 +210,17 @@ def test_status_says_once_who_has_paused_the_cluster(
         f"Paused {words}, by ann@gw-1 since 2026-11-21T12:00:00Z",
         "  next: syncagent resume",
     ]
+
+
+def test_a_wide_status_says_which_promises_the_mode_can_not_keep(
+    call: CommandLine, desk: FakeDesk
+) -> None:
+    in_place: dict[str, JSON] = {"mode": "shared", "form": "in-place", "not_kept": [1, 2, 3]}
+    desk.answers["status"] = {**STATUS, **in_place}
+    said = "Promises 1, 2, 3 are not kept"
+    wide = call("status", "-o", "wide").out
+    assert "mode shared (in-place)" in wide
+    assert said in wide
+    assert said not in call("status").out
+    desk.answers["status"] = {**STATUS, "mode": "shared", "form": "shadow", "not_kept": []}
+    assert "not kept" not in call("status", "-o", "wide").out
