@@ -41,10 +41,21 @@ def mount_of(fs: OsFS, path: str, table: Sequence[Mount]) -> Mount | None:
     return next((foreign[point] for point in sorted(foreign) if point.startswith(below)), None)
 
 
+def canonical(fs: OsFS, path: str) -> str:
+    """Return where `path` leads, with every symlink followed that lies on no foreign mount.
+
+    What can't be followed stays as it is written.
+    """
+    try:
+        return _follow(fs, path, foreign_mounts(fs.mount_table()))[1]
+    except OSError:
+        return path
+
+
 def _follow(fs: OsFS, path: str, foreign: Mapping[str, Mount]) -> tuple[Mount | None, str]:
-    """Return the first foreign mount on the way, or where the path leads."""
+    """Return the first foreign mount on the way, and where the path leads: below a mount, as it says."""
     if "/" in foreign:
-        return foreign["/"], "/"
+        return foreign["/"], path
     here, left, links = "", _parts(path), 0
     while left:
         part = left.pop(0)
@@ -53,7 +64,7 @@ def _follow(fs: OsFS, path: str, foreign: Mapping[str, Mount]) -> tuple[Mount | 
             continue
         there = f"{here}/{part}"
         if there in foreign:
-            return foreign[there], there
+            return foreign[there], "/".join([there, *left])
         try:
             is_link = stat.S_ISLNK(fs.lstat(there).st_mode)
         except (FileNotFoundError, NotADirectoryError):

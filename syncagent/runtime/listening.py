@@ -21,15 +21,16 @@ every look: the place stays.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from syncagent.core.events import RuntimeHeard, RuntimeTurned
 from syncagent.core.runtime import Heard, Phase, RuntimeState, Saying
+from syncagent.mountpoints import canonical
 from syncagent.runtime.begin import last_start
 from syncagent.runtime.console import Console
 from syncagent.runtime.entries import zone_of
@@ -124,7 +125,7 @@ class LogRuntime:
             self._means.post(event)
 
     def _run(self) -> None:
-        # Made here: it resolves the trees' roots, and a mount may hang.
+        # Made here: it resolves the trees' roots, and a disk may be slow.
         means = replace(self._means, post=self._post)
         listener = Listener(means, self._about.log, self._dialect, self._traits, self._mark)
         well = False
@@ -162,7 +163,7 @@ class Listener:
         self._posted_mark = begin
         self._presence = Presence(means.fs, means.clock, traits)
         self._console = Console(means.fs, traits.proc)
-        self._names = Names(means.trees, os.path.realpath, means.clock.now)
+        self._names = Names(means.trees, partial(canonical, means.fs), means.clock.now)
         self._reader = Reader(dialect, self._names)
         self._reader.zone = -float(time.localtime().tm_gmtoff)
         self._reader.starting = bool(begin.run.started_at and not begin.run.ready_at)

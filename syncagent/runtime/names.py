@@ -45,7 +45,7 @@ _PLACES = re.compile(
 class Names:
     """Maps names to artifacts.
 
-    `resolve` returns a folder's canonical path (`os.path.realpath`), `now` is a clock that only rises (s).
+    `resolve` returns a folder's canonical path (`mountpoints.canonical`), `now` is a clock that only rises (s).
     """
 
     def __init__(

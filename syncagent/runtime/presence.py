@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncagent.mountpoints import canonical
 from syncagent.runtime.phase import Process
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Presence:
         self._fs = fs
         self._clock = clock
         home = traits.home.rstrip("/")
-        self._homes = {home, os.path.realpath(home)} if home else set()
+        self._homes = {home, canonical(fs, home)} if home else set()
         self._mains = {name.encode() for name in traits.mains}
         self._pid_files = [f"{home}/{name}" for name in traits.pid_files]
         self._proc = traits.proc

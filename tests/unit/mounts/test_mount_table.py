@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncagent.fsio import Mount, OsFS
-from syncagent.mountpoints import foreign_mounts, mount_of
+from syncagent.mountpoints import canonical, foreign_mounts, mount_of
 
 if TYPE_CHECKING:
     import os
@@ -29,6 +29,15 @@ class Asked(OsFS):
             return lstat(path)
 
         self.lstat = asked
+
+
+class Table(Asked):
+    """Has one network mount in its table."""
+
+    __slots__ = ("point",)
+
+    def mount_table(self) -> tuple[Mount, ...]:
+        return (mount("/", "ext4"), mount(self.point, "nfs4"))
 
 
 def mount(point: str, fs_type: str, number: int = 1) -> Mount:
@@ -88,3 +97,16 @@ def test_a_circle_of_symlinks_ends(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(OSError, match="symbolic links"):
         mount_of(OsFS(), f"{tmp_path}/a/tree", [mount("/", "ext4")])
+    assert canonical(OsFS(), f"{tmp_path}/a/tree") == f"{tmp_path}/a/tree"
+
+
+def test_what_is_canonical_asks_no_mount_either(base: str) -> None:
+    fs = Table()
+    fs.point = f"{base}/share"
+    assert canonical(fs, f"{base}/current/synapse") == f"{base}/share/gateway/synapse"
+    assert not [path for path in fs.paths if path.startswith(f"{base}/share")]
+    assert canonical(fs, f"{base}/current/../a") == f"{base}/share/gateway/../a"
+    fs.point = f"{base}/elsewhere"
+    assert canonical(fs, f"{base}/near/x") == f"{base}/local/x"
+    fs.point = "/"
+    assert canonical(fs, f"{base}/near") == f"{base}/near"
