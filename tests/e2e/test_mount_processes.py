@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.needs_root]
 
 STALLED_S = 15.0
 POLL = {"limits": {"poll": "10s"}}
+FUSE_WAIT = "request_wait_answer"
+"""Where the kernel lets wait who asked a FUSE server that does not answer."""
 WORDS = "does not answer since"
 
 
@@ -58,6 +60,15 @@ def workers_of(agent: Agent) -> list[int]:
     return found
 
 
+def waits(pid: int) -> set[str]:
+    """Return in which of the kernel's functions the threads of a process wait."""
+    found = set()
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            found.add((thread / "wchan").read_text())
+    return found
+
+
 def stalled(agent: Agent) -> bool:
     row = agent.own_row()
     return row["state"] == "Held" and WORDS in str(row["reason"])
@@ -78,6 +89,9 @@ def test_a_mount_that_hangs_is_said_in_time_and_stops_no_end(tmp_path: Path) -> 
         (manager.tree / "api/New.xml").write_bytes(api("New"))
         until(lambda: manager.answer("status")["revision"] == 3, "the API is declared")
         assert workers_of(worker) == [process], "never a second one beside what hangs"
+        assert worker.process is not None
+        assert FUSE_WAIT in waits(process)
+        assert FUSE_WAIT not in waits(worker.process.pid), "the agent itself touches no mount"
         assert worker.end() == 0, "it stops while the mount hangs"
         assert files_of(mount.behind) == full
         cluster.start("gw-2")
