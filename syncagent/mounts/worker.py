@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from syncagent.ports import Hints, Part
 
     Verb = Callable[[int, list[object]], object]
+    _Wish = tuple[int, Verb, list[object]]
 
 AGAIN_S: Final = (0.2, 1.0, 5.0)
 """Pauses before an unreadable file is looked at again: together less than a look may take."""
@@ -104,7 +105,7 @@ class Server:
         self._hints = hints
         self._again_s = again_s
         self._clear = clear
-        self._lanes: dict[str, queue.SimpleQueue[tuple[int, Verb, list[object]]]] = {}
+        self._lanes: dict[str, queue.SimpleQueue[_Wish | None]] = {}
         self._sent: dict[TreeName, tuple[int, Snapshot]] = {}
         self._hopeless: dict[TreeName, frozenset[str]] = {}
         self._verbs: dict[str, Verb] = {
@@ -133,12 +134,16 @@ class Server:
 
     def serve(self) -> None:
         """Carry out requests until the socket ends. Raises ProtocolError and OSError."""
-        while (message := receive(self._link)) is not None:
-            number, lane, verb, args = items_of(message, 4)
-            do = self._verbs.get(str_of(verb))
-            if do is None:
-                raise ProtocolError(f"{verb!r} is not known here")
-            self._lane(str_of(lane)).put((whole_of(number), do, items_of(args)))
+        try:
+            while (message := receive(self._link)) is not None:
+                number, lane, verb, args = items_of(message, 4)
+                do = self._verbs.get(str_of(verb))
+                if do is None:
+                    raise ProtocolError(f"{verb!r} is not known here")
+                self._lane(str_of(lane)).put((whole_of(number), do, items_of(args)))
+        finally:
+            for each in self._lanes.values():
+                each.put(None)
 
     def post(self, event: ShellEvent) -> None:
         """Pass on what a watcher tells. From any thread."""
@@ -146,19 +151,19 @@ class Server:
 
     # Private.
 
-    def _lane(self, name: str) -> queue.SimpleQueue[tuple[int, Verb, list[object]]]:
+    def _lane(self, name: str) -> queue.SimpleQueue[_Wish | None]:
         lane = self._lanes.get(name)
         if lane is None:
             lane = self._lanes[name] = queue.SimpleQueue()
             threading.Thread(target=self._run, args=(lane,), name=name, daemon=True).start()
         return lane
 
-    def _run(self, lane: queue.SimpleQueue[tuple[int, Verb, list[object]]]) -> None:
+    def _run(self, lane: queue.SimpleQueue[_Wish | None]) -> None:
         try:
             if self._clear is not None:
                 self._clear.wait()
-            while True:
-                number, do, args = lane.get()
+            while (wish := lane.get()) is not None:
+                number, do, args = wish
                 try:
                     self._send([number, DONE, do(number, args)])
                 except (SyncagentError, OSError) as error:
