@@ -223,7 +223,7 @@ class RuntimeModel:
         known = self._known
         order = sorted(here, key=self._order(files))
         changed = {p for p in order if p in known and self._differs(here[p], known[p])}
-        gone = sorted(known.keys() - here.keys(), key=self._order(files))
+        gone = sorted(sorted(known.keys() - here.keys()), key=self._order(files))
         self._jobs = [(path, False) for path in (*(p for p in order if p in changed), *gone)]
         self._jobs += [(path, True) for path in order if path not in known or path in changed]
         self._known = {**here, **{p: known[p] for p in here if p in known and p not in changed}}

@@ -171,7 +171,7 @@ class Loading:
         unknown: list[ArtifactPath] = []
         for heard in self._named:
             self.claim(heard, now)
-        for tree in [tree for tree in self._left if self._observing.views[tree].ready]:
+        for tree in sorted(tree for tree in self._left if self._observing.views[tree].ready):
             self._left.discard(tree)
             if self._nameless and not tenant_of(tree):
                 self._blame(tree, now)
