@@ -90,7 +90,8 @@ class Truth:
                 self._told.add(fact)
                 if self._served.get(fact, NEVER) <= came:
                     raise Violation("truth", f"{where} is not served, and called Deployed")
-            refused = outcome.state is Deployment.REJECTED
+            # Before it has looked a node knows from its ledger what was refused, not what is there now.
+            refused = outcome.state is Deployment.REJECTED and _has_looked(machine, outcome)
             if refused and self._refused_since(machine, outcome, came) <= came:
                 raise Violation("truth", f"{where} was not refused: {outcome.reason}")
 
@@ -218,3 +219,9 @@ class Truth:
                 and (outcome.path, outcome.digest) not in serving
             ):
                 raise Violation("truth", f"{machine.name} {outcome.path} is not served any more")
+
+
+def _has_looked(machine: Machine, outcome: Outcome) -> bool:
+    """Tell whether a node has seen its tree since it was started."""
+    process = machine.process
+    return process is not None and process.node.observing.views[outcome.path.tree].ready

@@ -108,8 +108,10 @@ class Hearing:
         if heard is None:
             return
         here = self._observing.observed(path)
-        moved = path in self._state.exempt and self._outcomes.is_owed(path)
-        if known is None or here == known.digest or moved:
+        moved = path in self._state.exempt
+        if moved and self.unseen.doubted and known is not None:
+            self.nack(known, heard, now)
+        elif known is None or here == known.digest or (moved and self._outcomes.is_owed(path)):
             self._note(path, heard, now)
         else:
             # Nobody knows which of the two it refused: it may be on its way into a revision.
@@ -347,9 +349,8 @@ class Hearing:
         self._outcomes.put(said, now)
         self._restores.rejected(said)
         if not again:
-            self._state.event(
-                "rejected", path=str(known.path), reason=reason, revision=known.revision
-            )
+            told = {"path": str(known.path), "reason": reason}
+            self._state.event("rejected", **told, revision=known.revision)
 
     def _rejected_edit(self, path: ArtifactPath, heard: Heard, now: float) -> None:
         """Something was refused that is no part of a revision (yet)."""

@@ -10,6 +10,7 @@ each that an agent finds when it starts, until it has heard what the runtime did
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from syncagent.agent.effects import Backfill, KeepFile
@@ -119,7 +120,17 @@ class Restores:
         row = self._state.rows.get(path)
         if row is not None and row.digest == outcome.digest and path not in self._state.exempt:
             self._exempt(path, self._state.base.get(path), outcome.reason)
+        self._say_why(outcome)
         self._settle(path)
+
+    def _say_why(self, outcome: Outcome) -> None:
+        """Have the ledger say why a version is held back, if it was not known when it was noted."""
+        exemption = self._state.exempt.get(outcome.path)
+        if exemption is None or exemption.detail not in {PUT_BACK, MOVED_AWAY}:
+            return
+        if exemption.because is Because.REJECTED and exemption.wanted == outcome.digest:
+            made = replace(exemption, detail=outcome.reason or exemption.detail)
+            self._state.exempt_at(outcome.path, made)
 
     def accepted(self, path: ArtifactPath) -> None:
         """A version that was rejected was taken after all, where it is."""

@@ -32,10 +32,11 @@ LET_GO_UNSEEN = "the runtime has undeployed it; whether its file is there can't 
 
 
 class _Waiting(NamedTuple):
-    """A refusal that was heard at an instant."""
+    """A refusal that was heard at an instant; `doubted`: of bytes that may have been refused before."""
 
     heard: Heard
     since: float
+    doubted: bool
 
 
 class Unseen:
@@ -45,6 +46,8 @@ class Unseen:
         self._outcomes = outcomes
         self._observing = outcomes.observing
         self._waiting: dict[ArtifactPath, _Waiting] = {}
+        self.doubted = False
+        """Whether what was looked at last had been there before, and nothing sure was known of it."""
 
     def __bool__(self) -> bool:
         """Tell whether any may be cleared up soon."""
@@ -73,7 +76,9 @@ class Unseen:
             return False  # It is of what was seen there last, and that may be overwritten by now.
         if path not in self._waiting and len(self._waiting) >= WAITING_MAX:
             return False
-        self._waiting[path] = _Waiting(heard, now)
+        unsure = known is not None and known.state is Deployment.UNKNOWN
+        doubted = unsure and known is not None and self._observing.observed(path) == known.digest
+        self._waiting[path] = _Waiting(heard, now, doubted)
         self._observing.hinted(Hinted(path.tree, path.path, HintKind.WRITTEN), now)
         return True
 
@@ -96,6 +101,7 @@ class Unseen:
         if waiting is None or view.started < waiting.since or path.path in view.absent:
             return None
         del self._waiting[path]
+        self.doubted = waiting.doubted
         there, wall = view.files.get(path.path), self._outcomes.state.wall()
         written = there.mtime_ns / 1e9 if isinstance(there, Seen) else 0.0
         later = written <= wall and well_before(waiting.heard.at, written)

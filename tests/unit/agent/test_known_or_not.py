@@ -668,3 +668,19 @@ def test_what_was_deployed_is_what_was_there_then_though_another_agent_sees_it_f
     bench.pass_(2.0)
     assert bench.files["api/A.xml"] == api("A", "by hand")
     assert state_of(bench, "api/A.xml") is D.UNKNOWN
+
+
+def test_what_may_have_been_refused_at_a_start_is_when_the_runtime_refuses_and_moves_it() -> None:
+    bench = following({**OLD, "endpoints/e.xml": endpoint("bad")})
+    refuse_bad(bench)
+    known = bench.node.deploying.outcomes[at("endpoints/e.xml")]
+    bench.node.deploying._outcomes.put(
+        replace(known, state=D.UNKNOWN, reason="it may be"), bench.at
+    )
+    bench.disk.trees[T].pop("endpoints/e.xml")
+    for saying in (Saying.REJECTED, Saying.BACKED_UP):
+        said = Heard(saying, at("endpoints/e.xml"), reason="no class", at=bench.wall())
+        bench.handle(RuntimeHeard((said,), "m"))
+    bench.pass_(5.0)
+    assert bench.state.exempt[at("endpoints/e.xml")].detail == "no class"
+    assert state_of(bench, "endpoints/e.xml") is D.REJECTED
