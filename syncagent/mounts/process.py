@@ -18,6 +18,7 @@ a request that was given up may still be at work, the next one is refused.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import queue
 import socket
@@ -303,6 +304,8 @@ class MountProcess:
         with self._sending:
             send(link, setup_out(self.setup))
             with self._changed:
+                if self._closed.is_set():
+                    raise OSError(errno.ECANCELED, "nobody needs it any more")
                 self._link, self._process = link, process
                 for request in self.greeting():
                     self._number += 1
