@@ -25,3 +25,6 @@ FOUND_ELECTED = (37, 42, 73, 229, 31462, 50051, 102597)
 
 FOUND_ELECTED_BESIDE = (329,)
 """Those that did so with both."""
+
+FOUND_SHADOWED_BESIDE = (1,)
+"""Those that did so with runtimes beside the agents and a share behind them all."""

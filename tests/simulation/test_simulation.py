@@ -18,6 +18,7 @@ from tests.simulation.seeds import (
     FOUND_BESIDE,
     FOUND_ELECTED,
     FOUND_ELECTED_BESIDE,
+    FOUND_SHADOWED_BESIDE,
     OPEN_BESIDE,
 )
 
@@ -84,6 +85,13 @@ def test_no_promise_is_broken_where_people_save_in_runtimes(seed: int) -> None:
 def test_what_was_found_with_elected_managers_beside_runtimes_stays_mended(seed: int) -> None:
     violation, _ = run_seed(seed, elections=True, runtimes=True)
     hint = f"scripts/simulate --elections --runtimes --from {seed} --trace"
+    assert violation is None, f"{hint}: {violation}"
+
+
+@pytest.mark.parametrize("seed", FOUND_SHADOWED_BESIDE)
+def test_what_was_found_over_a_share_beside_runtimes_stays_mended(seed: int) -> None:
+    violation, _ = run_seed(seed, shadow=True, runtimes=True)
+    hint = f"scripts/simulate --shadow --runtimes --from {seed} --trace"
     assert violation is None, f"{hint}: {violation}"
 
 

@@ -313,8 +313,7 @@ class Advancing:
             self._commit(job, now)
 
     def _commit(self, job: Job, now: float) -> None:
-        if job.over != self._state.exemptions or self._planning.meets_others(job):
-            # Somebody, or the runtime, has written meanwhile: what was planned may write over that.
+        if self._planning.is_outdated(job):
             self._planning.uncheck(job)
             self._state.do(Discard(job.txid))
             self._judge(job, now)

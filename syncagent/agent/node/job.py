@@ -108,6 +108,8 @@ class Job:
     since: float = 0.0
     rows: list[tuple[ArtifactPath, Entry]] = field(default_factory=list)
     steps: tuple[Step, ...] = ()
+    right: frozenset[ArtifactPath] = frozenset()
+    """What it moves and has no step for: just that was there when it was planned."""
     whole: bool = False
     """Nothing of it may be left out: what this node does it does for all of them."""
     fence: Token | None = None

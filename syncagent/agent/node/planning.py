@@ -43,6 +43,10 @@ class _Unmoved:
         return path not in self._moved and path in self._settled
 
 
+def _digest(entry: Entry | None) -> Digest | None:
+    return entry.digest if entry is not None else None
+
+
 def _as_conflict(step: Step) -> Step:
     return replace(step, keep=Keep.CONFLICT) if step.keep is Keep.DRIFT else step
 
@@ -89,6 +93,9 @@ class Planning:
             policy=lambda path: self._policy(job, path),
         )
         steps = plan.steps
+        planned = {*plan.drift, *(step.path for step in steps)}
+        moved = (path for path in changed if own.get(path) != target.get(path))
+        job.right = frozenset(path for path in moved if path not in planned)
         if strayed:
             # This node stands on a revision that the cluster never knew: what it loses is kept.
             # Where it is known what is its alone, the rest is an update like any other.
@@ -244,7 +251,28 @@ class Planning:
                 return step.after is not None and step.after != wanted
         return self._observing.observed(path) != (wanted.digest if wanted else None)
 
-    def meets_others(self, job: Job) -> bool:
+    def is_outdated(self, job: Job) -> bool:
+        """Tell whether a job has to be planned anew before it is made live: its node has looked since.
+
+        Somebody, or the runtime, has written meanwhile: what was planned may write over that.
+        """
+        over = job.over != self._state.exemptions
+        return over or self._is_undone(job) or self._meets_others(job)
+
+    def _is_undone(self, job: Job) -> bool:
+        """Tell whether something that was right when the job was planned is as before the job again.
+
+        A tree that had lost its files has them back, say: what goes with this job would stay, as if
+        somebody had made it anew. Other bytes are an edit that comes after the job, and so is what was
+        written here and is taken back here.
+        """
+        if job.record is not None and job.record.author == self._state.me:
+            return False
+        base = self._state.base
+        left = job.right.difference(step.path for step in job.steps)
+        return any(self._observing.observed(path) == _digest(base.get(path)) for path in left)
+
+    def _meets_others(self, job: Job) -> bool:
         """Tell whether a node that has never stood anywhere has come by other artifacts meanwhile.
 
         It has waited for its runtime, say. They were not there when it was judged whether a person has

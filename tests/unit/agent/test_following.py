@@ -8,7 +8,7 @@ import pytest
 from syncagent.agent import effects as fx
 from syncagent.agent import results as rs
 from syncagent.agent.node.job import Stage, Why
-from syncagent.core.artifact import TreeName
+from syncagent.core.artifact import NodeName, TreeName
 from syncagent.core.change import Change
 from syncagent.core.digest import digest_of
 from syncagent.core.errors import StateError
@@ -18,7 +18,7 @@ from syncagent.core.ledger import StandingChange
 from syncagent.core.manifest import EMPTY, Manifest
 from syncagent.core.revision import Revision
 from syncagent.core.safety import HoldReason, set_digest
-from syncagent.core.settings import Drift, TreeSettings
+from syncagent.core.settings import Drift, TreeSettings, Writers
 from syncagent.core.snapshot import Condition
 from syncagent.core.wire.messages import (
     Admit,
@@ -34,6 +34,7 @@ from syncagent.core.wire.messages import (
     Missing,
     Offer,
     Prepared,
+    Propose,
     Survey,
     Surveyed,
     Want,
@@ -534,6 +535,42 @@ def test_an_offer_that_comes_during_a_commit_is_taken_after_it() -> None:
     )
     bench.rest()
     assert bench.said(Prepared) == [Prepared(later.id)]
+
+
+def came_back(bench: Bench, author: NodeName, content: bytes) -> Revision:
+    """Have a revision without c made live here, where c was gone at first and is back by then."""
+    link, token = bench.managed()
+    bench.remove("sequences/c.xml")
+    bench.pass_(5.0)
+    less = {path: content for path, content in OLD.items() if path != "sequences/c.xml"}
+    of = following(bench, less, author=author)
+    bench.offer(link, token, of)
+    assert bench.said(Prepared, link)[-1].revision == of.id
+    bench.put("sequences/c.xml", content)
+    bench.pass_(5.0)
+    bench.hear(link, Commit(token, of.id))
+    assert bench.said(Done, link)[-1].revision == of.id
+    return of
+
+
+def test_what_a_revision_takes_away_goes_if_it_is_back_before_the_word_comes() -> None:
+    bench = bench_on(OLD, writers=Writers.ANY)
+    came_back(bench, THIRD, OLD["sequences/c.xml"])
+    assert "sequences/c.xml" not in bench.files
+    assert not bench.node.observing.differing()
+    assert [kept.reason for kept in bench.disk.kept()] == [Keep.DELETED]
+
+
+@pytest.mark.parametrize("mine", [True, False], ids=["taken back", "something else"])
+def test_an_edit_that_comes_before_the_word_is_one_after_the_revision(mine: bool) -> None:
+    bench = bench_on(OLD, writers=Writers.ANY)
+    content = OLD["sequences/c.xml"] if mine else sequence("c", text="anew")
+    of = came_back(bench, bench.state.me if mine else THIRD, content)
+    assert bench.files["sequences/c.xml"] == content
+    bench.pass_(5.0)
+    said = bench.said(Propose)[-1]
+    assert said.base == of.id
+    assert said.changes == (Change(at("sequences/c.xml"), None, entry(content)),)
 
 
 def test_a_newer_offer_takes_the_place_of_one_that_is_not_committed() -> None:
