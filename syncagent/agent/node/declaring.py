@@ -123,14 +123,16 @@ class Declaring:
     def propose(self, now: float) -> None:
         """As a worker whose changes count: send them to the manager."""
         link = self._state.manager_link
-        ready = link is not None and self._advancing.job is None and self._state.settings.apply
+        ready = self._advancing.job is None and self._state.settings.apply
         if self._state.in_place:
             self._only_look(now)
             return
-        if self._state.settings.writers is not Writers.ANY or not ready or self._state.paused:
+        if self._state.settings.writers is not Writers.ANY or not ready:
             return
-        assert link is not None, "checked above"
+        # Also while nobody can be told: what looks gone meanwhile is suspect from then on.
         changes, _released = self.changes(now)
+        if link is None or self._state.paused:
+            return
         if not changes or (tuple(changes) == self._proposed and now < self._proposed_until):
             return
         self._proposed, self._proposed_until = tuple(changes), now + PROPOSE_AGAIN_S

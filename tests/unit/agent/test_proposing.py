@@ -353,6 +353,23 @@ def test_many_deletions_wait_at_the_worker_until_they_are_released() -> None:
     assert len(message.changes) == 55
 
 
+def test_what_looked_gone_while_nobody_led_is_held_when_a_part_of_it_is_back() -> None:
+    bench, link = working()
+    bench.cut(link)
+    for path in FILES:
+        bench.remove(path)
+    bench.pass_(5)
+    (hold,) = bench.state.holds.values()
+    assert hold.reason in {HoldReason.TREE_EMPTIED, HoldReason.FOLDER_VANISHED}
+    bench.put("sequences/a.xml", FILES["sequences/a.xml"])
+    bench.pass_(2)
+    link, _ = bench.managed(3)
+    bench.pass_(2)
+    gone = [c.path for m in bench.said(Propose, link) for c in m.changes if c.after is None]
+    assert gone == []
+    assert len(bench.state.holds) == 1
+
+
 def test_an_edit_that_the_manager_s_revision_displaces_is_kept_as_a_conflict() -> None:
     bench, link = working()
     bench.put("sequences/a.xml", sequence("a", text="mine"))
