@@ -104,7 +104,7 @@ class Hearing:
 
     def looked(self, path: ArtifactPath, now: float) -> None:
         """It was looked at: what was said of it and waited for that counts now."""
-        heard, known = self.unseen.looked(path), self._outcomes.known.get(path)
+        heard, known = self.unseen.looked(path, now), self._outcomes.known.get(path)
         if heard is None:
             return
         here = self._observing.observed(path)

@@ -28,6 +28,9 @@ LATE_S = 3.0
 """What was said longer ago than this is heard late: this node, or the one before, was held up."""
 
 
+_UNASKED = frozenset({Deployment.DEPLOYED, Deployment.UNKNOWN})
+UNCLEAR = "it may be what the runtime refused, or have been written since"
+"""Why nothing is claimed of what was written about when the runtime refused something there."""
 LET_GO_UNSEEN = "the runtime has undeployed it; whether its file is there can't be seen"
 
 
@@ -91,7 +94,7 @@ class Unseen:
         """Return of what in a tree something waits."""
         return [path for path in self._waiting if path.tree == tree]
 
-    def looked(self, path: ArtifactPath) -> Heard | None:
+    def looked(self, path: ArtifactPath, now: float) -> Heard | None:
         """Return, once, what was said of `path` if it was looked at since.
 
         What lies there may have been written since it was said: then it is not of that.
@@ -105,7 +108,22 @@ class Unseen:
         there, wall = view.files.get(path.path), self._outcomes.state.wall()
         written = there.mtime_ns / 1e9 if isinstance(there, Seen) else 0.0
         later = written <= wall and well_before(waiting.heard.at, written)
-        return None if later else waiting.heard
+        unclear = not later and self._is_unclear(path, waiting.heard, written, now)
+        return None if later or unclear else waiting.heard
+
+    def _is_unclear(self, path: ArtifactPath, heard: Heard, written: float, now: float) -> bool:
+        """Tell whether nobody can say which came first, a refusal or the same bytes once more.
+
+        Nothing is claimed of them then; the runtime meets what is there at its next look.
+        """
+        known, here = self._outcomes.known.get(path), self._observing.observed(path)
+        sure = known is None or here != known.digest or well_before(written, heard.at)
+        if sure or known is None or known.state not in _UNASKED:
+            return False
+        self._outcomes.state.event("rejected-edit", path=str(path), reason=heard.reason)
+        if known.state is Deployment.DEPLOYED:
+            self._outcomes.turn(path, now, Deployment.UNKNOWN, f"{UNCLEAR}: {heard.reason}")
+        return True
 
     def let_go(self, path: ArtifactPath, heard: Heard, now: float) -> None:
         """Take that the runtime let go of what it had, while nobody can see what is there.

@@ -684,3 +684,32 @@ def test_what_may_have_been_refused_at_a_start_is_when_the_runtime_refuses_and_m
     bench.pass_(5.0)
     assert bench.state.exempt[at("endpoints/e.xml")].detail == "no class"
     assert state_of(bench, "endpoints/e.xml") is D.REJECTED
+
+
+def test_a_refusal_in_the_second_in_which_the_same_bytes_were_written_again_says_nothing() -> None:
+    bench = leading(OLD)
+    bench.pass_(2.0)
+    said_at = float(int(bench.wall()))
+    bench.disk.put(at("api/A.xml"), OLD["api/A.xml"])
+    said = Heard(Saying.REJECTED, at("api/A.xml"), reason="no class", at=said_at)
+    bench.handle(RuntimeHeard((said,), "m"))
+    bench.pass_(1.0)
+    assert state_of(bench, "api/A.xml") is D.UNKNOWN, "it may have been refused, or put there after"
+    assert bench.events("rejected-edit")
+    assert not bench.events("rejected")
+    assert at("api/A.xml") not in bench.state.exempt
+    taken = Heard(Saying.UPDATED, at("api/A.xml"), at=bench.wall())
+    bench.handle(RuntimeHeard((taken,), "n"))
+    assert state_of(bench, "api/A.xml") is D.DEPLOYED
+
+
+def test_a_refusal_long_after_the_same_bytes_were_written_again_is_of_them() -> None:
+    bench = leading(OLD)
+    bench.pass_(2.0)
+    bench.disk.put(at("api/A.xml"), OLD["api/A.xml"])
+    bench.pass_(2.5)
+    said_at = float(int(bench.wall()))
+    said = Heard(Saying.REJECTED, at("api/A.xml"), reason="no class", at=said_at)
+    bench.handle(RuntimeHeard((said,), "m"))
+    bench.pass_(1.0)
+    assert state_of(bench, "api/A.xml") is D.REJECTED
