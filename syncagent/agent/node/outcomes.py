@@ -185,8 +185,10 @@ class Outcomes:
     def _load_refused(self) -> None:
         """Take what the ledger says was refused, where a power cut took the outcome itself.
 
-        Not what is there still, or again: it may have been tried once more.
+        Not what is there still, or again: it may have been tried once more. When it was refused is
+        lost too, so only a later start of the runtime is a reason to try it again.
         """
+        at = self.state.wall()
         for path, exemption in self.state.exempt.items():
             known, wanted = self.known.get(path), exemption.wanted
             here = exemption.here.digest if exemption.here is not None else None
@@ -195,8 +197,8 @@ class Outcomes:
                 continue
             if wanted is not None and (known is None or known.state is not Deployment.REJECTED):
                 made = known or Outcome(path, wanted, Deployment.UNKNOWN)
-                rejected = Deployment.REJECTED
-                self.put(replace(made, state=rejected, reason=exemption.detail, excerpt=""), 0.0)
+                made = replace(made, state=Deployment.REJECTED, reason=exemption.detail, at=at)
+                self.put(replace(made, excerpt=""), 0.0)
 
     def save(self, mark: str | None = None) -> None:
         """Have remembered what has changed, and up to where the runtime was heard."""

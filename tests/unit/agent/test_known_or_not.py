@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from syncagent.agent.effects import Look
-from syncagent.agent.node.hearing import UNTAKEN
+from syncagent.agent.node.hearing import LOST, UNTAKEN
 from syncagent.core.artifact import Kind, TreeKind
 from syncagent.core.events import Received, RuntimeHeard, WatchFault, WatchTrouble
 from syncagent.core.outcome import Deployment
@@ -713,3 +713,21 @@ def test_a_refusal_long_after_the_same_bytes_were_written_again_is_of_them() -> 
     bench.handle(RuntimeHeard((said,), "m"))
     bench.pass_(1.0)
     assert state_of(bench, "api/A.xml") is D.REJECTED
+
+
+def test_what_was_refused_since_the_last_start_is_not_put_back_for_it_after_a_power_cut() -> None:
+    bench = following(OLD)
+    refuse_bad(bench)
+    bring(bench, {"endpoints/e.xml": endpoint("bad")})
+    bench.pass_(20.0)
+    where = at("endpoints/e.xml")
+    lost = replace(bench.state.exempt[where], detail=f"no class; {LOST}")
+    bench.state.exempt_at(where, lost)
+    bench.pass_(5.0)
+    taken = replace(bench.history._outcomes[where], state=D.DEPLOYED, at=1.0)
+    bench.history._outcomes[where] = taken  # what came after it was not on the disk yet
+    txid = bench.state.standing.txid
+    again(bench)
+    bench.pass_(60.0)
+    assert bench.state.standing.txid == txid, "nothing was put anywhere"
+    assert state_of(bench, "endpoints/e.xml") is D.REJECTED
