@@ -123,11 +123,14 @@ class Declaring:
     def propose(self, now: float) -> None:
         """As a worker whose changes count: send them to the manager."""
         link = self._state.manager_link
-        ready = self._advancing.job is None and self._state.settings.apply
+        job, settings = self._advancing.job, self._state.settings
         if self._state.in_place:
             self._only_look(now)
             return
-        if self._state.settings.writers is not Writers.ANY or not ready:
+        if settings.writers is not Writers.ANY or not settings.apply:
+            return
+        if job is not None:
+            self._suspect_empty()
             return
         # Also while nobody can be told: what looks gone meanwhile is suspect from then on.
         changes, _released = self.changes(now)
@@ -140,6 +143,15 @@ class Declaring:
         self._have_at_hand(changes)
         base = self._state.standing.revision
         self._state.do(Send(link, Propose(self._state.number(), base, tuple(changes))))
+
+    def _suspect_empty(self) -> None:
+        """Suspect trees that are empty while a job is under way.
+
+        It may write into such a tree, and what is still gone then looks like little.
+        """
+        for name, view in self._observing.views.items():
+            if view.ready and view.base and not view.files:
+                self._suspect |= {name}
 
     def _only_look(self, now: float) -> None:
         """Where all nodes have the same files: list what is refused of them; the manager declares."""
