@@ -61,7 +61,7 @@ def test_sixty_deleted_files_wait_with_their_number_and_the_rest_of_the_moment_p
 
         # A different set is not what was shown: the old id releases nothing any more.
         delete(manager, some(1, start=60))
-        until(lambda: held(manager) and held(manager)[0]["id"] != hold["id"], "a new set, a new id")
+        until(lambda: any(row["id"] != hold["id"] for row in held(manager)), "a new set, a new id")
         refused = manager.run("approve", str(hold["id"]))
         assert refused.returncode == 6, refused.stdout
         assert "get held" in refused.stderr
